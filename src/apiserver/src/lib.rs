@@ -1,0 +1,1 @@
+//! HTTP in, store out: the Kubernetes API

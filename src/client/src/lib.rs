@@ -1,0 +1,1 @@
+//! How everyone else reaches the API: loopback or HTTPS, on kube-rs

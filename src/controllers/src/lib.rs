@@ -1,0 +1,1 @@
+//! Informers and work queues that drive controller plugins

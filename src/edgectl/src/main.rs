@@ -1,0 +1,3 @@
+//! The user's hand
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! The daemon: configuration, wiring, supervision
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! OCI distribution, archives, content store, unpacking, garbage collection

@@ -1,0 +1,1 @@
+//! Addresses, links, nftables ruleset, DNS configuration

@@ -1,0 +1,1 @@
+//! The agent: makes bound Pods true on one machine

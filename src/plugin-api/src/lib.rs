@@ -1,0 +1,1 @@
+//! Extension points as Rust traits, mirroring wit/

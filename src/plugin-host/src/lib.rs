@@ -1,0 +1,1 @@
+//! Implements plugin-api with Wasm components: grants, limits, cache, reload, metrics

@@ -1,0 +1,1 @@
+//! Zygote, OCI spec, libcontainer, waiter, exec

@@ -1,0 +1,1 @@
+//! Queue, snapshot, cycle and binding; every predicate and priority is a plugin

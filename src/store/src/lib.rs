@@ -1,0 +1,1 @@
+//! A revisioned, watchable map of bytes on SQLite

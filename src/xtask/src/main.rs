@@ -1,0 +1,3 @@
+//! Drives what cargo alone cannot: guests, images, demo, tests, benchmarks
+
+fn main() {}
