@@ -1,1 +1,19 @@
-//! How everyone else reaches the API: loopback or HTTPS, on kube-rs
+//! How everyone else reaches the API: by an in-process service or by HTTPS, on kube-rs.
+//!
+//! In: paths, objects and options. Out: objects, streams and errors that carry the server's `Status`.
+//! Never caches an object and never decides what to write: callers do both.
+
+mod client;
+mod connect;
+mod error;
+mod informer;
+mod options;
+mod path;
+
+pub use client::{ByteStream, Client};
+pub use connect::{ConnectOptions, Server};
+pub use error::{ClientError, Result};
+pub use informer::{Informer, Step, WatchOptions};
+pub use kube;
+pub use options::{DeleteOptions, FieldValidation, ListOptions, PatchKind, PatchOptions, Propagation, WriteOptions};
+pub use path::ResourcePath;

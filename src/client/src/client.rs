@@ -1,0 +1,160 @@
+//! Requests to the API and their answers.
+//!
+//! In: a transport (an in-process service or HTTPS) and a path. Out: JSON values, bytes or streams.
+//! Never retries and never caches.
+
+use std::pin::Pin;
+
+use bytes::Bytes;
+use futures::{Stream, StreamExt};
+use http::{Method, Request, Response, header};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use kube::client::Body;
+use serde_json::Value;
+use tower::{BoxError, Service};
+
+use crate::options::{DeleteOptions, ListOptions, PatchKind, PatchOptions, WriteOptions};
+use crate::{ClientError, ResourcePath, Result};
+
+/// The largest answer that is held in memory: a list of 110 pods of 64 KiB, with room.
+const ANSWER_LIMIT: usize = 64 << 20;
+
+/// An answer's body, piece by piece.
+pub type ByteStream = Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>>;
+
+/// A handle on the API. Cheap to clone.
+#[derive(Clone)]
+pub struct Client {
+    inner: kube::Client,
+}
+
+impl Client {
+    /// A client over a tower service, e.g. the API server's in-process loopback. Needs a tokio runtime.
+    pub fn from_service<S, B>(service: S, default_namespace: &str) -> Self
+    where
+        S: Service<Request<Body>, Response = Response<B>> + Send + 'static,
+        S::Future: Send + 'static,
+        S::Error: Into<BoxError>,
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        Client { inner: kube::Client::new(service, default_namespace) }
+    }
+
+    /// A client over an existing kube-rs client.
+    pub fn from_kube(inner: kube::Client) -> Self {
+        Client { inner }
+    }
+
+    /// The kube-rs client, for typed `kube::Api` use and for WebSockets.
+    pub fn kube(&self) -> &kube::Client {
+        &self.inner
+    }
+
+    /// The namespace used where none is named.
+    pub fn default_namespace(&self) -> &str {
+        self.inner.default_namespace()
+    }
+
+    /// Sends a request as it is; answers of 400 and above become errors.
+    pub async fn send(&self, request: Request<Body>) -> Result<Response<Body>> {
+        let path = request.uri().path().to_owned();
+        let answer = self.inner.send(request).await.map_err(|e| ClientError::Unreachable(e.into()))?;
+        let code = answer.status().as_u16();
+        if code < 400 {
+            return Ok(answer);
+        }
+        let retry_after =
+            answer.headers().get(header::RETRY_AFTER).and_then(|v| v.to_str().ok()).and_then(|v| v.parse().ok());
+        let body = collect(&path, answer.into_body()).await?;
+        Err(ClientError::from_status(code, &body, retry_after))
+    }
+
+    /// Sends a request with a body of bytes and gives the whole answer.
+    pub async fn call(&self, method: Method, target: &str, media_type: Option<&str>, body: Vec<u8>) -> Result<Bytes> {
+        let answer = self.send(request(method, target, media_type, body)?).await?;
+        collect(target, answer.into_body()).await
+    }
+
+    /// Sends a GET and gives the answer piece by piece (logs, watches).
+    pub async fn stream(&self, target: &str) -> Result<ByteStream> {
+        let answer = self.send(request(Method::GET, target, None, Vec::new())?).await?;
+        let pieces = answer.into_body().into_data_stream();
+        Ok(Box::pin(pieces.map(|piece| piece.map_err(|e| ClientError::Unreachable(e.into())))))
+    }
+
+    /// One object.
+    pub async fn get(&self, path: &ResourcePath) -> Result<Value> {
+        self.json(Method::GET, &path.to_string(), None, Vec::new()).await
+    }
+
+    /// One object, or `None` when it is not there.
+    pub async fn get_opt(&self, path: &ResourcePath) -> Result<Option<Value>> {
+        match self.get(path).await {
+            Ok(object) => Ok(Some(object)),
+            Err(e) if e.is_not_found() => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// One page of a collection, as the API's list object.
+    pub async fn list(&self, path: &ResourcePath, options: &ListOptions) -> Result<Value> {
+        self.json(Method::GET, &path.with_query(&options.query()), None, Vec::new()).await
+    }
+
+    /// Creates an object and gives it as stored.
+    pub async fn create(&self, path: &ResourcePath, object: &Value, options: &WriteOptions) -> Result<Value> {
+        self.json(Method::POST, &path.with_query(&options.query()), Some(JSON), encode(object)).await
+    }
+
+    /// Replaces an object and gives it as stored.
+    pub async fn update(&self, path: &ResourcePath, object: &Value, options: &WriteOptions) -> Result<Value> {
+        self.json(Method::PUT, &path.with_query(&options.query()), Some(JSON), encode(object)).await
+    }
+
+    /// Patches an object and gives it as stored.
+    pub async fn patch(
+        &self,
+        path: &ResourcePath,
+        kind: PatchKind,
+        patch: &Value,
+        options: &PatchOptions,
+    ) -> Result<Value> {
+        let target = path.with_query(&options.query());
+        self.json(Method::PATCH, &target, Some(kind.media_type()), encode(patch)).await
+    }
+
+    /// Deletes an object (or a collection); gives the object or the `Status`.
+    pub async fn delete(&self, path: &ResourcePath, options: &DeleteOptions) -> Result<Value> {
+        self.json(Method::DELETE, &path.to_string(), Some(JSON), encode(&options.body())).await
+    }
+
+    async fn json(&self, method: Method, target: &str, media_type: Option<&str>, body: Vec<u8>) -> Result<Value> {
+        let body = self.call(method, target, media_type, body).await?;
+        serde_json::from_slice(&body).map_err(|source| ClientError::Decode { path: target.to_owned(), source })
+    }
+}
+
+const JSON: &str = "application/json";
+
+fn encode(value: &Value) -> Vec<u8> {
+    serde_json::to_vec(value).expect("a JSON value has string keys only, so it encodes")
+}
+
+pub(crate) fn request(method: Method, target: &str, media_type: Option<&str>, body: Vec<u8>) -> Result<Request<Body>> {
+    let mut builder = Request::builder().method(method).uri(target).header(header::ACCEPT, JSON);
+    if let Some(media_type) = media_type {
+        builder = builder.header(header::CONTENT_TYPE, media_type);
+    }
+    builder.body(Body::from(body)).map_err(|source| ClientError::Request { path: target.to_owned(), source })
+}
+
+async fn collect(path: &str, body: Body) -> Result<Bytes> {
+    match Limited::new(body, ANSWER_LIMIT).collect().await {
+        Ok(whole) => Ok(whole.to_bytes()),
+        Err(e) if e.downcast_ref::<LengthLimitError>().is_some() => {
+            Err(ClientError::TooLarge { path: path.to_owned(), limit: ANSWER_LIMIT })
+        }
+        Err(e) => Err(ClientError::Unreachable(e)),
+    }
+}

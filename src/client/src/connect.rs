@@ -1,0 +1,81 @@
+//! From a kubeconfig to a client.
+//!
+//! In: `--kubeconfig`, `KUBECONFIG`, `--context`, `--server` and so on, as kubectl takes them.
+//! Out: a client over HTTPS. Never writes a kubeconfig.
+
+use std::path::PathBuf;
+
+use kube::Config;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+
+use crate::{Client, ClientError, Result};
+
+/// Which server, as whom; unset fields follow the kubeconfig.
+#[derive(Clone, Debug, Default)]
+pub struct ConnectOptions {
+    /// The kubeconfig file; `None` follows `KUBECONFIG`, then `~/.kube/config`.
+    pub kubeconfig: Option<PathBuf>,
+    /// The context's name.
+    pub context: Option<String>,
+    /// The cluster's name.
+    pub cluster: Option<String>,
+    /// The user's name.
+    pub user: Option<String>,
+    /// The server's URL.
+    pub server: Option<String>,
+    /// The default namespace.
+    pub namespace: Option<String>,
+    /// A bearer token.
+    pub token: Option<String>,
+    /// Do not check the server's certificate.
+    pub insecure_skip_tls_verify: bool,
+    /// Impersonated user.
+    pub impersonate: Option<String>,
+    /// Impersonated groups.
+    pub impersonate_groups: Vec<String>,
+}
+
+/// What a client is connected to, for messages.
+#[derive(Clone, Debug)]
+pub struct Server {
+    /// The URL.
+    pub url: String,
+    /// The namespace used where none is named.
+    pub namespace: String,
+}
+
+impl Client {
+    /// A client by kubeconfig. Reads files; does not connect yet.
+    pub async fn connect(options: &ConnectOptions) -> Result<(Client, Server)> {
+        let config_error = |e: &dyn std::fmt::Display| ClientError::Config(e.to_string());
+        let file = match &options.kubeconfig {
+            Some(path) => Kubeconfig::read_from(path).map_err(|e| config_error(&e))?,
+            None => Kubeconfig::read().map_err(|e| config_error(&e))?,
+        };
+        let choice = KubeConfigOptions {
+            context: options.context.clone(),
+            cluster: options.cluster.clone(),
+            user: options.user.clone(),
+        };
+        let mut config = Config::from_custom_kubeconfig(file, &choice).await.map_err(|e| config_error(&e))?;
+        if let Some(server) = &options.server {
+            config.cluster_url = server.parse().map_err(|e| config_error(&format!("--server {server}: {e}")))?;
+        }
+        if let Some(namespace) = &options.namespace {
+            config.default_namespace.clone_from(namespace);
+        }
+        if let Some(token) = &options.token {
+            config.auth_info.token = Some(token.clone().into());
+        }
+        config.accept_invalid_certs |= options.insecure_skip_tls_verify;
+        if options.impersonate.is_some() {
+            config.auth_info.impersonate.clone_from(&options.impersonate);
+        }
+        if !options.impersonate_groups.is_empty() {
+            config.auth_info.impersonate_groups = Some(options.impersonate_groups.clone());
+        }
+        let server = Server { url: config.cluster_url.to_string(), namespace: config.default_namespace.clone() };
+        let inner = kube::Client::try_from(config).map_err(|e| config_error(&e))?;
+        Ok((Client::from_kube(inner), server))
+    }
+}
