@@ -2,4 +2,14 @@
 //!
 //! Data only: no I/O, no async.
 
+pub mod field;
+pub mod kinds;
 pub mod machine;
+pub mod meta;
+pub mod status;
+
+/// An API object as it travels: JSON with sorted keys.
+pub type Object = serde_json::Value;
+
+#[cfg(test)]
+mod testdata;
