@@ -1,3 +1,6 @@
-//! The daemon: configuration, wiring, supervision
+//! The daemon: configuration, wiring, supervision. Decides nothing.
+
+mod args;
+mod config;
 
 fn main() {}

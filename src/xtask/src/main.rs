@@ -1,3 +1,47 @@
-//! Drives what cargo alone cannot: guests, images, demo, tests, benchmarks
+//! `cargo xtask`: drives what cargo alone cannot.
+//!
+//! In: a verb. Out: guests, images, a running demo, test tiers and benchmark tables. Never part of what is shipped.
 
-fn main() {}
+mod command;
+mod guests;
+mod setup;
+
+use clap::{Parser, Subcommand};
+
+/// Builds, tries, tests and measures Kedge.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Install what building and testing need, saying what and why.
+    Setup {
+        /// Also what only tests and benchmarks need.
+        #[arg(long)]
+        tests: bool,
+    },
+    /// Build the plugins, their precompiled forms and the release binaries.
+    Build,
+    /// Build the plugins and their precompiled forms only.
+    Guests,
+}
+
+fn main() -> std::process::ExitCode {
+    let arguments = Arguments::parse();
+    let done = match arguments.verb {
+        Verb::Setup { tests } => setup::run_verb(tests),
+        Verb::Guests => guests::build(),
+        Verb::Build => setup::run_with(false).and_then(|()| guests::build()).and_then(|()| command::build_release()),
+    };
+    match done {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            std::process::ExitCode::FAILURE
+        }
+    }
+}

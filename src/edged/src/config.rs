@@ -1,0 +1,177 @@
+//! The daemon's configuration: one documented struct a section, refused where a key is unknown.
+//!
+//! In: a YAML file and the command line. Out: a checked `Config`, or a sentence with file, line and key.
+//! Never reads the environment; `configs/edged.yaml` is `Config::default()`, and a test keeps it so.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+mod sections;
+
+pub use sections::{Api, Containers, Images, Log, Network, Node, Plugin, PluginKind, Plugins, Registry, Store};
+
+/// The whole configuration.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+pub struct Config {
+    /// What this machine is in the cluster.
+    pub node: Node,
+    /// The API server.
+    pub api: Api,
+    /// The store.
+    pub store: Store,
+    /// The pod network.
+    pub network: Network,
+    /// Containers and their logs.
+    pub containers: Containers,
+    /// Images and registries.
+    pub images: Images,
+    /// Scheduler and controller plugins.
+    pub plugins: Plugins,
+    /// The daemon's own log.
+    pub log: Log,
+}
+
+/// Why a configuration was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file could not be read.
+    #[error("cannot read the configuration {path}: {source}", path = path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: std::io::Error,
+    },
+    /// The file is no such YAML. The parser names line, column and key.
+    #[error("the configuration {path} was not accepted: {source}", path = path.display())]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: serde_yaml::Error,
+    },
+    /// A value is out of its range.
+    #[error("the configuration was not accepted: {field}: {fault}")]
+    Value {
+        /// Where.
+        field: &'static str,
+        /// What is wrong and what would do.
+        fault: String,
+    },
+}
+
+/// What the command line says over the file.
+#[derive(Clone, Debug, Default)]
+pub struct Overrides {
+    /// `--listen`.
+    pub listen: Option<SocketAddr>,
+    /// `--node-name`.
+    pub node_name: Option<String>,
+}
+
+impl Config {
+    /// Reads the file, if one is given, puts the command line over it and checks the whole.
+    pub fn load(file: Option<&Path>, overrides: &Overrides) -> Result<Config, ConfigError> {
+        let mut config = match file {
+            None => Config::default(),
+            Some(path) => {
+                let text = std::fs::read_to_string(path)
+                    .map_err(|source| ConfigError::Read { path: path.to_path_buf(), source })?;
+                parse(&text).map_err(|source| ConfigError::Parse { path: path.to_path_buf(), source })?
+            }
+        };
+        if let Some(listen) = overrides.listen {
+            config.api.listen = listen;
+        }
+        if let Some(name) = &overrides.node_name {
+            config.node.name = Some(name.clone());
+        }
+        config.check()?;
+        Ok(config)
+    }
+
+    /// Refuses values that parse but cannot work.
+    fn check(&self) -> Result<(), ConfigError> {
+        let refuse = |field, fault: String| Err(ConfigError::Value { field, fault });
+        if self.network.bridge.is_empty() || self.network.bridge.len() > 15 {
+            return refuse(
+                "network.bridge",
+                format!("{:?} is not 1 to 15 bytes, as the kernel wants", self.network.bridge),
+            );
+        }
+        if !(1..=1024).contains(&self.node.max_pods) {
+            return refuse("node.maxPods", format!("{} is not within 1 and 1024", self.node.max_pods));
+        }
+        if self.containers.log_max_bytes < 4096 {
+            return refuse("containers.logMaxBytes", format!("{} is below 4096", self.containers.log_max_bytes));
+        }
+        if self.containers.log_max_files == 0 {
+            return refuse("containers.logMaxFiles", "0 would keep no log; 1 keeps one rotated file".to_owned());
+        }
+        for plugin in &self.plugins.list {
+            if plugin.builtin.is_some() == plugin.file.is_some() {
+                return refuse("plugins.list", format!("{:?}: name exactly one of builtin and file", plugin.name));
+            }
+            if plugin.weights.values().any(|w| *w > 100) {
+                return refuse("plugins.list.weights", format!("{:?}: a weight is above 100", plugin.name));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// An empty file is the default; YAML's null is not a struct to serde.
+fn parse(text: &str) -> Result<Config, serde_yaml::Error> {
+    let only_comments =
+        text.lines().all(|l| l.trim().is_empty() || l.trim_start().starts_with('#') || l.trim() == "---");
+    if only_comments { Ok(Config::default()) } else { serde_yaml::from_str(text) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn refused(text: &str, words: &[&str]) {
+        let message = match parse(text) {
+            Err(e) => e.to_string(),
+            Ok(config) => config.check().expect_err("it should be refused").to_string(),
+        };
+        for word in words {
+            assert!(message.contains(word), "{message:?} does not say {word:?}");
+        }
+    }
+
+    #[test]
+    fn the_shipped_file_is_the_default() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs/edged.yaml");
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert_eq!(parse(&text).unwrap(), Config::default());
+        let shipped: serde_yaml::Value = serde_yaml::from_str(&text).unwrap();
+        let default = serde_yaml::to_value(Config::default()).unwrap();
+        assert_eq!(shipped, default, "configs/edged.yaml does not spell out every key");
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_with_its_line() {
+        refused("node:\n  naem: a\n", &["naem", "line 2"]);
+        refused("apis: {}\n", &["apis"]);
+    }
+
+    #[test]
+    fn values_out_of_range_are_refused() {
+        refused("node: {maxPods: 0}", &["node.maxPods", "1 and 1024"]);
+        refused("network: {bridge: a-name-that-is-too-long}", &["network.bridge", "15"]);
+        refused("containers: {logMaxBytes: 1}", &["logMaxBytes"]);
+        refused("plugins: {list: [{name: a}]}", &["exactly one"]);
+        refused("api: {listen: nowhere}", &["listen"]);
+    }
+
+    #[test]
+    fn an_empty_file_is_the_default() {
+        assert_eq!(parse("# nothing\n---\n").unwrap(), Config::default());
+    }
+}
