@@ -122,6 +122,8 @@ pub enum Wakes {
     NamedAt(String),
     /// The namespace's.
     Namespace,
+    /// Those of every object of watch 0 that names the changed object's UID as an owner.
+    Dependents,
     /// Nobody's.
     Nobody,
 }
@@ -235,6 +237,8 @@ pub enum Query {
     OwnedBy(String),
     /// Those of a namespace (empty: everywhere) whose labels match a selector in text form.
     Labelled(String, String),
+    /// The one with that UID.
+    Uid(String),
 }
 
 /// Why the API refused.
