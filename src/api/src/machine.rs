@@ -234,6 +234,47 @@ pub struct ContainerStatus {
     pub state: ContainerState,
 }
 
+/// A program that was started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Started {
+    /// Process ID in the host's namespace.
+    pub pid: i32,
+    /// When.
+    pub at: SystemTime,
+}
+
+/// A further process for a running container.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ExecSpec {
+    /// Program and arguments; never empty.
+    pub args: Vec<String>,
+    /// Added to the container's own environment, replacing what has the same name.
+    pub env: Vec<(String, String)>,
+    /// Working directory; `None` is the container's own.
+    pub cwd: Option<String>,
+    /// Who it runs as; `None` is the container's own user.
+    pub user: Option<User>,
+    /// With a terminal.
+    pub tty: bool,
+    /// With standard input.
+    pub stdin: bool,
+}
+
+/// What a container or a pod uses now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stats {
+    /// CPU time in nanoseconds since it began.
+    pub cpu_nanos: u64,
+    /// Memory that can't be reclaimed by dropping inactive file pages, in bytes.
+    pub working_set: u64,
+    /// Anonymous memory in bytes.
+    pub rss: u64,
+    /// Everything that is charged, page cache included, in bytes.
+    pub usage: u64,
+    /// Processes and threads.
+    pub processes: u64,
+}
+
 /// What happened to a container; sent by the runtime to the node agent.
 #[derive(Clone, Debug, PartialEq)]
 pub enum RuntimeEvent {
