@@ -6,6 +6,7 @@ pub mod field;
 pub mod kinds;
 pub mod machine;
 pub mod meta;
+pub mod schema;
 pub mod status;
 
 /// An API object as it travels: JSON with sorted keys.
