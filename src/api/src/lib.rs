@@ -3,9 +3,12 @@
 //! Data only: no I/O, no async.
 
 pub mod field;
+pub mod fields;
 pub mod kinds;
 pub mod machine;
 pub mod meta;
+pub mod name;
+pub mod selector;
 pub mod schema;
 pub mod status;
 
