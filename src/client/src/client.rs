@@ -76,6 +76,12 @@ impl Client {
         collect(target, answer.into_body()).await
     }
 
+    /// Sends a request as it is and gives the whole answer, of at most `limit` bytes.
+    pub async fn fetch(&self, request: Request<Body>, limit: usize) -> Result<Bytes> {
+        let path = request.uri().path().to_owned();
+        collect_within(&path, self.send(request).await?.into_body(), limit).await
+    }
+
     /// Sends a GET and gives the answer piece by piece (logs, watches).
     pub async fn stream(&self, target: &str) -> Result<ByteStream> {
         let answer = self.send(request(Method::GET, target, None, Vec::new())?).await?;
@@ -150,10 +156,14 @@ pub(crate) fn request(method: Method, target: &str, media_type: Option<&str>, bo
 }
 
 async fn collect(path: &str, body: Body) -> Result<Bytes> {
-    match Limited::new(body, ANSWER_LIMIT).collect().await {
+    collect_within(path, body, ANSWER_LIMIT).await
+}
+
+async fn collect_within(path: &str, body: Body, limit: usize) -> Result<Bytes> {
+    match Limited::new(body, limit).collect().await {
         Ok(whole) => Ok(whole.to_bytes()),
         Err(e) if e.downcast_ref::<LengthLimitError>().is_some() => {
-            Err(ClientError::TooLarge { path: path.to_owned(), limit: ANSWER_LIMIT })
+            Err(ClientError::TooLarge { path: path.to_owned(), limit })
         }
         Err(e) => Err(ClientError::Unreachable(e)),
     }

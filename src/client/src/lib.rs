@@ -6,6 +6,7 @@
 mod client;
 mod connect;
 mod error;
+pub mod events;
 mod informer;
 mod options;
 mod path;

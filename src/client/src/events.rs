@@ -1,0 +1,343 @@
+//! Recording Events about objects.
+//!
+//! Expected flow: `record` puts a note into a bounded queue and returns; one task writes them. A note that equals an
+//! earlier one (object, type, reason, message) raises that Event's count instead of making another.
+//! Guarantees: the caller never waits and never fails. Assumes that Events may be lost: what does not fit is counted.
+//! Never retries: an Event about a namespace that is going away is dropped.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+
+use crate::{Client, PatchKind, PatchOptions, ResourcePath, WriteOptions};
+
+/// Notes that wait for the writer: a rollout of 100 pods at ten events each.
+const QUEUE: usize = 1024;
+/// Events whose count can still be raised: 512 at about 200 bytes are 100 KiB.
+const REMEMBERED: usize = 512;
+/// An object may have this many new Events at once, and one more each `REFILL` (Kubernetes' spam filter).
+const BURST: u32 = 25;
+const REFILL: Duration = Duration::from_secs(300);
+
+/// What an Event is about.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Subject {
+    /// E.g. `v1`, `apps/v1`.
+    pub api_version: String,
+    /// E.g. `Pod`.
+    pub kind: String,
+    /// Empty for objects without one; the Event then lives in `default`.
+    pub namespace: String,
+    /// The object's name.
+    pub name: String,
+    /// The object's UID.
+    pub uid: String,
+    /// The version of the object that it is about; may be empty.
+    pub resource_version: String,
+    /// A part of the object, e.g. `spec.containers{web}`; may be empty.
+    pub field_path: String,
+}
+
+impl Subject {
+    /// The subject that an object is.
+    pub fn of(object: &Value) -> Self {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let meta = &object["metadata"];
+        Subject {
+            api_version: text(&object["apiVersion"]),
+            kind: text(&object["kind"]),
+            namespace: text(&meta["namespace"]),
+            name: text(&meta["name"]),
+            uid: text(&meta["uid"]),
+            resource_version: text(&meta["resourceVersion"]),
+            field_path: String::new(),
+        }
+    }
+}
+
+/// `Normal` or `Warning`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum EventType {
+    /// Things went as they should.
+    Normal,
+    /// Somebody may want to look.
+    Warning,
+}
+
+impl EventType {
+    fn text(self) -> &'static str {
+        match self {
+            EventType::Normal => "Normal",
+            EventType::Warning => "Warning",
+        }
+    }
+}
+
+struct Note {
+    subject: Subject,
+    event_type: EventType,
+    reason: String,
+    message: String,
+    at: SystemTime,
+}
+
+/// Records Events of one component. Cheap to clone.
+#[derive(Clone)]
+pub struct Recorder {
+    notes: mpsc::Sender<Note>,
+    dropped: Arc<AtomicU64>,
+    clock: fn() -> SystemTime,
+}
+
+/// Writes what a `Recorder` was told; run it as a task. Ends when all recorders are gone.
+pub struct EventWriter {
+    notes: mpsc::Receiver<Note>,
+    client: Client,
+    component: String,
+    host: String,
+    written: Written,
+    salt: u64,
+}
+
+impl Recorder {
+    /// A recorder and its writer. `component` and `host` become the Events' source, e.g. `kubelet` and the node's name.
+    pub fn new(client: Client, component: &str, host: &str, clock: fn() -> SystemTime) -> (Recorder, EventWriter) {
+        let (sender, notes) = mpsc::channel(QUEUE);
+        let writer = EventWriter {
+            notes,
+            client,
+            component: component.to_owned(),
+            host: host.to_owned(),
+            written: Written::default(),
+            salt: 0,
+        };
+        (Recorder { notes: sender, dropped: Arc::default(), clock }, writer)
+    }
+
+    /// Records an Event. Returns at once.
+    pub fn record(
+        &self,
+        subject: &Subject,
+        event_type: EventType,
+        reason: impl Into<String>,
+        message: impl Into<String>,
+    ) {
+        let note = Note {
+            subject: subject.clone(),
+            event_type,
+            reason: reason.into(),
+            message: message.into(),
+            at: (self.clock)(),
+        };
+        if self.notes.try_send(note).is_err() {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// How many Events were lost because the queue was full.
+    pub fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+}
+
+impl EventWriter {
+    /// Writes until the last recorder is gone.
+    pub async fn run(mut self) {
+        while let Some(note) = self.notes.recv().await {
+            self.write(note).await;
+        }
+    }
+
+    async fn write(&mut self, note: Note) {
+        let namespace = if note.subject.namespace.is_empty() { "default" } else { &note.subject.namespace };
+        let path = ResourcePath::core("events").namespace(namespace);
+        let time = rfc3339(note.at);
+        let identity = Identity::of(&note);
+        if let Some((name, count)) = self.written.again(&identity) {
+            let patch = json!({"count": count, "lastTimestamp": time, "message": note.message});
+            let target = path.clone().name(name);
+            match self.client.patch(&target, PatchKind::Merge, &patch, &PatchOptions::default()).await {
+                Ok(_) => return,
+                Err(e) if e.is_not_found() => self.written.forget(&identity),
+                Err(e) => return tracing::debug!(error = %e, "an Event could not be counted"),
+            }
+        }
+        if !self.written.allowed(&note.subject, note.at) {
+            return;
+        }
+        self.salt += 1;
+        let nanos = note.at.duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos() as u64;
+        let name = event_name(&note.subject.name, nanos.wrapping_add(self.salt));
+        let object = self.object(&note, namespace, &name, &time);
+        match self.client.create(&path, &object, &WriteOptions::default()).await {
+            Ok(_) => self.written.remember(identity, name),
+            Err(e) => tracing::debug!(error = %e, reason = note.reason, "an Event could not be written"),
+        }
+    }
+
+    fn object(&self, note: &Note, namespace: &str, name: &str, time: &str) -> Value {
+        let subject = &note.subject;
+        let mut involved = json!({
+            "apiVersion": subject.api_version, "kind": subject.kind, "name": subject.name, "uid": subject.uid,
+        });
+        for (key, value) in [
+            ("namespace", &subject.namespace),
+            ("resourceVersion", &subject.resource_version),
+            ("fieldPath", &subject.field_path),
+        ] {
+            if !value.is_empty() {
+                involved[key] = json!(value);
+            }
+        }
+        let mut source = json!({"component": self.component});
+        if !self.host.is_empty() {
+            source["host"] = json!(self.host);
+        }
+        json!({
+            "apiVersion": "v1", "kind": "Event",
+            "metadata": {"name": name, "namespace": namespace},
+            "involvedObject": involved, "reason": note.reason, "message": note.message, "source": source,
+            "type": note.event_type.text(), "count": 1, "firstTimestamp": time, "lastTimestamp": time,
+            "reportingComponent": self.component, "reportingInstance": self.host,
+        })
+    }
+}
+
+/// `<object>.<16 hex digits>`, within the 253 bytes of a name.
+fn event_name(object: &str, number: u64) -> String {
+    let most = 253 - 17;
+    let mut end = object.len().min(most);
+    while !object.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("{}.{number:016x}", &object[..end])
+}
+
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Identity {
+    subject: Subject,
+    event_type: EventType,
+    reason: String,
+    message: String,
+}
+
+impl Identity {
+    fn of(note: &Note) -> Self {
+        // The version of the object is no part of what happened.
+        let subject = Subject { resource_version: String::new(), ..note.subject.clone() };
+        Identity { subject, event_type: note.event_type, reason: note.reason.clone(), message: note.message.clone() }
+    }
+}
+
+/// What was written lately, and how much each object may still say.
+#[derive(Default)]
+struct Written {
+    counts: HashMap<Identity, (String, u32)>,
+    order: VecDeque<Identity>,
+    budgets: HashMap<String, (u32, SystemTime)>,
+}
+
+impl Written {
+    fn again(&mut self, identity: &Identity) -> Option<(String, u32)> {
+        let (name, count) = self.counts.get_mut(identity)?;
+        *count += 1;
+        Some((name.clone(), *count))
+    }
+
+    fn forget(&mut self, identity: &Identity) {
+        self.counts.remove(identity);
+        self.order.retain(|other| other != identity);
+    }
+
+    fn remember(&mut self, identity: Identity, name: String) {
+        if self.order.len() == REMEMBERED
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.counts.remove(&oldest);
+        }
+        self.order.push_back(identity.clone());
+        self.counts.insert(identity, (name, 1));
+    }
+
+    /// A token bucket for each object.
+    fn allowed(&mut self, subject: &Subject, now: SystemTime) -> bool {
+        if self.budgets.len() >= REMEMBERED {
+            self.budgets.clear();
+        }
+        let (left, since) = self.budgets.entry(subject.uid.clone()).or_insert((BURST, now));
+        let refilled = now.duration_since(*since).unwrap_or_default().as_secs() / REFILL.as_secs();
+        if refilled > 0 {
+            *left = left.saturating_add(u32::try_from(refilled).unwrap_or(BURST)).min(BURST);
+            *since = now;
+        }
+        let allowed = *left > 0;
+        *left = left.saturating_sub(1);
+        allowed
+    }
+}
+
+/// Seconds precision, UTC, as `metav1.Time` writes it.
+fn rfc3339(time: SystemTime) -> String {
+    let seconds = time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let (days, rest) = (seconds / 86_400, seconds % 86_400);
+    // Days since 1970-03-01 of a 400-year cycle: March-based years put the leap day last.
+    let shifted = days + 719_468;
+    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    let year = era * 400 + year_of_era + u64::from(month <= 2);
+    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", rest / 3600, rest / 60 % 60, rest % 60)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_written_in_utc_seconds() {
+        for (seconds, text) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (951_827_696, "2000-02-29T12:34:56Z"),
+            (1_795_305_600, "2026-11-22T00:00:00Z"),
+        ] {
+            assert_eq!(rfc3339(UNIX_EPOCH + Duration::from_secs(seconds)), text);
+        }
+    }
+
+    #[test]
+    fn an_object_may_say_only_so_much_that_is_new() {
+        let mut written = Written::default();
+        let (subject, now) = (Subject { uid: "u".into(), ..Subject::default() }, UNIX_EPOCH + REFILL * 10);
+        assert_eq!((0..40).filter(|_| written.allowed(&subject, now)).count(), BURST as usize);
+        assert!(written.allowed(&subject, now + REFILL));
+        assert!(!written.allowed(&subject, now + REFILL));
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded() {
+        let mut written = Written::default();
+        let identity = |n: usize| Identity {
+            subject: Subject::default(),
+            event_type: EventType::Normal,
+            reason: n.to_string(),
+            message: String::new(),
+        };
+        (0..REMEMBERED + 10).for_each(|n| written.remember(identity(n), n.to_string()));
+        assert_eq!(written.counts.len(), REMEMBERED);
+        assert!(written.again(&identity(0)).is_none());
+        assert_eq!(written.again(&identity(20)), Some(("20".into(), 2)));
+    }
+
+    #[test]
+    fn names_stay_within_their_bound() {
+        assert_eq!(event_name("web", 255), "web.00000000000000ff");
+        assert_eq!(event_name(&"x".repeat(253), 1).len(), 253);
+    }
+}
