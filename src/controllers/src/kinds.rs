@@ -1,0 +1,155 @@
+//! Which kinds the API serves, and where.
+//!
+//! In: the aggregated discovery documents. Out: a table from kinds to paths. Never keeps a kind that cannot be read.
+
+use std::collections::HashMap;
+
+use http::header;
+use kedge_client::kube::client::Body;
+use kedge_client::{Client, ClientError, ResourcePath};
+use kedge_plugin_api::controllers::{Kind, ServedKind};
+use serde::Deserialize;
+
+/// Aggregated discovery, version 2.
+const DISCOVERY: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+/// The discovery of some hundred kinds takes 200 KiB; of ten thousand CRDs 20 MiB.
+const LIMIT: usize = 32 << 20;
+
+/// The kinds that the API serves, in a fixed order: numbers stay valid as long as the table.
+#[derive(Clone, Debug, Default)]
+pub struct Kinds {
+    served: Vec<ServedKind>,
+    /// All versions, also those that are not preferred.
+    plurals: HashMap<Kind, (String, bool)>,
+}
+
+#[derive(Deserialize)]
+struct Groups {
+    #[serde(default)]
+    items: Vec<Group>,
+}
+
+#[derive(Deserialize)]
+struct Group {
+    #[serde(default)]
+    metadata: GroupMeta,
+    #[serde(default)]
+    versions: Vec<Version>,
+}
+
+#[derive(Default, Deserialize)]
+struct GroupMeta {
+    #[serde(default)]
+    name: String,
+}
+
+#[derive(Deserialize)]
+struct Version {
+    version: String,
+    #[serde(default)]
+    resources: Vec<Resource>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Resource {
+    resource: String,
+    #[serde(default)]
+    scope: String,
+    #[serde(default)]
+    verbs: Vec<String>,
+    response_kind: Option<ResponseKind>,
+}
+
+#[derive(Deserialize)]
+struct ResponseKind {
+    kind: String,
+}
+
+impl Kinds {
+    /// Asks the API.
+    pub async fn discover(client: &Client) -> Result<Kinds, ClientError> {
+        let mut kinds = Kinds::default();
+        for path in ["/api", "/apis"] {
+            let request = http::Request::get(path)
+                .header(header::ACCEPT, DISCOVERY)
+                .body(Body::empty())
+                .map_err(|source| ClientError::Request { path: path.to_owned(), source })?;
+            let body = client.fetch(request, LIMIT).await?;
+            let groups: Groups = serde_json::from_slice(&body)
+                .map_err(|source| ClientError::Decode { path: path.to_owned(), source })?;
+            kinds.add(groups);
+        }
+        Ok(kinds)
+    }
+
+    fn add(&mut self, groups: Groups) {
+        for group in groups.items {
+            let mut seen: Vec<String> = Vec::new();
+            for version in group.versions {
+                for resource in version.resources {
+                    let Some(kind) = resource.response_kind.map(|k| k.kind).filter(|k| !k.is_empty()) else { continue };
+                    let kind = Kind { group: group.metadata.name.clone(), version: version.version.clone(), kind };
+                    let namespaced = resource.scope == "Namespaced";
+                    self.plurals.insert(kind.clone(), (resource.resource.clone(), namespaced));
+                    // Versions come in order of preference: the first one that has a resource stands for it.
+                    if !seen.contains(&resource.resource) {
+                        seen.push(resource.resource.clone());
+                        self.served.push(ServedKind {
+                            kind,
+                            plural: resource.resource,
+                            namespaced,
+                            verbs: resource.verbs,
+                        });
+                    }
+                }
+            }
+        }
+    }
+
+    /// Every kind in its preferred version; a kind's place here is its number.
+    pub fn served(&self) -> &[ServedKind] {
+        &self.served
+    }
+
+    /// The collection of a kind; `None` when it is not served. A namespace is passed over for kinds without.
+    pub fn path(&self, kind: &Kind, namespace: &str) -> Option<ResourcePath> {
+        let (plural, namespaced) = self.plurals.get(kind)?;
+        let path = ResourcePath::new(&*kind.group, &*kind.version, &**plural);
+        Some(if *namespaced && !namespace.is_empty() { path.namespace(namespace) } else { path })
+    }
+
+    /// The numbers of the kinds that a watch of `every` stands for.
+    pub fn collectable(&self) -> impl Iterator<Item = (u32, &ServedKind)> {
+        let has = |kind: &ServedKind| {
+            ["list", "watch", "delete"].iter().all(|verb| kind.verbs.iter().any(|v| v == verb))
+                // The same Events under their old and their new group: once is enough.
+                && !(kind.kind.group == "events.k8s.io" && kind.kind.kind == "Event")
+        };
+        (0u32..).zip(&self.served).filter(move |(_, kind)| has(kind))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_preferred_version_stands_for_a_kind() {
+        let text = r#"{"items":[
+          {"versions":[{"version":"v1","resources":[
+            {"resource":"pods","scope":"Namespaced","responseKind":{"kind":"Pod"},"verbs":["list","watch","delete"]},
+            {"resource":"bindings","scope":"Namespaced","responseKind":{"kind":"Binding"},"verbs":["create"]}]}]},
+          {"metadata":{"name":"autoscaling"},"versions":[
+            {"version":"v2","resources":[{"resource":"hpas","scope":"Namespaced","responseKind":{"kind":"HPA"},"verbs":["list","watch","delete"]}]},
+            {"version":"v1","resources":[{"resource":"hpas","scope":"Namespaced","responseKind":{"kind":"HPA"},"verbs":["list"]}]}]}]}"#;
+        let mut kinds = Kinds::default();
+        kinds.add(serde_json::from_str(text).unwrap());
+        let numbers: Vec<_> = kinds.collectable().map(|(n, k)| (n, k.kind.version.as_str())).collect();
+        assert_eq!(numbers, [(0, "v1"), (2, "v2")]);
+        let old = Kind { group: "autoscaling".into(), version: "v1".into(), kind: "HPA".into() };
+        assert_eq!(kinds.path(&old, "a").unwrap().to_string(), "/apis/autoscaling/v1/namespaces/a/hpas");
+        let none = Kind { group: "x".into(), version: "v1".into(), kind: "HPA".into() };
+        assert!(kinds.path(&none, "").is_none());
+    }
+}

@@ -1,0 +1,130 @@
+//! Whose key a change puts into the queue.
+//!
+//! In: a change of one row, and what the controller declared. Out: keys of its own kind. Pure.
+
+use kedge_plugin_api::controllers::{Key, Kind};
+
+use crate::field::Cell;
+use crate::row::{Row, RowKey};
+use crate::selector;
+
+/// One row before and after.
+pub struct Change<'a> {
+    /// Where.
+    pub key: &'a RowKey,
+    /// Before; `None` when it comes.
+    pub old: Option<&'a Row>,
+    /// After; `None` when it goes.
+    pub new: Option<&'a Row>,
+}
+
+/// A resolved `wakes` entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wake {
+    /// Its own key.
+    Itself,
+    /// Its owners of the controller's kind.
+    Owner {
+        /// Only the controlling one.
+        only_controller: bool,
+    },
+    /// Rows of the controller's own cache whose selector chooses it.
+    SelectedBy {
+        /// The controller's own cache.
+        cache: usize,
+        /// Where the selector is.
+        column: usize,
+        /// The selector is a plain map.
+        plain: bool,
+    },
+    /// The object named in this column.
+    NamedAt {
+        /// Of the watched row.
+        column: usize,
+    },
+    /// The object called like its namespace.
+    Namespace,
+    /// Rows of the controller's own cache that it owns.
+    Dependents {
+        /// The controller's own cache.
+        cache: usize,
+    },
+}
+
+impl<'a> Change<'a> {
+    /// Whether anything that a watch with these columns reads is different.
+    pub fn touches(&self, columns: &[usize]) -> bool {
+        match (self.old, self.new) {
+            (Some(old), Some(new)) => {
+                old.uid != new.uid
+                    || old.owners != new.owners
+                    || old.labels != new.labels
+                    || columns.iter().any(|c| old.cells.get(*c) != new.cells.get(*c))
+            }
+            _ => true,
+        }
+    }
+
+    /// The object's UID.
+    pub fn uid(&self) -> &'a str {
+        self.new.or(self.old).map_or("", |row| &row.uid)
+    }
+
+    fn sides(&self) -> impl Iterator<Item = &'a Row> {
+        [self.old, self.new].into_iter().flatten()
+    }
+}
+
+impl Wake {
+    /// The keys that are woken. `own_rows(cache, Some(namespace))` gives the rows of a namespace,
+    /// `own_rows(cache, None)` those that the changed object owns.
+    pub fn keys<'r>(
+        &self,
+        change: &Change<'_>,
+        kind: Option<&Kind>,
+        own_rows: impl Fn(usize, Option<&str>) -> Vec<(&'r RowKey, &'r Row)>,
+    ) -> Vec<Key> {
+        let namespace = change.key.namespace.to_string();
+        let named = |name: &str| Key { namespace: namespace.clone(), name: name.to_owned() };
+        match self {
+            Wake::Itself if kind.is_none() => by_uid(change.uid()),
+            Wake::Itself => vec![named(&change.key.name)],
+            Wake::Owner { only_controller } => {
+                let mine = |owner: &&crate::row::Owner| {
+                    kind.is_some_and(|k| *k.group == *owner.group && *k.kind == *owner.kind)
+                        && (owner.controller || !only_controller)
+                };
+                change.sides().flat_map(|row| row.owners.iter().filter(mine)).map(|owner| named(&owner.name)).collect()
+            }
+            Wake::SelectedBy { cache, column, plain } => own_rows(*cache, Some(&change.key.namespace))
+                .into_iter()
+                .filter(|(_, own)| {
+                    let Some(Some(Cell::Text(json))) = own.cells.get(*column) else { return false };
+                    change.sides().any(|row| selector::chooses(json, &*row.labels, *plain))
+                })
+                .map(|(key, _)| named(&key.name))
+                .collect(),
+            Wake::NamedAt { column } => change
+                .sides()
+                .filter_map(|row| match row.cells.get(*column) {
+                    Some(Some(Cell::Text(name))) if !name.is_empty() => Some(named(name)),
+                    _ => None,
+                })
+                .collect(),
+            Wake::Namespace if namespace.is_empty() => Vec::new(),
+            Wake::Namespace => vec![Key { namespace: String::new(), name: namespace }],
+            Wake::Dependents { cache } => own_rows(*cache, None)
+                .into_iter()
+                .flat_map(|(key, row)| match kind {
+                    None => by_uid(&row.uid),
+                    Some(_) => vec![Key { namespace: key.namespace.to_string(), name: key.name.to_string() }],
+                })
+                .collect(),
+        }
+    }
+}
+
+/// Where watch 0 is every kind, a key is a UID.
+fn by_uid(uid: &str) -> Vec<Key> {
+    if uid.is_empty() { Vec::new() } else { vec![Key { namespace: String::new(), name: uid.to_owned() }] }
+}

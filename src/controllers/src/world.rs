@@ -1,0 +1,352 @@
+//! What one plugin sees of the cluster: the declared columns of every object that it watches.
+//!
+//! In: a declaration, then rows that come and go. Out: the keys that a change wakes, and tables of rows. Never reads
+//! whole objects (`row.rs` does) and never calls anybody.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use kedge_api::selector::LabelSelector;
+use kedge_plugin_api::controllers::{
+    Column, Controller, Field, FieldType, Key, Kind, Query, Table, Target, Texts, Values, Wakes,
+};
+
+use crate::field::{Cell, FieldPath, PathError};
+use crate::row::{FieldSpec, Row, RowKey};
+use crate::selector;
+use crate::wakes::{Change, Wake};
+
+/// Deletions of our own that have not come back yet; beyond this the oldest knowledge is given up.
+const TOMBSTONES: usize = 10_000;
+
+/// A plugin's view.
+#[derive(Debug, Default)]
+pub struct World {
+    caches: Vec<Cache>,
+    controllers: Vec<Plan>,
+}
+
+/// The rows of one kind, or of every kind.
+#[derive(Debug)]
+pub struct Cache {
+    /// What is watched.
+    pub target: Target,
+    /// The union of the fields that the plugin's controllers need.
+    pub fields: Vec<FieldSpec>,
+    rows: BTreeMap<RowKey, Row>,
+    by_uid: HashMap<Box<str>, RowKey>,
+    by_owner: HashMap<Box<str>, BTreeSet<RowKey>>,
+    deleted: HashSet<Box<str>>,
+}
+
+/// A controller with its watches resolved to caches and columns.
+#[derive(Debug)]
+struct Plan {
+    kind: Option<Kind>,
+    watches: Vec<WatchPlan>,
+}
+
+#[derive(Debug)]
+struct WatchPlan {
+    cache: usize,
+    columns: Vec<usize>,
+    wakes: Vec<Wake>,
+}
+
+/// A key to be put into the queue of a controller.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Woken {
+    /// Its place in the declaration.
+    pub controller: usize,
+    /// The key.
+    pub key: Key,
+}
+
+impl World {
+    /// An empty view for a declaration.
+    pub fn new(declaration: &[Controller]) -> Result<World, PathError> {
+        let mut world = World::default();
+        for controller in declaration {
+            let own = controller.watches.first().map(|watch| watch.target.clone());
+            let own_kind = match &own {
+                Some(Target::Kind(kind)) => Some(kind.clone()),
+                _ => None,
+            };
+            let mut watches = Vec::new();
+            for watch in &controller.watches {
+                let cache = world.cache_for(&watch.target);
+                let columns =
+                    watch.fields.iter().map(|field| world.column_for(cache, field)).collect::<Result<_, _>>()?;
+                let mut wakes = Vec::new();
+                for wake in &watch.wakes {
+                    wakes.push(match wake {
+                        Wakes::Itself => Wake::Itself,
+                        Wakes::ControllerOwner => Wake::Owner { only_controller: true },
+                        Wakes::Owners => Wake::Owner { only_controller: false },
+                        Wakes::SelectedBy(path) => {
+                            let own = own.as_ref().expect("a wake belongs to a watch, so watch 0 exists");
+                            let own_cache = world.cache_for(own);
+                            let field = Field { path: path.clone(), field_type: FieldType::Json };
+                            let column = world.column_for(own_cache, &field)?;
+                            let plain = own_kind.as_ref().is_some_and(|k| selector::is_plain(&k.group, &k.kind));
+                            Wake::SelectedBy { cache: own_cache, column, plain }
+                        }
+                        Wakes::NamedAt(path) => {
+                            let field = Field { path: path.clone(), field_type: FieldType::Text };
+                            Wake::NamedAt { column: world.column_for(cache, &field)? }
+                        }
+                        Wakes::Namespace => Wake::Namespace,
+                        Wakes::Dependents => {
+                            let own = own.as_ref().expect("a wake belongs to a watch, so watch 0 exists");
+                            Wake::Dependents { cache: world.cache_for(own) }
+                        }
+                        Wakes::Nobody => continue,
+                    });
+                }
+                watches.push(WatchPlan { cache, columns, wakes });
+            }
+            world.controllers.push(Plan { kind: own_kind, watches });
+        }
+        Ok(world)
+    }
+
+    /// The caches, each to be kept by an informer (or one for each served kind).
+    pub fn caches(&self) -> &[Cache] {
+        &self.caches
+    }
+
+    /// An object is there, in this version. Older versions than the known one change nothing.
+    pub fn apply(&mut self, cache: usize, key: RowKey, row: Row) -> Vec<Woken> {
+        let held = &mut self.caches[cache];
+        if held.deleted.contains(&row.uid) {
+            return Vec::new();
+        }
+        if let Some(old) = held.rows.get(&key) {
+            if old.uid == row.uid && old.revision > row.revision {
+                return Vec::new();
+            }
+            if !old.differs(&row) {
+                held.rows.insert(key, row);
+                return Vec::new();
+            }
+        }
+        let old = held.put(key.clone(), Some(row.clone()));
+        self.woken(cache, &key, old.as_ref(), Some(&row))
+    }
+
+    /// An object is gone.
+    pub fn remove(&mut self, cache: usize, key: &RowKey, uid: &str) -> Vec<Woken> {
+        let held = &mut self.caches[cache];
+        held.deleted.remove(uid);
+        if held.rows.get(key).is_none_or(|row| &*row.uid != uid) {
+            return Vec::new();
+        }
+        let old = held.put(key.clone(), None);
+        self.woken(cache, key, old.as_ref(), None)
+    }
+
+    /// We deleted an object and the server says that it is gone: late news of it is to be ignored.
+    pub fn bury(&mut self, cache: usize, key: &RowKey, uid: &str) -> Vec<Woken> {
+        let woken = self.remove(cache, key, uid);
+        let held = &mut self.caches[cache];
+        if held.deleted.len() >= TOMBSTONES {
+            held.deleted.clear();
+        }
+        if !woken.is_empty() {
+            held.deleted.insert(uid.into());
+        }
+        woken
+    }
+
+    /// The keys of one kind in a cache; taken when a list begins, to find out what is gone when it ends.
+    pub fn keys(&self, cache: usize, kind: u32) -> Vec<(RowKey, Box<str>)> {
+        let rows = self.caches[cache].rows.iter();
+        rows.filter(|(key, _)| key.kind == kind).map(|(key, row)| (key.clone(), row.uid.clone())).collect()
+    }
+
+    /// How many rows are held.
+    pub fn rows_held(&self) -> usize {
+        self.caches.iter().map(|cache| cache.rows.len()).sum()
+    }
+
+    /// Where an object of a watched kind is kept.
+    pub fn caches_of<'a>(&'a self, kind: &'a Kind) -> impl Iterator<Item = usize> + 'a {
+        self.caches
+            .iter()
+            .enumerate()
+            .filter(move |(_, cache)| matches!(&cache.target, Target::Kind(k) if k.group == kind.group && k.kind == kind.kind))
+            .map(|(i, _)| i)
+    }
+
+    /// Rows for a controller. An unknown controller or watch gives an empty table.
+    pub fn table(&self, controller: usize, watch: usize, query: &Query) -> Table {
+        let Some(plan) = self.controllers.get(controller).and_then(|c| c.watches.get(watch)) else {
+            return Table::default();
+        };
+        let cache = &self.caches[plan.cache];
+        let rows: Vec<(&RowKey, &Row)> = match query {
+            Query::One(key) => cache.in_namespace(&key.namespace).filter(|(k, _)| *k.name == *key.name).collect(),
+            Query::All => cache.rows.iter().collect(),
+            Query::Namespace(namespace) => cache.in_namespace(namespace).collect(),
+            Query::OwnedBy(uid) => cache.owned_by(uid).collect(),
+            Query::Uid(uid) => {
+                cache.by_uid.get(uid.as_str()).and_then(|key| cache.rows.get_key_value(key)).into_iter().collect()
+            }
+            Query::Labelled(namespace, text) => match LabelSelector::parse(text) {
+                Err(_) => Vec::new(),
+                Ok(selector) => {
+                    let rows: Box<dyn Iterator<Item = _>> = if namespace.is_empty() {
+                        Box::new(cache.rows.iter())
+                    } else {
+                        Box::new(cache.in_namespace(namespace))
+                    };
+                    rows.filter(|(_, row)| selector.matches(&*row.labels)).collect()
+                }
+            },
+        };
+        table(&rows, cache, &plan.columns)
+    }
+
+    fn woken(&self, cache: usize, key: &RowKey, old: Option<&Row>, new: Option<&Row>) -> Vec<Woken> {
+        let mut woken = BTreeSet::new();
+        for (number, controller) in self.controllers.iter().enumerate() {
+            for watch in controller.watches.iter().filter(|watch| watch.cache == cache) {
+                let change = Change { key, old, new };
+                if !change.touches(&watch.columns) {
+                    continue;
+                }
+                for wake in &watch.wakes {
+                    let keys = wake.keys(&change, controller.kind.as_ref(), |own, namespace| {
+                        let own: &Cache = &self.caches[own];
+                        match namespace {
+                            Some(namespace) => own.in_namespace(namespace).collect(),
+                            None => own.owned_by(change.uid()).collect(),
+                        }
+                    });
+                    woken.extend(keys.into_iter().map(|key| Woken { controller: number, key }));
+                }
+            }
+        }
+        woken.into_iter().collect()
+    }
+
+    fn cache_for(&mut self, target: &Target) -> usize {
+        if let Some(found) = self.caches.iter().position(|cache| cache.target == *target) {
+            return found;
+        }
+        self.caches.push(Cache::new(target.clone()));
+        self.caches.len() - 1
+    }
+
+    fn column_for(&mut self, cache: usize, field: &Field) -> Result<usize, PathError> {
+        let spec = FieldSpec { path: FieldPath::parse(&field.path)?, field_type: field.field_type };
+        let fields = &mut self.caches[cache].fields;
+        if let Some(found) = fields.iter().position(|other| *other == spec) {
+            return Ok(found);
+        }
+        fields.push(spec);
+        Ok(fields.len() - 1)
+    }
+}
+
+impl Cache {
+    fn new(target: Target) -> Self {
+        Cache {
+            target,
+            fields: Vec::new(),
+            rows: BTreeMap::new(),
+            by_uid: HashMap::new(),
+            by_owner: HashMap::new(),
+            deleted: HashSet::new(),
+        }
+    }
+
+    fn put(&mut self, key: RowKey, row: Option<Row>) -> Option<Row> {
+        let old = match row {
+            Some(row) => {
+                self.by_uid.insert(row.uid.clone(), key.clone());
+                for owner in &row.owners {
+                    self.by_owner.entry(owner.uid.clone()).or_default().insert(key.clone());
+                }
+                let owners: Vec<Box<str>> = row.owners.iter().map(|o| o.uid.clone()).collect();
+                let uid = row.uid.clone();
+                let old = self.rows.insert(key.clone(), row);
+                if let Some(old) = &old {
+                    if old.uid != uid {
+                        self.by_uid.remove(&old.uid);
+                    }
+                    old.owners.iter().filter(|o| !owners.contains(&o.uid)).for_each(|o| self.disown(&o.uid, &key));
+                }
+                old
+            }
+            None => {
+                let old = self.rows.remove(&key);
+                if let Some(old) = &old {
+                    self.by_uid.remove(&old.uid);
+                    old.owners.iter().for_each(|owner| self.disown(&owner.uid, &key));
+                }
+                old
+            }
+        };
+        old
+    }
+
+    fn disown(&mut self, uid: &str, key: &RowKey) {
+        if let Some(keys) = self.by_owner.get_mut(uid) {
+            keys.remove(key);
+            if keys.is_empty() {
+                self.by_owner.remove(uid);
+            }
+        }
+    }
+
+    fn in_namespace<'a>(&'a self, namespace: &str) -> impl Iterator<Item = (&'a RowKey, &'a Row)> + use<'a> {
+        let namespace: Box<str> = namespace.into();
+        let first = RowKey { namespace: namespace.clone(), name: "".into(), kind: 0 };
+        self.rows.range(first..).take_while(move |(key, _)| key.namespace == namespace)
+    }
+
+    fn owned_by(&self, uid: &str) -> impl Iterator<Item = (&RowKey, &Row)> {
+        self.by_owner.get(uid).into_iter().flatten().filter_map(|key| self.rows.get_key_value(key))
+    }
+}
+
+fn table(rows: &[(&RowKey, &Row)], cache: &Cache, columns: &[usize]) -> Table {
+    let every = matches!(cache.target, Target::Every);
+    Table {
+        count: u32::try_from(rows.len()).unwrap_or(u32::MAX),
+        namespaces: rows.iter().map(|(key, _)| &*key.namespace).collect(),
+        names: rows.iter().map(|(key, _)| &*key.name).collect(),
+        kinds: if every { rows.iter().map(|(key, _)| key.kind).collect() } else { Vec::new() },
+        columns: columns.iter().map(|column| one_column(rows, *column, cache.fields[*column].field_type)).collect(),
+    }
+}
+
+fn one_column(rows: &[(&RowKey, &Row)], column: usize, field_type: FieldType) -> Column {
+    let words = rows.len().div_ceil(64);
+    let mut present = vec![0; words];
+    let cells = rows.iter().map(|(_, row)| row.cells.get(column).and_then(Option::as_ref));
+    for (i, _) in cells.clone().enumerate().filter(|(_, cell)| cell.is_some()) {
+        present[i / 64] |= 1 << (i % 64);
+    }
+    let values = match field_type {
+        FieldType::Text | FieldType::Json => {
+            let mut texts = Texts::default();
+            cells.for_each(|cell| texts.push(if let Some(Cell::Text(text)) = cell { text } else { "" }));
+            Values::Texts(texts)
+        }
+        FieldType::Boolean => {
+            let mut bits = vec![0; words];
+            for (i, _) in cells.enumerate().filter(|(_, cell)| matches!(cell, Some(Cell::Boolean(true)))) {
+                bits[i / 64] |= 1 << (i % 64);
+            }
+            Values::Booleans(bits)
+        }
+        FieldType::Integer | FieldType::Time | FieldType::Count | FieldType::Hash => {
+            Values::Integers(cells.map(|cell| if let Some(Cell::Integer(n)) = cell { *n } else { 0 }).collect())
+        }
+    };
+    Column { present, values }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,135 @@
+//! Rows that come and go, the keys that they wake and the tables that they make.
+
+use kedge_plugin_api::controllers::Watch;
+use serde_json::{Value, json};
+
+use super::*;
+
+fn kind(group: &str, kind: &str) -> Kind {
+    Kind { group: group.into(), version: "v1".into(), kind: kind.into() }
+}
+
+fn field(path: &str, field_type: FieldType) -> Field {
+    Field { path: path.into(), field_type }
+}
+
+fn watch(target: Target, fields: Vec<Field>, wakes: Vec<Wakes>) -> Watch {
+    Watch { target, fields, wakes }
+}
+
+/// ReplicaSets that own Pods and are selected by them; and a collector over everything.
+fn world() -> World {
+    let sets = Target::Kind(kind("apps", "ReplicaSet"));
+    let pods = Target::Kind(kind("", "Pod"));
+    World::new(&[
+        Controller {
+            name: "replicaset".into(),
+            watches: vec![
+                watch(sets, vec![field("spec.replicas", FieldType::Integer)], vec![Wakes::Itself]),
+                watch(
+                    pods,
+                    vec![field("status.phase", FieldType::Text), field("spec.paused", FieldType::Boolean)],
+                    vec![Wakes::ControllerOwner, Wakes::SelectedBy("spec.selector".into()), Wakes::Namespace],
+                ),
+            ],
+            workers: 1,
+        },
+        Controller {
+            name: "collector".into(),
+            watches: vec![watch(Target::Every, vec![], vec![Wakes::Itself, Wakes::Dependents])],
+            workers: 1,
+        },
+    ])
+    .unwrap()
+}
+
+const SETS: usize = 0;
+const PODS: usize = 1;
+const EVERY: usize = 2;
+
+fn put(world: &mut World, cache: usize, kind: u32, object: &Value) -> Vec<String> {
+    let (key, row) = Row::of(object, kind, &world.caches()[cache].fields.clone());
+    names(world.apply(cache, key, row))
+}
+
+fn names(woken: Vec<Woken>) -> Vec<String> {
+    woken.into_iter().map(|w| format!("{} {}/{}", w.controller, w.key.namespace, w.key.name)).collect()
+}
+
+fn set(revision: u64, replicas: i64) -> Value {
+    json!({"metadata": {"namespace": "n", "name": "web", "uid": "s1", "resourceVersion": revision.to_string()},
+           "spec": {"replicas": replicas, "selector": {"matchLabels": {"app": "web"}}}})
+}
+
+fn pod(name: &str, revision: u64, phase: &str, owned: bool) -> Value {
+    let mut pod = json!({"metadata": {"namespace": "n", "name": name, "uid": name, "labels": {"app": "other"},
+                          "resourceVersion": revision.to_string()}, "status": {"phase": phase}});
+    if owned {
+        pod["metadata"]["ownerReferences"] = json!([
+            {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web", "uid": "s1", "controller": true}]);
+    }
+    pod
+}
+
+#[test]
+fn a_change_of_a_declared_field_wakes() {
+    let mut world = world();
+    assert_eq!(put(&mut world, SETS, 0, &set(1, 3)), ["0 n/web"]);
+    assert_eq!(put(&mut world, SETS, 0, &set(2, 3)), [""; 0], "nothing that is read has changed");
+    assert_eq!(put(&mut world, SETS, 0, &set(3, 4)), ["0 n/web"]);
+    assert_eq!(put(&mut world, SETS, 0, &set(1, 9)), [""; 0], "an older version is no news");
+}
+
+#[test]
+fn a_pod_wakes_its_owner_its_selectors_and_its_namespace() {
+    let mut world = world();
+    put(&mut world, SETS, 0, &set(1, 3));
+    assert_eq!(put(&mut world, PODS, 0, &pod("a", 2, "Pending", true)), ["0 /n", "0 n/web"]);
+    assert_eq!(put(&mut world, PODS, 0, &pod("b", 3, "Pending", false)), ["0 /n"]);
+    let mut chosen = pod("b", 4, "Pending", false);
+    chosen["metadata"]["labels"]["app"] = json!("web");
+    assert_eq!(put(&mut world, PODS, 0, &chosen), ["0 /n", "0 n/web"]);
+}
+
+#[test]
+fn the_going_of_an_owner_wakes_its_dependents() {
+    let mut world = world();
+    put(&mut world, EVERY, 4, &set(1, 3));
+    assert_eq!(put(&mut world, EVERY, 7, &pod("a", 2, "Pending", true)), ["1 /a"]);
+    let key = RowKey { namespace: "n".into(), name: "web".into(), kind: 4 };
+    assert_eq!(names(world.remove(EVERY, &key, "s1")), ["1 /a", "1 /s1"]);
+    let table = world.table(1, 0, &Query::Uid("a".into()));
+    assert_eq!((table.count, table.kinds, table.names.get(0)), (1, vec![7], "a"));
+}
+
+#[test]
+fn what_we_deleted_does_not_come_back() {
+    let mut world = world();
+    put(&mut world, PODS, 0, &pod("a", 2, "Running", true));
+    let key = RowKey { namespace: "n".into(), name: "a".into(), kind: 0 };
+    assert!(!world.bury(PODS, &key, "a").is_empty());
+    assert_eq!(put(&mut world, PODS, 0, &pod("a", 3, "Running", true)), [""; 0], "late news");
+    assert!(world.remove(PODS, &key, "a").is_empty());
+    assert!(!put(&mut world, PODS, 0, &pod("a", 9, "Running", true)).is_empty());
+}
+
+#[test]
+fn rows_are_found_by_key_owner_labels_and_namespace() {
+    let mut world = world();
+    put(&mut world, PODS, 0, &pod("b", 1, "Running", true));
+    put(&mut world, PODS, 0, &pod("a", 2, "Pending", false));
+    let found = |query: Query| {
+        let table = world.table(0, 1, &query);
+        (0..table.count as usize).map(|i| table.names.get(i).to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(found(Query::All), ["a", "b"]);
+    assert_eq!(found(Query::OwnedBy("s1".into())), ["b"]);
+    assert_eq!(found(Query::One(Key { namespace: "n".into(), name: "a".into() })), ["a"]);
+    assert_eq!(found(Query::Labelled("n".into(), "app in (other)".into())), ["a", "b"]);
+    assert_eq!(found(Query::Labelled(String::new(), "app=web".into())), [""; 0]);
+    assert_eq!(found(Query::Namespace("m".into())), [""; 0]);
+    let table = world.table(0, 1, &Query::All);
+    assert_eq!(table.columns[1].present, [0], "no pod has the second field");
+    assert!(matches!(&table.columns[0].values, Values::Texts(texts) if texts.get(1) == "Running"));
+    assert_eq!(world.table(0, 9, &Query::All), Table::default());
+}
