@@ -2,12 +2,14 @@
 //!
 //! Data only: no I/O, no async.
 
+pub mod clock;
 pub mod field;
 pub mod fields;
 pub mod kinds;
 pub mod machine;
 pub mod meta;
 pub mod name;
+pub mod quantity;
 pub mod selector;
 pub mod schema;
 pub mod status;
