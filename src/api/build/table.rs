@@ -112,6 +112,10 @@ impl Types<'_> {
     }
 }
 
+fn bits(flags: &[(bool, u8)]) -> u8 {
+    flags.iter().filter(|(on, _)| *on).fold(0, |bits, (_, bit)| bits | bit)
+}
+
 fn reference(schema: &Value) -> Option<&str> {
     schema["$ref"].as_str().or_else(|| schema["allOf"][0]["$ref"].as_str())?.strip_prefix(REF)
 }
@@ -206,8 +210,7 @@ pub fn build(definitions: &Map<String, Value>, facts: &Facts) -> (Vec<u8>, Vec<u
         let mut sorted: Vec<(&String, &Value)> = properties.iter().collect();
         sorted.sort_by_key(|(field, _)| *field);
 
-        let flags = u8::from(known.is_some_and(|facts| facts.atomic)) * layout::DEF_ATOMIC
-            | u8::from(is_kind) * layout::DEF_KIND;
+        let flags = bits(&[(known.is_some_and(|facts| facts.atomic), layout::DEF_ATOMIC), (is_kind, layout::DEF_KIND)]);
         def_bytes.extend(pool.add(name).to_le_bytes());
         def_bytes.extend(pool.add(group).to_le_bytes());
         def_bytes.extend(pool.add(known.map_or("", |facts| &facts.union)).to_le_bytes());
@@ -226,13 +229,17 @@ pub fn build(definitions: &Map<String, Value>, facts: &Facts) -> (Vec<u8>, Vec<u
             let is_zero = facts.zero
                 || is_list && field == "metadata"
                 || is_required && is_scalar && !facts.pointer && facts.default.is_empty();
-            let flags = u8::from(is_required) * layout::FIELD_REQUIRED
-                | u8::from(is_zero) * layout::FIELD_ZERO
-                | u8::from(facts.map_atomic) * layout::FIELD_MAP_ATOMIC
-                | u8::from(facts.map_granular) * layout::FIELD_MAP_GRANULAR;
-            let strategy = u8::from(facts.merge) * layout::STRATEGY_MERGE
-                | u8::from(facts.retain_keys) * layout::STRATEGY_RETAIN_KEYS
-                | u8::from(facts.replace) * layout::STRATEGY_REPLACE;
+            let flags = bits(&[
+                (is_required, layout::FIELD_REQUIRED),
+                (is_zero, layout::FIELD_ZERO),
+                (facts.map_atomic, layout::FIELD_MAP_ATOMIC),
+                (facts.map_granular, layout::FIELD_MAP_GRANULAR),
+            ]);
+            let strategy = bits(&[
+                (facts.merge, layout::STRATEGY_MERGE),
+                (facts.retain_keys, layout::STRATEGY_RETAIN_KEYS),
+                (facts.replace, layout::STRATEGY_REPLACE),
+            ]);
             for text in [field.as_str(), &facts.keys, &facts.merge_key, &facts.default] {
                 field_bytes.extend(pool.add(text).to_le_bytes());
             }

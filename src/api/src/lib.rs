@@ -2,13 +2,16 @@
 //!
 //! Data only: no I/O, no async.
 
+pub mod check;
 pub mod clock;
+pub mod decode;
 pub mod field;
 pub mod fields;
 pub mod kinds;
 pub mod machine;
 pub mod meta;
 pub mod name;
+pub mod patch;
 pub mod quantity;
 pub mod selector;
 pub mod schema;
