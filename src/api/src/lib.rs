@@ -2,8 +2,9 @@
 //!
 //! Data only: no I/O, no async.
 
-pub mod check;
+mod base64;
 pub mod clock;
+pub mod check;
 pub mod decode;
 pub mod field;
 pub mod fields;
@@ -16,6 +17,8 @@ pub mod quantity;
 pub mod selector;
 pub mod schema;
 pub mod status;
+pub mod strategy;
+pub mod validate;
 
 /// An API object as it travels: JSON with sorted keys.
 pub type Object = serde_json::Value;

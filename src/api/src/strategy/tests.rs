@@ -1,0 +1,169 @@
+//! What is put right before it is kept, in rows.
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::kinds::{Gvk, Kinds};
+
+fn kind(group: &'static str, version: &'static str, name: &'static str) -> Kind {
+    (**Kinds::everything().by_gvk(&Gvk::fixed(group, version, name)).unwrap()).clone()
+}
+
+#[track_caller]
+fn creates(group: &'static str, version: &'static str, name: &'static str, mut sent: Value, kept: Value) {
+    prepare_create(&kind(group, version, name), &mut sent);
+    assert_eq!(sent, kept);
+}
+
+#[track_caller]
+fn updates(k: (&'static str, &'static str, &'static str), part: Part, mut sent: Value, old: Value, kept: Value) {
+    prepare_update(&kind(k.0, k.1, k.2), part, &mut sent, &old);
+    assert_eq!(sent, kept);
+}
+
+#[test]
+fn status_is_not_taken_from_whoever_creates() {
+    creates(
+        "apps",
+        "v1",
+        "Deployment",
+        json!({"metadata": {"name": "a", "deletionTimestamp": "x"}, "spec": {}, "status": {"replicas": 3}}),
+        json!({"metadata": {"name": "a", "generation": 1}, "spec": {}}),
+    );
+    creates(
+        "",
+        "v1",
+        "Node",
+        json!({"metadata": {"name": "a"}, "status": {"phase": "x"}}),
+        json!({"metadata": {"name": "a"}, "status": {"phase": "x"}}),
+    );
+}
+
+#[test]
+fn new_objects_get_their_first_state() {
+    creates(
+        "",
+        "v1",
+        "Pod",
+        json!({"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c"}]}}),
+        json!({"metadata": {"name": "p", "generation": 1}, "spec": {"containers": [{"name": "c"}]},
+            "status": {"phase": "Pending", "qosClass": "BestEffort"}}),
+    );
+    creates(
+        "",
+        "v1",
+        "Namespace",
+        json!({"metadata": {"name": "n"}}),
+        json!({"metadata": {"name": "n", "labels": {"kubernetes.io/metadata.name": "n"}},
+            "spec": {"finalizers": ["kubernetes"]}, "status": {"phase": "Active"}}),
+    );
+    creates(
+        "",
+        "v1",
+        "Secret",
+        json!({"metadata": {}, "data": {"a": "eA=="}, "stringData": {"b": "hi", "a": "y"}}),
+        json!({"metadata": {}, "data": {"a": "eQ==", "b": "aGk="}}),
+    );
+    creates(
+        "batch",
+        "v1",
+        "Job",
+        json!({"metadata": {"name": "j", "uid": "u"}, "spec": {"template": {}}}),
+        json!({"metadata": {"name": "j", "uid": "u", "generation": 1}, "spec": {
+            "selector": {"matchLabels": {"batch.kubernetes.io/controller-uid": "u"}},
+            "template": {"metadata": {"labels": {"job-name": "j", "batch.kubernetes.io/job-name": "j",
+                "controller-uid": "u", "batch.kubernetes.io/controller-uid": "u"}}}}}),
+    );
+}
+
+const DEPLOYMENT: (&str, &str, &str) = ("apps", "v1", "Deployment");
+
+#[test]
+fn an_update_keeps_the_status_and_counts_generations() {
+    let old = json!({"metadata": {"name": "a", "uid": "u", "generation": 4}, "spec": {"replicas": 1}, "status": {"replicas": 1}});
+    updates(
+        DEPLOYMENT,
+        Part::Main,
+        json!({"metadata": {"name": "a", "generation": 9}, "spec": {"replicas": 2}, "status": {"replicas": 7}}),
+        old.clone(),
+        json!({"metadata": {"name": "a", "uid": "u", "generation": 5}, "spec": {"replicas": 2}, "status": {"replicas": 1}}),
+    );
+    updates(
+        DEPLOYMENT,
+        Part::Main,
+        json!({"metadata": {"name": "a", "labels": {"x": "y"}}, "spec": {"replicas": 1}}),
+        old.clone(),
+        json!({"metadata": {"name": "a", "uid": "u", "generation": 4, "labels": {"x": "y"}}, "spec": {"replicas": 1},
+            "status": {"replicas": 1}}),
+    );
+    updates(
+        DEPLOYMENT,
+        Part::Status,
+        json!({"metadata": {"name": "a", "labels": {"x": "y"}}, "spec": {"replicas": 9}, "status": {"replicas": 2}}),
+        old,
+        json!({"metadata": {"name": "a", "uid": "u", "generation": 4}, "spec": {"replicas": 1}, "status": {"replicas": 2}}),
+    );
+}
+
+#[test]
+fn subresources_change_their_part_only() {
+    let pod = ("", "v1", "Pod");
+    let old = json!({"metadata": {"name": "p", "generation": 1}, "spec": {"nodeName": "n", "containers": [{"name": "c", "image": "i"}]}});
+    updates(
+        pod,
+        Part::EphemeralContainers,
+        json!({"metadata": {"name": "p"}, "spec": {"nodeName": "x", "ephemeralContainers": [{"name": "d"}]}}),
+        old.clone(),
+        json!({"metadata": {"name": "p", "generation": 2}, "spec": {"nodeName": "n",
+            "containers": [{"name": "c", "image": "i"}], "ephemeralContainers": [{"name": "d"}]}}),
+    );
+    updates(
+        pod,
+        Part::Resize,
+        json!({"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "j", "resources": {"limits": {"cpu": "1"}}}]}}),
+        old,
+        json!({"metadata": {"name": "p", "generation": 2}, "spec": {"nodeName": "n",
+            "containers": [{"name": "c", "image": "i", "resources": {"limits": {"cpu": "1"}}}]}}),
+    );
+    updates(
+        ("", "v1", "Namespace"),
+        Part::Finalize,
+        json!({"metadata": {"name": "n"}, "spec": {}, "status": {"phase": "Active"}}),
+        json!({"metadata": {"name": "n"}, "spec": {"finalizers": ["kubernetes"]}, "status": {"phase": "Terminating"}}),
+        json!({"metadata": {"name": "n"}, "spec": {}, "status": {"phase": "Terminating"}}),
+    );
+}
+
+#[test]
+fn a_service_sent_again_keeps_what_was_allocated() {
+    let service = ("", "v1", "Service");
+    let old = json!({"metadata": {"name": "s"}, "spec": {"type": "NodePort", "clusterIP": "10.0.0.1", "clusterIPs": ["10.0.0.1"],
+        "ports": [{"protocol": "TCP", "port": 80, "nodePort": 30080}]}});
+    updates(
+        service,
+        Part::Main,
+        json!({"metadata": {"name": "s"}, "spec": {"type": "NodePort", "ports": [{"protocol": "TCP", "port": 80}]}}),
+        old.clone(),
+        old.clone(),
+    );
+    updates(
+        service,
+        Part::Main,
+        json!({"metadata": {"name": "s"}, "spec": {"type": "ClusterIP", "ports": [{"protocol": "TCP", "port": 80, "nodePort": 30080}]}}),
+        old,
+        json!({"metadata": {"name": "s"}, "spec": {"type": "ClusterIP", "clusterIP": "10.0.0.1", "clusterIPs": ["10.0.0.1"],
+            "ports": [{"protocol": "TCP", "port": 80}]}}),
+    );
+}
+
+#[test]
+fn quality_of_service() {
+    let check = |containers: Value, class: &str| {
+        assert_eq!(qos_class(&json!({"spec": {"containers": containers}})), class);
+    };
+    check(json!([{}]), "BestEffort");
+    check(json!([{"resources": {"limits": {"cpu": "1", "memory": "1Gi"}}}]), "Guaranteed");
+    check(json!([{"resources": {"limits": {"cpu": "1", "memory": "1Gi"}, "requests": {"cpu": "1000m", "memory": "1Gi"}}}]), "Guaranteed");
+    check(json!([{"resources": {"limits": {"cpu": "1", "memory": "1Gi"}}}, {}]), "Burstable");
+    check(json!([{"resources": {"requests": {"cpu": "1"}}}]), "Burstable");
+}

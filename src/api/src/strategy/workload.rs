@@ -1,0 +1,66 @@
+//! Jobs and CertificateSigningRequests before they are kept.
+//!
+//! In: the sent object, and the kept one. Out: the sent one put right.
+
+use serde_json::{Value, json};
+
+use super::take_all_but;
+use crate::Object;
+use crate::meta::{self, bool_at, list_at, text};
+
+/// Labels that tie pods to their Job; the old names are kept beside the new.
+const JOB_NAME: [&str; 2] = ["job-name", "batch.kubernetes.io/job-name"];
+const CONTROLLER_UID: [&str; 2] = ["controller-uid", "batch.kubernetes.io/controller-uid"];
+
+/// A Job that brings no selector of its own selects its pods by its UID.
+pub(super) fn create_job(job: &mut Object) {
+    if bool_at(job, &["spec", "manualSelector"]) {
+        return;
+    }
+    let (name, uid) = (meta::name(job).to_string(), meta::uid(job).to_string());
+    let spec = meta::child_mut(job, "spec");
+    let template = spec.entry("template").or_insert_with(|| json!({}));
+    let metadata = meta::child_mut(template, "metadata");
+    let labels = metadata.entry("labels").or_insert_with(|| json!({}));
+    if let Value::Object(labels) = labels {
+        for key in JOB_NAME {
+            labels.entry(key).or_insert_with(|| name.as_str().into());
+        }
+        for key in CONTROLLER_UID {
+            labels.entry(key).or_insert_with(|| uid.as_str().into());
+        }
+    }
+    let selector = spec.entry("selector").or_insert_with(|| json!({}));
+    meta::child_mut(selector, "matchLabels").entry(CONTROLLER_UID[1]).or_insert_with(|| uid.as_str().into());
+}
+
+fn is_approval(condition: &Value) -> bool {
+    matches!(text(condition, "type"), "Approved" | "Denied")
+}
+
+/// `/approval` changes the Approved and Denied conditions only.
+pub(super) fn approve(new: &mut Object, old: &Object) {
+    merge_conditions(new, old, is_approval);
+}
+
+/// `/status` changes the certificate and the other conditions.
+pub(super) fn sign(new: &mut Object, old: &Object) {
+    let certificate = meta::at(new, &["status", "certificate"]).cloned();
+    merge_conditions(new, old, |condition| !is_approval(condition));
+    if let Some(certificate) = certificate {
+        meta::child_mut(new, "status").insert("certificate".into(), certificate);
+    }
+}
+
+/// Conditions that `mine` are taken from `new`, the others and the rest of the object from `old`.
+fn merge_conditions(new: &mut Object, old: &Object, mine: fn(&Value) -> bool) {
+    let sent = list_at(new, &["status", "conditions"]).iter().filter(|c| mine(c)).cloned();
+    let kept = list_at(old, &["status", "conditions"]).iter().filter(|c| !mine(c)).cloned();
+    let conditions: Vec<Value> = kept.chain(sent).collect();
+    take_all_but(new, old, &["metadata"]);
+    let status = meta::child_mut(new, "status");
+    match conditions.is_empty() {
+        true => status.remove("conditions"),
+        false => status.insert("conditions".into(), conditions.into()),
+    };
+}
