@@ -1,0 +1,88 @@
+//! The built-in controllers, as one component.
+//!
+//! In: keys, and rows of declared fields. Out: writes through the API under the plugin's own service account.
+//! Each controller decides in pure functions (`plan`) that are tested without Wasm; the rest reads rows and writes.
+
+pub mod collector;
+pub mod deployment;
+pub mod namespace;
+pub mod replicaset;
+pub mod serviceaccount;
+mod world;
+
+use kedge_plugin_sdk::controller::exports::kedge::plugin::controllers as wire;
+use kedge_plugin_sdk::controller::kedge::plugin::objects::Key;
+
+/// The component.
+struct Builtin;
+
+/// The controllers in the order of the declaration.
+#[derive(Clone, Copy)]
+enum Which {
+    Deployment,
+    ReplicaSet,
+    ReplicationController,
+    Collector,
+    Namespace,
+    ServiceAccount,
+    RootCa,
+}
+
+const ALL: [Which; 7] = [
+    Which::Deployment,
+    Which::ReplicaSet,
+    Which::ReplicationController,
+    Which::Collector,
+    Which::Namespace,
+    Which::ServiceAccount,
+    Which::RootCa,
+];
+
+// A component's instance has one thread.
+std::thread_local! {
+    static ROOT_CA: std::cell::RefCell<String> = const { std::cell::RefCell::new(String::new()) };
+}
+
+impl wire::Guest for Builtin {
+    /// The one argument is `rootCa`: the PEM certificate that is published in every namespace.
+    fn declare(arguments: String) -> Result<Vec<wire::Controller>, String> {
+        let arguments: serde_json::Value =
+            serde_json::from_str(&arguments).map_err(|e| format!("the arguments are no JSON: {e}"))?;
+        let pem = arguments.get("rootCa").and_then(serde_json::Value::as_str).unwrap_or_default();
+        ROOT_CA.set(pem.to_string());
+        Ok(ALL
+            .iter()
+            .map(|which| match which {
+                Which::Deployment => deployment::declare(),
+                Which::ReplicaSet => replicaset::declare(replicaset::Flavour::ReplicaSet),
+                Which::ReplicationController => replicaset::declare(replicaset::Flavour::ReplicationController),
+                Which::Collector => collector::declare(),
+                Which::Namespace => namespace::declare(),
+                Which::ServiceAccount => serviceaccount::declare(),
+                Which::RootCa => serviceaccount::declare_root_ca(),
+            })
+            .collect())
+    }
+
+    fn reconcile(controller: u32, key: Key) -> Result<wire::Action, wire::Fault> {
+        let which = ALL.get(controller as usize).ok_or_else(|| wire::Fault {
+            message: format!("there is no controller number {controller}"),
+        })?;
+        let done = match which {
+            Which::Deployment => deployment::reconcile(&key),
+            Which::ReplicaSet => replicaset::reconcile(replicaset::Flavour::ReplicaSet, &key),
+            Which::ReplicationController => replicaset::reconcile(replicaset::Flavour::ReplicationController, &key),
+            Which::Collector => collector::reconcile(&key),
+            Which::Namespace => namespace::reconcile(&key),
+            Which::ServiceAccount => serviceaccount::reconcile(&key),
+            Which::RootCa => ROOT_CA.with_borrow(|pem| serviceaccount::reconcile_root_ca(&key, pem)),
+        };
+        match done {
+            Ok(None) => Ok(wire::Action::Done),
+            Ok(Some(delay)) => Ok(wire::Action::AgainAfter(delay.as_millis() as u64)),
+            Err(message) => Err(wire::Fault { message }),
+        }
+    }
+}
+
+kedge_plugin_sdk::controller::export_controller!(Builtin with_types_in kedge_plugin_sdk::controller);
