@@ -5,7 +5,9 @@
 mod base64;
 pub mod clock;
 pub mod check;
+pub mod convert;
 pub mod decode;
+pub mod discovery;
 pub mod field;
 pub mod fields;
 pub mod kinds;
