@@ -7,6 +7,7 @@ pub mod clock;
 pub mod check;
 pub mod convert;
 pub mod decode;
+pub mod defaults;
 pub mod discovery;
 pub mod field;
 pub mod fields;
