@@ -16,6 +16,7 @@ pub mod machine;
 pub mod meta;
 pub mod name;
 pub mod patch;
+pub mod print;
 pub mod quantity;
 pub mod selector;
 pub mod schema;
