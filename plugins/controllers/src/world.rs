@@ -185,9 +185,12 @@ mod tests {
     fn selectors_have_a_text_form() {
         for (selector, text) in [
             (json!({"app": "web"}), "app=web"),
-            (json!({"matchLabels": {"a": "b"}, "matchExpressions": [
+            (
+                json!({"matchLabels": {"a": "b"}, "matchExpressions": [
                 {"key": "c", "operator": "In", "values": ["d", "e"]}, {"key": "f", "operator": "Exists"},
-                {"key": "g", "operator": "DoesNotExist"}]}), "a=b,c in (d,e),f,!g"),
+                {"key": "g", "operator": "DoesNotExist"}]}),
+                "a=b,c in (d,e),f,!g",
+            ),
         ] {
             assert_eq!(selector_text(&selector), text);
         }

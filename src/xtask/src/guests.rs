@@ -11,7 +11,7 @@ use crate::command::{self, Done, Failure};
 pub use toolchain::missing_packages;
 
 /// The built-in components: name in the configuration, crate in `plugins/`.
-const BUILTIN: &[(&str, &str)] = &[("scheduling", "kedge-scheduling")];
+const BUILTIN: &[(&str, &str)] = &[("controllers", "kedge-controllers"), ("scheduling", "kedge-scheduling")];
 
 /// Builds the built-in plugins, compiles them for this machine's kind, and bundles them.
 pub fn build() -> Done {

