@@ -1,0 +1,64 @@
+//! A routing netlink socket of one network namespace.
+//!
+//! In: requests made by `message`. Out: the kernel's answers, or its refusal.
+//! Never waits long: the kernel answers such requests at once, and a bound holds if it does not.
+//!
+//! The few requests that a pod's link needs are written here rather than taken from a crate:
+//! the common crates bring a background task and some hundred message types for them.
+
+pub mod message;
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
+
+use rustix::io::Errno;
+use rustix::net::netlink::SocketAddrNetlink;
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
+
+use message::{Answer, Request};
+
+/// The kernel answers while the request is sent; this only bounds a kernel that does not.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// The kernel fills at most 32 KiB at a time.
+const BUFFER: usize = 64 * 1024;
+
+/// An open socket; it stays in the namespace of the thread that opened it.
+pub struct Netlink {
+    socket: OwnedFd,
+    sequence: u32,
+    buffer: Vec<u8>,
+}
+
+impl Netlink {
+    /// Opens a socket in this thread's network namespace.
+    pub fn open() -> Result<Self, Errno> {
+        let socket = rustix::net::socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, None)?;
+        rustix::net::bind(&socket, &SocketAddrNetlink::new(0, 0))?;
+        set_socket_timeout(&socket, Timeout::Recv, Some(PATIENCE))?;
+        Ok(Self { socket, sequence: 0, buffer: vec![0; BUFFER] })
+    }
+
+    /// Sends a request that changes something and waits for its acknowledgement.
+    pub fn act(&mut self, request: Request) -> Result<(), Errno> {
+        self.ask(request).map(drop)
+    }
+
+    /// Sends a request and gathers all that answers it.
+    pub fn ask(&mut self, request: Request) -> Result<Vec<Answer>, Errno> {
+        self.sequence = self.sequence.wrapping_add(1);
+        let bytes = request.finish(self.sequence);
+        rustix::net::sendto(self.socket.as_fd(), &bytes, SendFlags::empty(), &SocketAddrNetlink::new(0, 0))?;
+        let mut answers = Vec::new();
+        loop {
+            let (n, _) = match rustix::net::recv(self.socket.as_fd(), &mut self.buffer[..], RecvFlags::empty()) {
+                Err(Errno::INTR) => continue,
+                other => other?,
+            };
+            // Answers to an earlier request that was given up are skipped by their number.
+            if message::read(&self.buffer[..n], self.sequence, &mut answers)? {
+                return Ok(answers);
+            }
+        }
+    }
+}

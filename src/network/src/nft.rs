@@ -1,0 +1,89 @@
+//! Applies rulesets with the program `nft`.
+//!
+//! In: the text of a ruleset. Out: applied as one transaction, or nothing of it.
+//! Never makes the text up.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt;
+use tokio::process::Command;
+
+/// A transaction takes 2 ms; a hundred times that on a slow device under load, and then some.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Why a ruleset was not applied.
+#[derive(Debug, thiserror::Error)]
+pub enum NftError {
+    /// The program is not there.
+    #[error("the program {} is missing; install the package nftables", .0.display())]
+    Missing(PathBuf),
+    /// The program cannot be run.
+    #[error("running {}: {source}", program.display())]
+    Run {
+        /// Which.
+        program: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The program does not end.
+    #[error("{} did not answer within {} seconds", .0.display(), PATIENCE.as_secs())]
+    Slow(PathBuf),
+    /// The kernel or the program refused.
+    #[error("nftables refused the rules: {message}{hint}")]
+    Refused {
+        /// What it said.
+        message: String,
+        /// What may be missing.
+        hint: &'static str,
+    },
+}
+
+/// Applies a ruleset in one transaction.
+pub async fn apply(program: &Path, text: &str) -> Result<(), NftError> {
+    let run = |source: std::io::Error| match source.kind() {
+        std::io::ErrorKind::NotFound => NftError::Missing(program.to_owned()),
+        _ => NftError::Run { program: program.to_owned(), source },
+    };
+    let mut child = Command::new(program)
+        .args(["-f", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(run)?;
+    let stdin = child.stdin.take();
+    let work = async {
+        if let Some(mut stdin) = stdin {
+            // A program that ended early says why below.
+            let _ = stdin.write_all(text.as_bytes()).await;
+        }
+        child.wait_with_output().await
+    };
+    let output = match tokio::time::timeout(PATIENCE, work).await {
+        Err(_) => return Err(NftError::Slow(program.to_owned())),
+        Ok(output) => output.map_err(run)?,
+    };
+    if output.status.success() {
+        return Ok(());
+    }
+    let message: String =
+        String::from_utf8_lossy(&output.stderr).lines().next().unwrap_or("no reason given").chars().take(300).collect();
+    let hint = hint(&message);
+    Err(NftError::Refused { message, hint })
+}
+
+fn hint(message: &str) -> &'static str {
+    if message.contains("Operation not permitted") {
+        "; this needs root"
+    } else if message.contains("Operation not supported")
+        || message.contains("No such file or directory")
+        || message.contains("Protocol not supported")
+    {
+        "; this kernel may lack nf_tables, nft_chain_nat, nft_masq or nft_fib_inet"
+    } else {
+        ""
+    }
+}
