@@ -16,9 +16,9 @@ pub enum ConvertError {
     #[error("{from} cannot be converted to {to}")]
     Unrelated {
         /// What it is.
-        from: Gvk,
+        from: Box<Gvk>,
         /// What was wanted.
-        to: Gvk,
+        to: Box<Gvk>,
     },
 }
 
@@ -31,7 +31,7 @@ pub fn to(from: &Gvk, to: &Gvk, mut object: Value) -> Result<Value, ConvertError
     if is_event(from) && is_event(to) {
         events::convert(&mut object, to.group.is_empty());
     } else if from.group != to.group || from.kind != to.kind {
-        return Err(ConvertError::Unrelated { from: from.clone(), to: to.clone() });
+        return Err(ConvertError::Unrelated { from: Box::new(from.clone()), to: Box::new(to.clone()) });
     } else if from.is("autoscaling", "HorizontalPodAutoscaler") {
         match (&*from.version, &*to.version) {
             ("v1", "v2") => autoscaling::v1_to_v2(&mut object),

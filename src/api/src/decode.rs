@@ -127,10 +127,10 @@ pub fn yaml_documents(bytes: &[u8], limits: &Limits) -> Result<Vec<Document>, De
 /// JSON if it looks like it (an object or array first), else YAML: what files and standard input may hold.
 pub fn any(bytes: &[u8], limits: &Limits) -> Result<Vec<Document>, DecodeError> {
     let first = bytes.iter().find(|byte| !byte.is_ascii_whitespace());
-    if matches!(first, Some(b'{' | b'[')) {
-        if let Ok(decoded) = json(bytes, limits) {
-            return Ok(vec![Document { line: 1, decoded }]);
-        }
+    if matches!(first, Some(b'{' | b'['))
+        && let Ok(decoded) = json(bytes, limits)
+    {
+        return Ok(vec![Document { line: 1, decoded }]);
     }
     yaml_documents(bytes, limits)
 }

@@ -36,10 +36,10 @@ fn fill(own: Struct<'_>, map: &mut Fields, in_status: bool) {
     for field in own.fields() {
         let name = field.name();
         let in_status = in_status || name == "status";
-        if !map.contains_key(name) {
-            if let Some(value) = always(field, in_status) {
-                map.insert(name.to_owned(), value);
-            }
+        if !map.contains_key(name)
+            && let Some(value) = always(field, in_status)
+        {
+            map.insert(name.to_owned(), value);
         }
         let Some(value) = map.get_mut(name) else { continue };
         match (field.node().shape(), value) {

@@ -67,7 +67,7 @@ pub fn resources(kinds: &Kinds, group: &str, version: &str) -> Option<Value> {
     if rows.is_empty() {
         return None;
     }
-    let resources: Vec<Value> = rows.iter().flat_map(|kind| resource_rows(kind)).collect();
+    let resources: Vec<Value> = rows.iter().flat_map(resource_rows).collect();
     let mut document = json!({
         "kind": "APIResourceList",
         "groupVersion": join_api_version(group, version),

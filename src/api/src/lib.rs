@@ -15,6 +15,7 @@ pub mod kinds;
 pub mod machine;
 pub mod meta;
 pub mod name;
+pub mod openapi;
 pub mod patch;
 pub mod print;
 pub mod quantity;

@@ -160,10 +160,10 @@ fn element_orders(original: &mut Object, patch: &mut Object, at: At<'_>) -> Resu
         let name = &directive[ELEMENT_ORDER.len()..];
         let member = at.member(name);
         // Deletions come first: they share the list.
-        if let Some(Value::Array(gone)) = patch.remove(&format!("{DELETE_PRIMITIVES}{name}")) {
-            if let Some(Value::Array(list)) = original.get_mut(name) {
-                list.retain(|item| !gone.contains(item));
-            }
+        if let Some(Value::Array(gone)) = patch.remove(&format!("{DELETE_PRIMITIVES}{name}"))
+            && let Some(Value::Array(list)) = original.get_mut(name)
+        {
+            list.retain(|item| !gone.contains(item));
         }
         let before = match original.get(name) {
             Some(Value::Array(list)) => Some(list.clone()),
