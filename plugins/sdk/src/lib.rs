@@ -63,6 +63,7 @@ pub mod scheduling {
 #[macro_export]
 macro_rules! export_scheduling {
     ($plugin:ty) => {
+        const _: fn(&str) -> Result<$plugin, String> = <$plugin as $crate::Plugin>::new;
         // Natively (in tests) there is nobody to export to, and linkers refuse the names.
         #[cfg(target_arch = "wasm32")]
         const _: () = {

@@ -60,6 +60,12 @@ impl Nodes {
         self.names.len()
     }
 
+    /// A label of a row's node, by its text.
+    pub fn label(&self, row: usize, key: &str) -> Option<&str> {
+        let value = self.labels.value(row, self.symbols.find(key)?)?;
+        Some(self.symbols.text(value))
+    }
+
     /// Applies a delta; returns the generation that is held afterwards.
     pub fn update(&mut self, delta: &Delta) -> u64 {
         if delta.base == 0 {

@@ -1,5 +1,8 @@
 //! The strings that the daemon announced, by number. One allocation for all of them.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
+
 use crate::scheduling::{Symbol, Texts};
 
 /// Announced strings.
@@ -8,6 +11,8 @@ pub struct Symbols {
     all: String,
     /// Where symbol `i + 1` ends; symbol 0 is the empty string.
     ends: Vec<u32>,
+    /// What was searched for: its symbol, or how many symbols it is not among.
+    searched: RefCell<HashMap<String, Result<Symbol, usize>>>,
 }
 
 impl Symbols {
@@ -26,8 +31,17 @@ impl Symbols {
         &self.all[start as usize..*end as usize]
     }
 
-    /// The symbol of a string, by search; for what a plugin looks up once, in its configuration.
+    /// The symbol of a string, if it was announced. For the few that a plugin itself names: each is kept.
     pub fn find(&self, text: &str) -> Option<Symbol> {
-        (0..=self.ends.len() as Symbol).find(|symbol| self.text(*symbol) == text)
+        let mut searched = self.searched.borrow_mut();
+        let from = match searched.get(text) {
+            Some(Ok(symbol)) => return Some(*symbol),
+            Some(Err(count)) => *count,
+            None => 0,
+        };
+        let found = (from..=self.ends.len()).find(|symbol| self.text(*symbol as Symbol) == text);
+        let answer = found.map(|symbol| symbol as Symbol);
+        searched.insert(text.to_string(), answer.ok_or(self.ends.len() + 1));
+        answer
     }
 }

@@ -149,7 +149,10 @@ mod tests {
         check(&whole[..14], "ends in its head");
         check(&whole[..40], "ends in its manifest");
         check(&whole[..whole.len() - 1], "b is not whole");
-        let other = String::from_utf8_lossy(&whole[..400]).replace(crate::engine::ENGINE_VERSION, "47.0.0");
-        check(other.as_bytes(), "engine 47.0.0");
+        let version = crate::engine::ENGINE_VERSION.as_bytes();
+        let at = whole.windows(version.len()).position(|bytes| bytes == version).unwrap();
+        let mut other = whole.clone();
+        other[at..at + 2].copy_from_slice(b"47");
+        check(&other, "engine 47.");
     }
 }

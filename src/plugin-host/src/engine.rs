@@ -7,12 +7,12 @@ use wasmtime::{Config, ModuleVersionStrategy};
 /// The engine's version, part of every compiled plugin and of the cache's keys. A test holds it against the lock file.
 pub const ENGINE_VERSION: &str = "48.0.8";
 
-/// Address space an instance reserves for its memory at the start. Small: a board with 32 bits, or with a strict
-/// overcommit policy, has no gigabytes to give to each of ten instances.
-const RESERVATION: u64 = 1 << 20;
+/// Address space an instance reserves for its memory at the start: what most never outgrow. Small, since a board with
+/// 32 bits, or with a strict overcommit policy, has no gigabytes to give to each of ten instances.
+const RESERVATION: u64 = 16 << 20;
 
-/// Address space reserved beyond the size each time that a memory moves to grow; it then doubles at most every MiB.
-const RESERVATION_FOR_GROWTH: u64 = 1 << 20;
+/// Address space reserved beyond the size each time that a memory moves to grow.
+const RESERVATION_FOR_GROWTH: u64 = 16 << 20;
 
 /// Unmapped bytes behind a memory; with explicit bounds checks one page of Wasm is plenty.
 const GUARD: u64 = 64 << 10;

@@ -13,6 +13,9 @@ pub use toolchain::missing_packages;
 /// The built-in components: name in the configuration, crate in `plugins/`.
 const BUILTIN: &[(&str, &str)] = &[("controllers", "kedge-controllers"), ("scheduling", "kedge-scheduling")];
 
+/// Components that tests run, built along.
+const TESTED: &[&str] = &["battery", "misbehaving"];
+
 /// Builds the built-in plugins, compiles them for this machine's kind, and bundles them.
 pub fn build() -> Done {
     build_for("native")
@@ -20,8 +23,9 @@ pub fn build() -> Done {
 
 /// The same for another target: one of the triples that Cranelift knows, or `pulley32`, `pulley64`.
 pub fn build_for(target: &str) -> Done {
-    let crates: Vec<&str> = BUILTIN.iter().map(|(_, package)| *package).collect();
-    let components = components(&crates)?;
+    let crates: Vec<&str> = BUILTIN.iter().map(|(_, package)| *package).chain(TESTED.iter().copied()).collect();
+    let mut components = components(&crates)?;
+    components.truncate(BUILTIN.len());
     let compiler = compiler()?;
     let folder = command::target().join("plugins/builtin");
     make(&folder)?;

@@ -1,0 +1,20 @@
+//! What wasmtime generates from `wit/`.
+
+#[allow(missing_docs, clippy::all)]
+pub(crate) mod scheduler {
+    wasmtime::component::bindgen!({ world: "scheduler-plugin", path: "../../wit" });
+}
+
+#[allow(missing_docs, clippy::all)]
+pub(crate) mod controller {
+    wasmtime::component::bindgen!({
+        world: "controller-plugin",
+        path: "../../wit",
+        with: {
+            "kedge:plugin/host": crate::bindings::scheduler::kedge::plugin::host,
+            "kedge:plugin/columns": crate::bindings::scheduler::kedge::plugin::columns,
+        },
+    });
+}
+
+pub(crate) use scheduler::kedge::plugin::host;
