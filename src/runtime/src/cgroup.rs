@@ -1,0 +1,301 @@
+//! cgroups, both versions: pods' limits, usage, OOM counts, killing and removing.
+//!
+//! In: paths relative to the root of the hierarchy. Out: files written and read below `/sys/fs/cgroup`. libcontainer
+//! makes a container's own cgroup and puts the container in; everything else about cgroups is here. Never touches a
+//! cgroup outside the given path.
+
+mod files;
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use kedge_api::machine::{Resources, Stats};
+
+pub use files::{convert_shares, mounted_v1};
+use files::{flat_value, number};
+
+const ROOT: &str = "/sys/fs/cgroup";
+const CGROUP2_MAGIC: i64 = 0x6367_7270;
+
+/// The hierarchies of this machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cgroups {
+    /// One hierarchy for each controller: the controllers' names and where it is mounted.
+    V1(Vec<(Vec<String>, PathBuf)>),
+    /// One hierarchy.
+    V2,
+}
+
+impl Cgroups {
+    /// Looks at what is mounted. A hybrid machine counts as version 1.
+    pub fn find() -> io::Result<Self> {
+        if filesystem(Path::new(ROOT))? == CGROUP2_MAGIC {
+            return Ok(Self::V2);
+        }
+        let hierarchies = mounted_v1(&fs::read_to_string("/proc/self/mountinfo")?);
+        if hierarchies.is_empty() {
+            return Err(io::Error::new(io::ErrorKind::NotFound, "no cgroup hierarchy is mounted below /sys/fs/cgroup"));
+        }
+        Ok(Self::V1(hierarchies))
+    }
+
+    /// Makes a cgroup and its parents and sets limits.
+    pub fn make(&self, cgroup: &Path, resources: &Resources) -> io::Result<()> {
+        match self {
+            Self::V1(hierarchies) => {
+                for (controllers, root) in hierarchies {
+                    make_v1(controllers, root, cgroup)?;
+                }
+            }
+            Self::V2 => make_v2(Path::new(ROOT), cgroup)?,
+        }
+        self.limit(cgroup, resources)
+    }
+
+    /// Sets limits.
+    pub fn limit(&self, cgroup: &Path, resources: &Resources) -> io::Result<()> {
+        for (controller, file, value) in self.settings(resources) {
+            let Some(folder) = self.folder(controller, cgroup) else {
+                return Err(io::Error::new(
+                    io::ErrorKind::NotFound,
+                    format!("the machine has no cgroup controller {controller}, which a limit needs"),
+                ));
+            };
+            write(&folder.join(file), &value)?;
+        }
+        Ok(())
+    }
+
+    /// The file that counts OOM kills of a cgroup.
+    pub fn oom_file(&self, cgroup: &Path) -> Option<PathBuf> {
+        let file = match self {
+            Self::V1(_) => "memory.oom_control",
+            Self::V2 => "memory.events",
+        };
+        Some(self.folder("memory", cgroup)?.join(file))
+    }
+
+    /// What a cgroup and those below it use.
+    pub fn stats(&self, cgroup: &Path) -> io::Result<Stats> {
+        let read = |controller: &str, file: &str| -> io::Result<String> {
+            let folder = self.folder(controller, cgroup);
+            let folder = folder.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, controller.to_owned()))?;
+            fs::read_to_string(folder.join(file))
+        };
+        let (cpu_nanos, usage, inactive, rss) = match self {
+            Self::V1(_) => {
+                let memory = read("memory", "memory.stat")?;
+                (
+                    number(&read("cpuacct", "cpuacct.usage")?),
+                    number(&read("memory", "memory.usage_in_bytes")?),
+                    flat_value(&memory, "total_inactive_file"),
+                    flat_value(&memory, "total_rss"),
+                )
+            }
+            Self::V2 => {
+                let memory = read("memory", "memory.stat")?;
+                (
+                    flat_value(&read("cpu", "cpu.stat")?, "usage_usec").saturating_mul(1000),
+                    number(&read("memory", "memory.current")?),
+                    flat_value(&memory, "inactive_file"),
+                    flat_value(&memory, "anon"),
+                )
+            }
+        };
+        Ok(Stats {
+            cpu_nanos,
+            usage,
+            working_set: usage.saturating_sub(inactive),
+            rss,
+            processes: number(&read("pids", "pids.current").unwrap_or_default()),
+        })
+    }
+
+    /// Every process in a cgroup and those below it.
+    pub fn processes(&self, cgroup: &Path) -> Vec<i32> {
+        let mut found = Vec::new();
+        // A process is in all hierarchies of version 1, unless its container moved it: ask each.
+        for root in self.roots() {
+            for folder in below(&root.join(cgroup)) {
+                let text = fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default();
+                found.extend(text.lines().filter_map(|line| line.parse::<i32>().ok()));
+            }
+        }
+        found.sort_unstable();
+        found.dedup();
+        found
+    }
+
+    /// Removes a cgroup and those below it. One that is not there is no fault; one that is in use is.
+    pub fn remove(&self, cgroup: &Path) -> io::Result<()> {
+        for root in self.roots() {
+            for folder in below(&root.join(cgroup)).into_iter().rev() {
+                match fs::remove_dir(&folder) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                        return Err(io::Error::new(error.kind(), format!("remove {}: {error}", folder.display())));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Moves a process into a cgroup, but not where that may hold no processes of its own (version 2 with children).
+    pub fn join(&self, cgroup: &Path, pid: i32) -> io::Result<()> {
+        let Self::V1(hierarchies) = self else {
+            let leaf = cgroup.join("holder");
+            make_leaf(&Path::new(ROOT).join(&leaf))?;
+            return write(&Path::new(ROOT).join(leaf).join("cgroup.procs"), &pid.to_string());
+        };
+        for (_, root) in hierarchies {
+            write(&root.join(cgroup).join("cgroup.procs"), &pid.to_string())?;
+        }
+        Ok(())
+    }
+
+    fn roots(&self) -> Vec<PathBuf> {
+        match self {
+            Self::V1(hierarchies) => hierarchies.iter().map(|(_, root)| root.clone()).collect(),
+            Self::V2 => vec![PathBuf::from(ROOT)],
+        }
+    }
+
+    fn folder(&self, controller: &str, cgroup: &Path) -> Option<PathBuf> {
+        match self {
+            Self::V1(hierarchies) => hierarchies
+                .iter()
+                .find(|(controllers, _)| controllers.iter().any(|name| name == controller))
+                .map(|(_, root)| root.join(cgroup)),
+            Self::V2 => Some(Path::new(ROOT).join(cgroup)),
+        }
+    }
+
+    /// Controller, file and text of each limit.
+    fn settings(&self, resources: &Resources) -> Vec<(&'static str, &'static str, String)> {
+        let mut settings = Vec::new();
+        let period = resources.cpu_period.unwrap_or(100_000);
+        match self {
+            Self::V1(_) => {
+                if let Some(shares) = resources.cpu_shares {
+                    settings.push(("cpu", "cpu.shares", shares.clamp(2, 262_144).to_string()));
+                }
+                if let Some(quota) = resources.cpu_quota {
+                    settings.push(("cpu", "cpu.cfs_period_us", period.to_string()));
+                    settings.push(("cpu", "cpu.cfs_quota_us", quota.to_string()));
+                }
+                if let Some(limit) = resources.memory_limit {
+                    settings.push(("memory", "memory.limit_in_bytes", limit.to_string()));
+                }
+                if let Some(limit) = resources.pids_limit {
+                    settings.push(("pids", "pids.max", most(limit)));
+                }
+            }
+            Self::V2 => {
+                if let Some(shares) = resources.cpu_shares {
+                    settings.push(("cpu", "cpu.weight", convert_shares(shares).to_string()));
+                }
+                if let Some(quota) = resources.cpu_quota {
+                    settings.push(("cpu", "cpu.max", format!("{} {period}", most(quota))));
+                }
+                if let Some(limit) = resources.memory_limit {
+                    settings.push(("memory", "memory.max", most(limit)));
+                }
+                if let Some(limit) = resources.pids_limit {
+                    settings.push(("pids", "pids.max", most(limit)));
+                }
+            }
+        }
+        settings
+    }
+}
+
+/// A limit as version 2 writes it: none is `max`.
+fn most(limit: i64) -> String {
+    if limit <= 0 { "max".to_owned() } else { limit.to_string() }
+}
+
+fn make_v1(controllers: &[String], root: &Path, cgroup: &Path) -> io::Result<()> {
+    let has = |name: &str| controllers.iter().any(|controller| controller == name);
+    let mut folder = root.to_owned();
+    for part in cgroup.components() {
+        let parent = folder.clone();
+        folder.push(part);
+        match fs::create_dir(&folder) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
+            Err(error) => return Err(named(&folder, error)),
+        }
+        if has("cpuset") {
+            // Empty sets refuse processes; they are not inherited by themselves.
+            for file in ["cpuset.cpus", "cpuset.mems"] {
+                let value = fs::read_to_string(parent.join(file)).map_err(|error| named(&parent.join(file), error))?;
+                write(&folder.join(file), value.trim())?;
+            }
+        }
+        if has("memory") {
+            // Older kernels count children only when asked; newer ones always do and may refuse.
+            let _ = fs::write(folder.join("memory.use_hierarchy"), "1");
+        }
+    }
+    Ok(())
+}
+
+fn make_v2(root: &Path, cgroup: &Path) -> io::Result<()> {
+    let mut folder = root.to_owned();
+    for part in cgroup.components() {
+        enable(&folder);
+        folder.push(part);
+        match fs::create_dir(&folder) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(named(&folder, error)),
+            _ => {}
+        }
+    }
+    // Containers are below.
+    enable(&folder);
+    Ok(())
+}
+
+fn make_leaf(folder: &Path) -> io::Result<()> {
+    match fs::create_dir(folder) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(named(folder, error)),
+        _ => Ok(()),
+    }
+}
+
+/// Hands on every controller that can be; a limit that needs one that can't be fails by itself.
+fn enable(folder: &Path) {
+    let available = fs::read_to_string(folder.join("cgroup.controllers")).unwrap_or_default();
+    for controller in available.split_ascii_whitespace() {
+        let _ = fs::write(folder.join("cgroup.subtree_control"), format!("+{controller}"));
+    }
+}
+
+/// A folder and all below it, parents first.
+fn below(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut open = vec![folder.to_owned()];
+    while let Some(folder) = open.pop() {
+        let Ok(entries) = fs::read_dir(&folder) else {
+            continue;
+        };
+        let folders = entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+        open.extend(folders.map(|entry| entry.path()));
+        found.push(folder);
+    }
+    found
+}
+
+fn write(file: &Path, value: &str) -> io::Result<()> {
+    fs::write(file, value)
+        .map_err(|error| io::Error::new(error.kind(), format!("write {value:?} to {}: {error}", file.display())))
+}
+
+fn named(path: &Path, error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+}
+
+fn filesystem(path: &Path) -> io::Result<i64> {
+    crate::sys::filesystem(path)
+}

@@ -1,0 +1,89 @@
+//! The texts of cgroup files and of the mount table.
+//!
+//! In: file contents. Out: numbers and paths. Never reads a file.
+
+use std::path::PathBuf;
+
+/// The version 1 hierarchies in `/proc/self/mountinfo`: the controllers of each and where it is mounted.
+pub fn mounted_v1(mountinfo: &str) -> Vec<(Vec<String>, PathBuf)> {
+    let mut found: Vec<(Vec<String>, PathBuf)> = Vec::new();
+    for line in mountinfo.lines() {
+        let Some((before, after)) = line.split_once(" - ") else {
+            continue;
+        };
+        let mut kind = after.split(' ');
+        if kind.next() != Some("cgroup") {
+            continue;
+        }
+        let (Some(point), Some(options)) = (before.split(' ').nth(4), kind.nth(1)) else {
+            continue;
+        };
+        let known =
+            |option: &&str| !matches!(*option, "rw" | "ro" | "xattr" | "clone_children") && !option.contains('=');
+        let controllers: Vec<String> = options.split(',').filter(known).map(str::to_owned).collect();
+        // Named hierarchies (systemd's) control nothing. A second mount of one hierarchy adds nothing.
+        if !controllers.is_empty()
+            && point.starts_with("/sys/fs/cgroup")
+            && found.iter().all(|(already, _)| *already != controllers)
+        {
+            found.push((controllers, PathBuf::from(point)));
+        }
+    }
+    found
+}
+
+/// Version 1 shares (2..=262144) as a version 2 weight (1..=10000).
+pub fn convert_shares(shares: u64) -> u64 {
+    1 + (shares.clamp(2, 262_144) - 2) * 9999 / 262_142
+}
+
+/// The number that a file holds; 0 for anything else.
+pub fn number(text: &str) -> u64 {
+    text.trim().parse().unwrap_or(0)
+}
+
+/// The number after `key` in a file of `key number` lines; 0 if it is not there.
+pub fn flat_value(text: &str, key: &str) -> u64 {
+    text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' ')).map_or(0, number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hierarchies_are_found_in_the_mount_table() {
+        let table = "\
+22 1 0:20 / /sys/fs/cgroup rw - tmpfs tmpfs rw,mode=755
+23 22 0:21 / /sys/fs/cgroup/cpu,cpuacct rw,relatime shared:3 - cgroup cgroup rw,cpu,cpuacct
+24 22 0:22 / /sys/fs/cgroup/memory rw,relatime - cgroup cgroup rw,memory
+25 22 0:23 / /sys/fs/cgroup/systemd rw,relatime - cgroup cgroup rw,name=systemd
+26 22 0:24 / /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw
+27 22 0:22 / /other/memory rw,relatime - cgroup cgroup rw,memory
+";
+        assert_eq!(
+            mounted_v1(table),
+            [
+                (vec!["cpu".to_owned(), "cpuacct".to_owned()], PathBuf::from("/sys/fs/cgroup/cpu,cpuacct")),
+                (vec!["memory".to_owned()], PathBuf::from("/sys/fs/cgroup/memory")),
+            ]
+        );
+    }
+
+    #[test]
+    fn shares_become_weights() {
+        assert_eq!(convert_shares(0), 1);
+        assert_eq!(convert_shares(2), 1);
+        assert_eq!(convert_shares(1024), 39);
+        assert_eq!(convert_shares(262_144), 10_000);
+        assert_eq!(convert_shares(u64::MAX), 10_000);
+    }
+
+    #[test]
+    fn flat_files_are_read_by_whole_key() {
+        let text = "inactive_file 5\ntotal_inactive_file 7\nanon 9\n";
+        assert_eq!(flat_value(text, "inactive_file"), 5);
+        assert_eq!(flat_value(text, "total_inactive_file"), 7);
+        assert_eq!(flat_value(text, "missing"), 0);
+    }
+}

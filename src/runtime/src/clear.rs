@@ -1,0 +1,210 @@
+//! Takes containers and sandboxes away: processes, mounts, cgroups, folders.
+//!
+//! In: a layout and a name. Out: nothing of it left, or which part would not go. Synchronous, idempotent, without the
+//! zygote: also what `edged cleanup` runs. Never removes a folder before the mount on it is gone.
+
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use kedge_api::machine::ContainerSpec;
+
+use crate::cgroup::Cgroups;
+use crate::layout::Layout;
+use crate::life::{Process, Processes};
+use crate::sys;
+
+/// How long killed processes may take to be gone; one that waits for a dead disk takes longer and is said so.
+const KILL_LIMIT: Duration = Duration::from_secs(10);
+
+/// How long the waiter may take to write what is left in the pipes.
+const WAITER_LIMIT: Duration = Duration::from_secs(5);
+
+/// Processes that appear while others are killed are killed in the next round.
+const KILL_ROUNDS: usize = 20;
+
+/// Removes one container.
+pub fn container(layout: &Layout, cgroups: &Cgroups, id: &str) -> io::Result<()> {
+    let paths = layout.container(id);
+    if !paths.folder.exists() {
+        return Ok(());
+    }
+    let cgroup = saved_cgroup(layout, id);
+    let processes = fs::read_to_string(paths.record()).ok().and_then(|text| Processes::read(&text));
+    if let Some(cgroup) = &cgroup {
+        kill_all(cgroups, &layout.cgroup(cgroup))?;
+    }
+    if let Some(processes) = processes {
+        end(processes.init, Duration::ZERO)?;
+        end(processes.waiter, WAITER_LIMIT)?;
+    }
+    if let Some(cgroup) = &cgroup {
+        remove_cgroup(cgroups, &layout.cgroup(cgroup))?;
+    }
+    unmount_all(&paths.rootfs())?;
+    remove_mount_point(&paths.rootfs())?;
+    remove_folder(&paths.folder)
+}
+
+/// Removes one sandbox. Its containers are removed before; what they left in the pod's cgroup is killed.
+pub fn sandbox(layout: &Layout, cgroups: &Cgroups, uid: &str) -> io::Result<()> {
+    let folder = layout.pod(uid);
+    if !folder.exists() {
+        return Ok(());
+    }
+    let cgroup = sandbox_cgroup(layout, uid);
+    if let Some(cgroup) = &cgroup {
+        kill_all(cgroups, &layout.cgroup(cgroup))?;
+    }
+    if let Some(holder) = holder(&folder) {
+        end(holder, Duration::ZERO)?;
+    }
+    for name in ["net", "uts", "ipc", "pid", "shm"] {
+        unmount_all(&folder.join(name))?;
+    }
+    remove_mount_point(&folder.join("shm"))?;
+    if let Some(cgroup) = &cgroup {
+        remove_cgroup(cgroups, &layout.cgroup(cgroup))?;
+    }
+    remove_folder(&folder)
+}
+
+/// Removes everything of a state folder: each container, each sandbox, all cgroups below the parent.
+pub fn everything(layout: &Layout, cgroups: &Cgroups) -> io::Result<()> {
+    for id in names(&layout.containers()) {
+        container(layout, cgroups, &id)?;
+    }
+    for uid in names(&layout.pods()) {
+        sandbox(layout, cgroups, &uid)?;
+    }
+    let parent = Path::new(&layout.cgroup_parent);
+    kill_all(cgroups, parent)?;
+    remove_cgroup(cgroups, parent)?;
+    for path in [layout.containers(), layout.pods()] {
+        remove_folder(&path)?;
+    }
+    match fs::remove_file(layout.boot()) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Kills everything in a cgroup and waits for its end.
+pub fn kill_all(cgroups: &Cgroups, cgroup: &Path) -> io::Result<()> {
+    let deadline = Instant::now() + KILL_LIMIT;
+    for _ in 0..KILL_ROUNDS {
+        let processes = cgroups.processes(cgroup);
+        if processes.is_empty() {
+            return Ok(());
+        }
+        // First all signals, then all waits: ends overlap.
+        let killed: Vec<OwnedFd> = processes.into_iter().filter_map(|pid| sys::pidfd_open(pid).ok()).collect();
+        for pidfd in &killed {
+            let _ = sys::pidfd_signal(pidfd.as_fd(), libc::SIGKILL);
+        }
+        for pidfd in &killed {
+            sys::pidfd_wait(pidfd.as_fd(), milliseconds_until(deadline));
+        }
+        if Instant::now() >= deadline {
+            break;
+        }
+    }
+    Err(io::Error::new(io::ErrorKind::TimedOut, format!("processes in cgroup {} do not end", cgroup.display())))
+}
+
+/// The names in a folder.
+pub fn names(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
+}
+
+/// The cgroup of a container, from what it was made from.
+pub fn saved_cgroup(layout: &Layout, id: &str) -> Option<String> {
+    let bytes = fs::read(layout.container(id).spec()).ok()?;
+    serde_json::from_slice::<ContainerSpec>(&bytes).ok().map(|spec| spec.cgroup)
+}
+
+/// The cgroup of a sandbox, written first of all.
+pub fn sandbox_cgroup(layout: &Layout, uid: &str) -> Option<String> {
+    fs::read_to_string(layout.pod(uid).join("cgroup")).ok()
+}
+
+fn holder(folder: &Path) -> Option<Process> {
+    let text = fs::read_to_string(folder.join("holder")).ok()?;
+    let (pid, born) = text.trim().split_once(' ')?;
+    Some(Process { pid: pid.parse().ok()?, born: born.parse().ok()? })
+}
+
+/// Gives a process `patience` to end by itself, then kills it and waits.
+fn end(process: Process, patience: Duration) -> io::Result<()> {
+    let Some(pidfd) = sys::open_process(process)? else {
+        return Ok(());
+    };
+    if sys::pidfd_wait(pidfd.as_fd(), patience.as_millis() as i32) {
+        return Ok(());
+    }
+    let _ = sys::pidfd_signal(pidfd.as_fd(), libc::SIGKILL);
+    if sys::pidfd_wait(pidfd.as_fd(), KILL_LIMIT.as_millis() as i32) {
+        return Ok(());
+    }
+    Err(io::Error::new(io::ErrorKind::TimedOut, format!("process {} does not end", process.pid)))
+}
+
+/// An empty cgroup may count as busy for a moment after its last process: the kernel lets go of it a little later.
+fn remove_cgroup(cgroups: &Cgroups, cgroup: &Path) -> io::Result<()> {
+    let mut pause = Duration::from_micros(200);
+    loop {
+        match cgroups.remove(cgroup) {
+            Err(error) if error.kind() == io::ErrorKind::ResourceBusy && pause < Duration::from_secs(1) => {
+                std::thread::sleep(pause);
+                pause *= 2;
+            }
+            other => return other,
+        }
+    }
+}
+
+/// Mounts may lie on top of each other.
+fn unmount_all(path: &Path) -> io::Result<()> {
+    const MOST: usize = 16;
+    for _ in 0..MOST {
+        if !is_mount_point(path) {
+            return Ok(());
+        }
+        sys::unmount(path).map_err(|error| named("unmount", path, error))?;
+    }
+    Err(io::Error::other(format!("unmount {}: it is mounted again and again", path.display())))
+}
+
+/// A path whose mount differs from its parent's.
+fn is_mount_point(path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let device = |path: &Path| path.symlink_metadata().map(|about| about.dev()).ok();
+    let parent = path.parent().and_then(device);
+    device(path).is_some_and(|own| Some(own) != parent)
+}
+
+/// Removes an empty folder; anything in it means that a mount is still there.
+fn remove_mount_point(path: &Path) -> io::Result<()> {
+    match fs::remove_dir(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(named("remove", path, error)),
+        _ => Ok(()),
+    }
+}
+
+fn remove_folder(path: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(named("remove", path, error)),
+        _ => Ok(()),
+    }
+}
+
+fn milliseconds_until(deadline: Instant) -> i32 {
+    deadline.saturating_duration_since(Instant::now()).as_millis() as i32
+}
+
+fn named(act: &str, path: &Path, error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{act} {}: {error}", path.display()))
+}

@@ -1,0 +1,141 @@
+//! The daemon's side of the zygote: asks for operations, regains a lost zygote.
+//!
+//! In: a kind, a body, descriptors. Out: the stream of an operation. Bounded in how many run at a time. Never knows what
+//! the operations do.
+
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
+use tokio::sync::Mutex;
+
+use crate::exits::registered;
+use crate::wire::{self, Kind};
+use crate::zygote::{self, Zygote};
+
+/// A zygote that dies at once is not made again at once.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// The zygote of now.
+pub struct Link {
+    current: Mutex<Current>,
+}
+
+struct Current {
+    zygote: Zygote,
+    generation: u64,
+}
+
+impl Link {
+    /// Over a zygote that was forked first.
+    pub fn new(zygote: Zygote) -> Self {
+        Self { current: Mutex::new(Current { zygote, generation: 0 }) }
+    }
+
+    /// Begins an operation: asks the zygote to fork, sends the body. A zygote that is gone is made again, once.
+    pub async fn begin(&self, kind: Kind, body: &impl Serialize, descriptors: &[&OwnedFd]) -> io::Result<Operation> {
+        let body = wire::encode(body)?;
+        let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
+        ours.set_nonblocking(true)?;
+        let mut stream = UnixStream::from_std(ours)?;
+        let all: Vec<RawFd> = [theirs.as_raw_fd()]
+            .into_iter()
+            .chain(descriptors.iter().map(|descriptor| descriptor.as_raw_fd()))
+            .collect();
+        let generation = {
+            let current = self.current.lock().await;
+            match wire::ask(&current.zygote.socket, kind, &all) {
+                Ok(()) => None,
+                Err(error) if is_gone(&error) => Some(current.generation),
+                Err(error) => return Err(error),
+            }
+        };
+        if let Some(generation) = generation {
+            self.replace(generation).await?;
+            wire::ask(&self.current.lock().await.zygote.socket, kind, &all)?;
+        }
+        drop(theirs);
+        stream.write_all(&body).await?;
+        Ok(Operation { stream })
+    }
+
+    /// The zygote's process ID.
+    pub async fn pid(&self) -> i32 {
+        self.current.lock().await.zygote.pid
+    }
+
+    /// Waits until the zygote is gone and makes a new one; comes back when that is done.
+    pub async fn regain(&self) {
+        let (socket, generation) = {
+            let current = self.current.lock().await;
+            (current.zygote.socket.try_clone(), current.generation)
+        };
+        let ended = match socket.and_then(registered) {
+            // It never writes to us: readable means its end.
+            Ok(socket) => socket.readable().await.map(drop),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = ended {
+            tracing::warn!(%error, "the zygote can't be watched");
+        }
+        let mut pause = FIRST_PAUSE;
+        while let Err(error) = self.replace(generation).await {
+            tracing::error!(%error, ?pause, "the zygote is lost and can't be made again yet");
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// Makes a new zygote, unless somebody did so since `generation`.
+    async fn replace(&self, generation: u64) -> io::Result<()> {
+        let mut current = self.current.lock().await;
+        if current.generation != generation {
+            return Ok(());
+        }
+        zygote::reap(current.zygote.pid);
+        current.zygote = zygote::run_again()?;
+        current.generation += 1;
+        tracing::warn!(pid = current.zygote.pid, "the zygote was lost and has been made again");
+        Ok(())
+    }
+}
+
+fn is_gone(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EPIPE | libc::ECONNRESET | libc::ECONNREFUSED | libc::ENOTCONN))
+}
+
+/// An operation on its way. Dropping it tells the operation that nobody waits any more.
+pub struct Operation {
+    stream: UnixStream,
+}
+
+impl Operation {
+    /// Its next reply; `None` at its end.
+    pub async fn reply<T: DeserializeOwned>(&mut self) -> io::Result<Option<T>> {
+        let mut head = [0; 4];
+        match self.stream.read_exact(&mut head).await {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+            other => other?,
+        };
+        let mut body = vec![0; wire::length(head)?];
+        self.stream.read_exact(&mut body).await?;
+        serde_json::from_slice(&body).map(Some).map_err(io::Error::other)
+    }
+
+    /// A descriptor that the operation hands over.
+    pub async fn take(&mut self) -> io::Result<OwnedFd> {
+        loop {
+            self.stream.readable().await?;
+            let stream = &self.stream;
+            match stream.try_io(tokio::io::Interest::READABLE, || wire::take(stream)) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                other => return other,
+            }
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! What a fork of the zygote does: one operation, then it ends or becomes a waiter.
+//!
+//! In: a stream with the body of the request. Out: replies on that stream. It runs with one thread, no tokio, no log,
+//! and may change its own process as it likes. A panic is an error like others.
+
+mod create;
+mod exec;
+mod rootfs;
+mod sandbox;
+
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use kedge_api::machine::{ContainerSpec, ExecSpec, Sandbox};
+use serde::{Deserialize, Serialize};
+
+use crate::error::chain;
+use crate::layout::Layout;
+use crate::wire::{self, Kind};
+
+/// The body of a request.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Request<T> {
+    /// Where things are.
+    pub layout: Layout,
+    /// What is wanted.
+    pub want: T,
+}
+
+/// What a further process needs beside its own words.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ExecWanted {
+    /// The container.
+    pub id: String,
+    /// The process.
+    pub exec: ExecSpec,
+}
+
+/// The answer of an operation.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+pub enum Reply {
+    /// The sandbox is there.
+    Sandbox(Sandbox),
+    /// The container is there; its first process, then its waiter, then when each was born.
+    Created {
+        /// The first process.
+        init: (i32, u64),
+        /// The waiter.
+        waiter: (i32, u64),
+    },
+    /// The further process runs. With a terminal its other end follows.
+    Running {
+        /// Its process ID.
+        pid: i32,
+    },
+    /// The further process has ended.
+    Ended {
+        /// Its exit code; 128 + signal when a signal ended it.
+        code: i32,
+    },
+    /// It could not be done.
+    Failed(String),
+}
+
+/// Does one operation. `descriptors` are those that came with the request, without the stream.
+pub fn run(kind: Kind, stream: UnixStream, descriptors: Vec<OwnedFd>, program: &OwnedFd) {
+    // Out of the way of the low numbers that the waiter expects.
+    let Ok(mut stream) = high(stream) else {
+        return;
+    };
+    let outcome = catch_unwind(AssertUnwindSafe(|| match kind {
+        Kind::Sandbox => sandbox::run(&mut stream),
+        Kind::Create => create::run(&mut stream, program),
+        Kind::Exec => exec::run(&mut stream, descriptors),
+    }));
+    let cause = match outcome {
+        Ok(Ok(())) => return,
+        Ok(Err(error)) => chain(&error),
+        Err(panic) => {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            format!("panic: {}", text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no text"))
+        }
+    };
+    let _ = wire::write(&mut stream, &Reply::Failed(cause));
+}
+
+fn high(stream: UnixStream) -> io::Result<UnixStream> {
+    const LOWEST: i32 = 64;
+    // SAFETY: no memory is involved.
+    let copy = unsafe { libc::fcntl(stream.as_raw_fd(), libc::F_DUPFD_CLOEXEC, LOWEST) };
+    crate::sys::owned(i64::from(copy)).map(UnixStream::from)
+}
+
+/// Why an operation failed.
+#[derive(Debug, thiserror::Error)]
+pub enum OperationError {
+    /// A call failed.
+    #[error("{act}")]
+    Io {
+        /// What was tried.
+        act: String,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// libcontainer refused.
+    #[error("{0}")]
+    Container(String),
+    /// The filter can't be made.
+    #[error(transparent)]
+    Filter(#[from] crate::seccomp::FilterError),
+    /// What was asked for can't be.
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// The outcome of an operation's step.
+pub type Outcome<T> = Result<T, OperationError>;
+
+/// Says what was tried.
+pub trait During<T> {
+    /// Adds the act to the error.
+    fn during(self, act: impl Into<String>) -> Outcome<T>;
+}
+
+impl<T> During<T> for io::Result<T> {
+    fn during(self, act: impl Into<String>) -> Outcome<T> {
+        self.map_err(|source| OperationError::Io { act: act.into(), source })
+    }
+}
+
+impl From<libcontainer::error::LibcontainerError> for OperationError {
+    fn from(error: libcontainer::error::LibcontainerError) -> Self {
+        Self::Container(chain(&error))
+    }
+}
+
+/// Asks a container's spec back from its folder.
+fn saved_spec(layout: &Layout, id: &str) -> Outcome<ContainerSpec> {
+    let path = layout.container(id).spec();
+    let bytes = std::fs::read(&path).during(format!("read {}", path.display()))?;
+    serde_json::from_slice(&bytes).map_err(io::Error::other).during(format!("read {}", path.display()))
+}

@@ -1,0 +1,271 @@
+//! Makes a container that is ready to be started, then becomes its waiter.
+//!
+//! In: the node's words. Out: a first process that waits on `start.sock`, inside its namespaces, root file system and
+//! cgroup; `record` last. On any error the first process is gone; folders and cgroups are for the daemon to remove.
+
+use std::ffi::CString;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::rc::Rc;
+
+use kedge_api::machine::ContainerSpec;
+use libcontainer::container::builder::ContainerBuilder;
+use libcontainer::syscall::syscall::SyscallType;
+
+use super::{During, OperationError, Outcome, Reply, Request, rootfs};
+use crate::cgroup::Cgroups;
+use crate::executor::{Confined, Start};
+use crate::layout::{ContainerPaths, Layout};
+use crate::life::{Process, Processes};
+use crate::spec::{self, Host, devices_below};
+use crate::waiter::{descriptors, record::RECORD};
+use crate::{capabilities, seccomp, sys, wire};
+
+/// libcontainer's name for every container: its folder is ours.
+pub const OCI_NAME: &str = "oci";
+
+pub fn run(stream: &mut UnixStream, program: &OwnedFd) -> Outcome<()> {
+    // SAFETY: no memory is involved. What follows is nobody's foreground job.
+    unsafe { libc::setsid() };
+    let request: Request<ContainerSpec> = wire::read(stream).during("read the request")?;
+    let (layout, spec) = (request.layout, request.want);
+    let paths = layout.container(&spec.id);
+    prepare_folder(&paths, &spec)?;
+
+    let back = rootfs::enter_own_mounts(&spec)?;
+    rootfs::mount(&spec, &paths)?;
+    rootfs::make_working_folder(&paths.rootfs(), &spec.cwd)?;
+    let host = look_at_host(&layout, &spec)?;
+    let configuration = spec::configuration(&spec, &layout, &host);
+    let text = serde_json::to_vec(&configuration).map_err(io::Error::other);
+    text.and_then(|text| fs::write(paths.folder.join("config.json"), text)).during("write config.json")?;
+
+    let held = make(&spec, &paths, &host, stream.as_raw_fd())?;
+    let ready = (|| {
+        rootfs::leave_own_mounts(back)?;
+        adjust_oom_score(held.init, spec.oom_score_adj)?;
+        let processes = note(&paths, held.init)?;
+        let waiter = Waiter::open(&layout, &spec, &paths, held.pipes)?;
+        let pair = |process: Process| (process.pid, process.born);
+        let reply = Reply::Created { init: pair(processes.init), waiter: pair(processes.waiter) };
+        wire::write(stream, &reply).during("answer")?;
+        waiter.become_it(program, &spec, held.init)
+    })();
+    let Err(error) = ready;
+    // SAFETY: our own child.
+    unsafe {
+        libc::kill(held.init, libc::SIGKILL);
+        libc::waitpid(held.init, std::ptr::null_mut(), 0);
+    }
+    Err(error)
+}
+
+fn prepare_folder(paths: &ContainerPaths, spec: &ContainerSpec) -> Outcome<()> {
+    let folder = &paths.folder;
+    let made = fs::create_dir(folder).and_then(|()| fs::write(paths.spec(), serde_json::to_vec(spec)?));
+    made.during(format!("make {}", folder.display()))
+}
+
+fn look_at_host(layout: &Layout, spec: &ContainerSpec) -> Outcome<Host> {
+    let status = fs::read_to_string("/proc/self/status").during("read /proc/self/status")?;
+    let cgroups = Cgroups::find().during("look at the cgroup hierarchy")?;
+    Ok(Host {
+        capabilities: capabilities::bounding(&status),
+        unified: cgroups == Cgroups::V2,
+        shared_pid: layout.pod(&spec.pod_uid).join("pid").exists(),
+        devices: if spec.security.privileged { devices_below(Path::new("/dev")) } else { Vec::new() },
+    })
+}
+
+/// The ends of the container's pipes that its waiter keeps.
+struct Pipes {
+    stdout: OwnedFd,
+    stderr: OwnedFd,
+    started: OwnedFd,
+    stdin: Option<OwnedFd>,
+}
+
+/// A container that is ready to be started.
+struct Held {
+    init: i32,
+    pipes: Pipes,
+}
+
+fn make(spec: &ContainerSpec, paths: &ContainerPaths, host: &Host, stream: RawFd) -> Outcome<Held> {
+    let keep = spec::capabilities(spec, host);
+    let filter = seccomp::program(spec::seccomp(spec), keep, seccomp::Machine::HERE)?;
+    let (stdout, stdout_end) = output_pipe(spec)?;
+    let (stderr, stderr_end) = output_pipe(spec)?;
+    let (stdin_end, stdin) = input(spec, paths)?;
+    let (started, started_end) = sys::pipe().during("make the start pipe")?;
+    // The name of a socket has at most 108 bytes: it is made from inside its folder.
+    std::env::set_current_dir(&paths.folder).during(format!("go to {}", paths.folder.display()))?;
+    let listener = UnixListener::bind("start.sock").during("make start.sock")?;
+    let executor = Confined {
+        filter: filter.map(Rc::new),
+        capabilities: keep,
+        no_new_privileges: spec.security.no_new_privileges,
+        start: Some(Start { listener: Rc::new(listener), waiter: Rc::new(started_end), stream }),
+        home: Rc::default(),
+    };
+    let mut container = ContainerBuilder::new(OCI_NAME.to_owned(), SyscallType::default())
+        .with_root_path(&paths.folder)?
+        .with_executor(executor)
+        .with_stdin(stdin_end)
+        .with_stdout(stdout_end)
+        .with_stderr(stderr_end)
+        .as_init(&paths.folder)
+        .with_systemd(false)
+        .with_detach(true)
+        .build()?;
+    // For libcontainer it runs now: our executor holds it until `start.sock` is asked.
+    container.start()?;
+    let init = container.pid().ok_or_else(|| OperationError::Container("it has no process".to_owned()))?;
+    Ok(Held { init: init.as_raw(), pipes: Pipes { stdout, stderr, started, stdin } })
+}
+
+/// Read end for the waiter, write end for the container, which its user may open again by `/dev/stdout`.
+fn output_pipe(spec: &ContainerSpec) -> Outcome<(OwnedFd, OwnedFd)> {
+    let (read, write) = sys::pipe().during("make an output pipe")?;
+    sys::nonblocking(read.as_fd()).during("make an output pipe")?;
+    std::os::unix::fs::fchown(&write, Some(spec.user.uid), Some(spec.user.gid)).during("hand over an output pipe")?;
+    Ok((read, write))
+}
+
+/// Standard input for the container, and what keeps it open: `/dev/null`, or a fifo that others may write to.
+fn input(spec: &ContainerSpec, paths: &ContainerPaths) -> Outcome<(OwnedFd, Option<OwnedFd>)> {
+    if !spec.stdin {
+        return Ok((File::open("/dev/null").during("open /dev/null")?.into(), None));
+    }
+    let fifo = sys::c_path(&paths.stdin()).during("name the input fifo")?;
+    // SAFETY: a NUL-terminated path.
+    sys::check(i64::from(unsafe { libc::mkfifo(fifo.as_ptr(), 0o600) })).during("make the input fifo")?;
+    let keeper = OpenOptions::new().read(true).write(true).open(paths.stdin()).during("open the input fifo")?;
+    let end = File::open(paths.stdin()).during("open the input fifo")?;
+    std::os::unix::fs::fchown(&end, Some(spec.user.uid), Some(spec.user.gid)).during("hand over the input fifo")?;
+    Ok((end.into(), Some(keeper.into())))
+}
+
+/// From outside, and only for the container: the waiter must not become what the kernel kills first.
+fn adjust_oom_score(init: i32, wanted: i32) -> Outcome<()> {
+    let file = format!("/proc/{init}/oom_score_adj");
+    let wanted = wanted.clamp(-1000, 1000);
+    match fs::write(&file, wanted.to_string()) {
+        // Lowering needs CAP_SYS_RESOURCE: what we have ourselves is then the lowest.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        other => other.during(format!("write {wanted} to {file}")),
+    }
+}
+
+fn note(paths: &ContainerPaths, init: i32) -> Outcome<Processes> {
+    let alive = |pid: i32| {
+        let gone = || io::Error::new(io::ErrorKind::NotFound, "it has ended already");
+        sys::process(pid).ok_or_else(gone).during(format!("look at process {pid}"))
+    };
+    let processes = Processes { init: alive(init)?, waiter: alive(std::process::id().cast_signed())? };
+    let new = paths.folder.join("record.new");
+    fs::write(&new, processes.write()).and_then(|()| fs::rename(&new, paths.record())).during("write record")?;
+    Ok(processes)
+}
+
+/// Everything that the waiter expects, in the order of its descriptors.
+struct Waiter {
+    wanted: Vec<(OwnedFd, RawFd)>,
+    log: CString,
+}
+
+impl Waiter {
+    fn open(layout: &Layout, spec: &ContainerSpec, paths: &ContainerPaths, pipes: Pipes) -> Outcome<Self> {
+        let log = &spec.log.path;
+        let folder = log.parent().unwrap_or(Path::new("/"));
+        fs::create_dir_all(folder).during(format!("make the log folder {}", folder.display()))?;
+        let name = log.file_name().unwrap_or_default();
+        let cgroup = layout.cgroup(&spec.cgroup);
+        let oom = Cgroups::find()
+            .and_then(|cgroups| match cgroups.oom_file(&cgroup) {
+                Some(file) => File::open(file),
+                None => File::open("/dev/null"),
+            })
+            .during("open the cgroup's OOM count")?;
+        let mut wanted: Vec<(OwnedFd, RawFd)> = vec![
+            (pipes.stdout, descriptors::STDOUT),
+            (pipes.stderr, descriptors::STDERR),
+            (pipes.started, descriptors::STARTED),
+            (File::open(&paths.folder).during("open the state folder")?.into(), descriptors::STATE),
+            (File::open(folder).during("open the log folder")?.into(), descriptors::LOGS),
+            (oom.into(), descriptors::OOM),
+            (exit_record(paths)?, descriptors::EXIT),
+        ];
+        wanted.extend(pipes.stdin.map(|keeper| (keeper, descriptors::STDIN)));
+        let log = CString::new(name.as_encoded_bytes()).map_err(io::Error::other).during("name the log")?;
+        Ok(Self { wanted, log })
+    }
+
+    /// Never comes back but with an error. The stream to the daemon closes as the waiter begins: that is its success.
+    fn become_it(self, program: &OwnedFd, spec: &ContainerSpec, init: i32) -> Outcome<std::convert::Infallible> {
+        let words = [
+            format!("kedge-waiter {}", spec.id),
+            init.to_string(),
+            self.log.to_string_lossy().into_owned(),
+            spec.log.max_bytes.to_string(),
+            spec.log.max_files.to_string(),
+        ];
+        let words: Vec<CString> = words.into_iter().filter_map(|word| CString::new(word).ok()).collect();
+        let arguments: Vec<_> = words.iter().map(|word| word.as_ptr()).chain([std::ptr::null()]).collect();
+        let environment = [std::ptr::null::<libc::c_char>()];
+        let above = high_copies(&self.wanted, program)?;
+        // SAFETY: each target is below all copies, so nothing that is still needed is overwritten; null-terminated
+        // lists of texts that live until exec. Copies without close-on-exec are what the waiter inherits.
+        let error = unsafe {
+            for (copy, (_, target)) in above.iter().zip(&self.wanted) {
+                libc::dup2(copy.as_raw_fd(), *target);
+            }
+            if self.wanted.iter().all(|(_, target)| *target != descriptors::STDIN) {
+                libc::close(descriptors::STDIN);
+            }
+            // Whatever the daemon itself was started with stays with the daemon.
+            let first = descriptors::STDIN as libc::c_uint + 1;
+            libc::close_range(first, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC as i32);
+            let program = above.last().map_or(-1, AsRawFd::as_raw_fd);
+            libc::chdir(c"/".as_ptr());
+            libc::syscall(
+                libc::SYS_execveat,
+                program,
+                c"".as_ptr(),
+                arguments.as_ptr(),
+                environment.as_ptr(),
+                libc::AT_EMPTY_PATH,
+            );
+            io::Error::last_os_error()
+        };
+        Err(error).during("become the waiter")
+    }
+}
+
+/// Copies of all descriptors above those that the waiter expects, the program's last, closed on exec.
+fn high_copies(wanted: &[(OwnedFd, RawFd)], program: &OwnedFd) -> Outcome<Vec<OwnedFd>> {
+    let copy = |fd: &OwnedFd| {
+        // SAFETY: no memory is involved.
+        let answer = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, descriptors::STDIN + 1) };
+        // SAFETY: the kernel has just made it for us.
+        sys::check(i64::from(answer)).map(|fd| unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
+    };
+    let all = wanted.iter().map(|(fd, _)| fd).chain([program]);
+    all.map(copy).collect::<io::Result<_>>().during("arrange descriptors")
+}
+
+/// Room for the exit record, so that a full disk can't lose it.
+fn exit_record(paths: &ContainerPaths) -> Outcome<OwnedFd> {
+    let path = paths.folder.join("exit.new");
+    let reserved = (|| {
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+        file.write_all(&[b' '; RECORD])?;
+        io::Seek::rewind(&mut file)?;
+        Ok(file.into())
+    })();
+    reserved.during("set aside room for the exit record")
+}
