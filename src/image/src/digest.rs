@@ -113,6 +113,11 @@ impl<T> Hashing<T> {
         (self.inner, self.hasher.finish(), self.count)
     }
 
+    /// The digest so far, to be gone on with.
+    pub fn into_hasher(self) -> Hasher {
+        self.hasher
+    }
+
     fn passed(&mut self, bytes: &[u8]) {
         self.hasher.update(bytes);
         self.count += bytes.len() as u64;

@@ -17,6 +17,8 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use crate::archive::{ArchiveError, Bundle, in_folder};
 use crate::garbage::Collected;
 use crate::manifest::Platform;
+use crate::pull::Downloads;
+use crate::registry::config::Registries;
 use crate::store::{Clock, Incoming, Store, StoreError};
 use crate::unpack::Limits;
 use crate::user::{UserError, resolve};
@@ -32,6 +34,8 @@ pub struct Options {
     pub platform: Platform,
     /// The time.
     pub clock: Clock,
+    /// How registries are reached.
+    pub registries: Registries,
 }
 
 impl Options {
@@ -42,6 +46,7 @@ impl Options {
             limits: Limits::default(),
             platform: Platform::here(),
             clock: Arc::new(SystemTime::now),
+            registries: Registries::default(),
         }
     }
 }
@@ -89,6 +94,8 @@ pub struct Loaded {
 #[derive(Clone)]
 pub struct Images {
     pub(crate) store: Arc<Store>,
+    pub(crate) registries: Arc<Registries>,
+    pub(crate) downloads: Arc<Downloads>,
 }
 
 impl Images {
@@ -96,7 +103,7 @@ impl Images {
     pub fn open(options: Options) -> Result<Self, OpenError> {
         let store = Store::open(&options.folder, options.limits, options.platform, options.clock)
             .map_err(|source| OpenError { folder: options.folder, source })?;
-        Ok(Self { store: Arc::new(store) })
+        Ok(Self { store: Arc::new(store), registries: Arc::new(options.registries), downloads: Arc::default() })
     }
 
     /// The image under this name or ID, if it is here; it counts as used now.

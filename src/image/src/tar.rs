@@ -154,7 +154,10 @@ impl<R: Read> Archive<R> {
             b'5' => Kind::Folder,
             b'6' => Kind::Fifo,
             b'S' => {
-                return Err(TarError::Damaged(format!("{:?} is a sparse file, which image layers do not use", shown())));
+                return Err(TarError::Damaged(format!(
+                    "{:?} is a sparse file, which image layers do not use",
+                    shown()
+                )));
             }
             other => {
                 return Err(TarError::Damaged(format!("{:?} has the unknown type {:?}", shown(), char::from(other))));

@@ -54,10 +54,11 @@ fn choose(own: Option<&str>, behind: impl FnOnce() -> Option<String>) -> (DnsCon
     };
     let mut config = parse(own);
     let loopback = |server: &String| server.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
-    if config.nameservers.iter().all(loopback) && !config.nameservers.is_empty() {
-        if let Some(real) = behind().map(|text| parse(&text)).filter(|real| !real.nameservers.iter().all(loopback)) {
-            config = real;
-        }
+    let none_reachable = !config.nameservers.is_empty() && config.nameservers.iter().all(loopback);
+    if none_reachable
+        && let Some(real) = behind().map(|text| parse(&text)).filter(|real| !real.nameservers.iter().all(loopback))
+    {
+        config = real;
     }
     config.nameservers.retain(|s| !loopback(s));
     let warning = config

@@ -113,7 +113,7 @@ impl Leases {
         let new = known.is_none();
         let address = match known {
             Some(lease) => lease.address,
-            None => self.next_free().ok_or_else(|| LeaseError::Full { range: self.range, count: self.by_pod.len() })?,
+            None => self.next_free().ok_or(LeaseError::Full { range: self.range, count: self.by_pod.len() })?,
         };
         let lease = Lease { pod: pod.to_owned(), hostname: hostname.to_owned(), address, ports: ports.to_vec() };
         if known != Some(&lease) {

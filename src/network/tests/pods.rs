@@ -1,5 +1,8 @@
 //! The pod network against the real kernel, each test in network namespaces of its own. Needs root.
 
+// A test that cannot prepare its namespaces has failed.
+#![allow(clippy::unwrap_used)]
+
 use std::fs::{self, File};
 use std::future::Future;
 use std::io::{Read, Write};
