@@ -11,6 +11,8 @@ use crate::field::FieldError;
 
 mod errors;
 
+pub use errors::Access;
+
 /// Why a request was refused, by Kubernetes' names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reason {
