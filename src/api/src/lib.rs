@@ -3,6 +3,7 @@
 //! Data only: no I/O, no async.
 
 mod base64;
+pub mod apply;
 pub mod clock;
 pub mod check;
 pub mod convert;

@@ -1,0 +1,275 @@
+//! Server-side apply: who manages which field, and what an applied configuration makes of an object.
+//!
+//! In: the object as it is, what somebody wants of it, and who that is. Out: the object with `managedFields`, or the
+//! conflicts. Never reads a clock, never fills in defaults, never validates.
+//!
+//! Paths are those of the request's version; entries of other versions of a kind are taken to have the same paths.
+
+mod managers;
+mod path;
+mod set;
+mod typed;
+
+use crate::check;
+use crate::kinds::Gvk;
+use crate::schema::Struct;
+use managers::{Managers, Who};
+use serde_json::{Map, Value};
+use set::Set;
+use std::collections::BTreeMap;
+
+/// Who writes, through which door and when.
+#[derive(Debug, Clone, Copy)]
+pub struct Writer<'a> {
+    /// The field manager's name.
+    pub manager: &'a str,
+    /// The kind as it was written.
+    pub gvk: &'a Gvk,
+    /// The subresource; empty for the object itself.
+    pub subresource: &'a str,
+    /// The time as RFC 3339.
+    pub now: &'a str,
+    /// What writing through this door cannot change.
+    pub reset: Reset,
+}
+
+/// Fields that a door does not let through, and that its writers therefore do not come to own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Reset {
+    /// Everything is let through.
+    #[default]
+    Nothing,
+    /// The object itself, of a kind that has a status of its own.
+    Status,
+    /// The status.
+    AllButStatus,
+}
+
+/// Why a configuration was not applied.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ApplyError {
+    /// Others manage fields that would change; 409, reason `Conflict`.
+    #[error("{}", conflict_message(.0))]
+    Conflicts(Vec<Conflict>),
+    /// It does not fit the schema; Kubernetes answers 500 without a reason.
+    #[error("{0}")]
+    Untyped(String),
+    /// It says what it must not say; 400.
+    #[error("{0}")]
+    Bad(String),
+}
+
+/// One field that another manager holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Conflict {
+    /// The manager, as messages name it: `"kubectl" using apps/v1 at 2026-01-01T00:00:00Z`.
+    pub manager: String,
+    /// The field: `.spec.replicas`.
+    pub path: String,
+}
+
+impl Conflict {
+    /// The text of its cause; the cause's reason is `FieldManagerConflict`.
+    pub fn message(&self) -> String {
+        format!("conflict with {}", self.manager)
+    }
+}
+
+fn conflict_message(conflicts: &[Conflict]) -> String {
+    if let [conflict] = conflicts {
+        return format!("Apply failed with 1 conflict: {}: {}", conflict.message(), conflict.path);
+    }
+    let mut by_manager: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for conflict in conflicts {
+        by_manager.entry(&conflict.manager).or_default().push(&conflict.path);
+    }
+    let mut lines = Vec::new();
+    for (manager, paths) in by_manager {
+        lines.push(format!("conflicts with {manager}:"));
+        lines.extend(paths.into_iter().map(|path| format!("- {path}")));
+    }
+    format!("Apply failed with {} conflicts: {}", conflicts.len(), lines.join("\n"))
+}
+
+/// What applying made of an object.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Applied {
+    /// The object, `managedFields` included.
+    pub object: Value,
+    /// Whether anything but `managedFields` differs from what was there.
+    pub is_changed: bool,
+}
+
+/// Applies a configuration to what is there (`None`: nothing is).
+///
+/// `force` takes fields over from others. The configuration's unknown fields are faults, its nulls say nothing.
+pub fn apply(
+    schema: Struct<'_>,
+    writer: &Writer<'_>,
+    live: Option<&Value>,
+    mut config: Value,
+    force: bool,
+) -> Result<Applied, ApplyError> {
+    if config.pointer("/metadata/managedFields").is_some_and(|fields| !fields.is_null()) {
+        return Err(ApplyError::Bad("metadata.managedFields must be nil".to_owned()));
+    }
+    let described = describe(writer.gvk, &config);
+    let untyped =
+        |why: String| ApplyError::Untyped(format!("failed to create typed patch object ({described}): {why}"));
+    let unknown = check::prune(schema, &mut config).map_err(|fault| untyped(fault.to_string()))?;
+    if let Some(path) = unknown.first() {
+        return Err(untyped(format!(".{path}: field not declared in schema")));
+    }
+    reset(writer.reset, &mut config);
+
+    let mut managers = Managers::decode(live);
+    let bare = without_managed_fields(live);
+    if managers.is_empty() && live.is_some() {
+        // Whoever made it before anybody applied is remembered under one name.
+        let everything = typed::compare(schema, None, &bare).changed();
+        let before = Who::update("before-first-apply", &writer.gvk.api_version(), "");
+        managers.put(before, strip(everything), writer.now);
+    }
+    let mine = Who::apply(writer.manager, &writer.gvk.api_version(), writer.subresource);
+    let wanted = strip(typed::field_set(schema, &config).map_err(untyped)?);
+    let before = managers.take(&mine);
+    let merged = typed::merge(schema, &bare, &config);
+
+    let mut owned = managers.all();
+    owned.union(&wanted);
+    let mut result = merged;
+    if let Some(before) = &before {
+        typed::prune(schema, &mut result, &before.fields, &owned);
+    }
+
+    let difference = typed::compare(schema, Some(&bare), &result);
+    let changed = strip(difference.changed());
+    let conflicts = managers.conflicts(&changed);
+    if !force && !conflicts.is_empty() {
+        return Err(ApplyError::Conflicts(conflicts));
+    }
+    managers.lose(&changed);
+    managers.lose(&difference.removed);
+    let is_changed = live.is_none() || !changed.is_empty() || !difference.removed.is_empty();
+    let same = before.as_ref().filter(|before| !is_changed && before.fields == wanted);
+    let time = same.map_or(writer.now.to_owned(), |before| before.time.clone());
+    managers.put(mine, wanted, &time);
+    managers.encode(&mut result);
+    Ok(Applied { object: result, is_changed })
+}
+
+/// Notes who changed what by creating, replacing or patching an object. `old` is `None` on creation.
+///
+/// An object of which nobody has kept account since its creation stays without account, as in Kubernetes.
+pub fn update(schema: Struct<'_>, writer: &Writer<'_>, old: Option<&Value>, new: &mut Value) {
+    let asked = new.as_object_mut().and_then(|map| map.get_mut("metadata")?.as_object_mut()?.remove("managedFields"));
+    let mut managers = match &asked {
+        // An empty list, or a list of one empty entry, is how people ask to start anew.
+        Some(Value::Array(list)) if list.is_empty() || matches!(&list[..], [Value::Object(one)] if one.is_empty()) => {
+            return;
+        }
+        Some(Value::Array(list)) if writer.subresource.is_empty() => {
+            let own = Managers::of(list);
+            if own.is_empty() { Managers::decode(old) } else { own }
+        }
+        _ => Managers::decode(old),
+    };
+    if managers.is_empty() && old.is_some() {
+        return;
+    }
+    let before = without_managed_fields(old);
+    let mut seen = new.clone();
+    reset_to(writer.reset, &mut seen, &before);
+    let difference = typed::compare(schema, old.map(|_| &before), &seen);
+    let changed = strip(difference.changed());
+    managers.lose(&changed);
+    managers.lose(&difference.removed);
+    if !changed.is_empty() {
+        let mine = Who::update(writer.manager, &writer.gvk.api_version(), writer.subresource);
+        let mut fields = managers.take(&mine).map(|entry| entry.fields).unwrap_or_default();
+        fields.union(&changed);
+        managers.put(mine, fields, writer.now);
+        managers.cap();
+    }
+    managers.encode(new);
+}
+
+/// Field managers are named at most this long.
+pub const LONGEST_MANAGER: usize = 128;
+
+/// The manager of a request that names none: the start of its user agent.
+pub fn manager_of_user_agent(agent: &str) -> &str {
+    let name = agent.split('/').next().unwrap_or_default();
+    let end = name.char_indices().map(|(at, c)| at + c.len_utf8()).take_while(|end| *end <= LONGEST_MANAGER).last();
+    &name[..end.unwrap_or_default()]
+}
+
+fn describe(gvk: &Gvk, object: &Value) -> String {
+    let text = |path: &str| object.pointer(path).and_then(Value::as_str).unwrap_or_default().to_owned();
+    format!("{}/{}; {gvk}", text("/metadata/namespace"), text("/metadata/name"))
+}
+
+fn without_managed_fields(object: Option<&Value>) -> Value {
+    let mut bare = object.cloned().unwrap_or_else(|| Value::Object(Map::new()));
+    if let Some(metadata) = bare.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.remove("managedFields");
+    }
+    bare
+}
+
+/// Drops what a door does not let through.
+fn reset(reset: Reset, config: &mut Value) {
+    let Some(map) = config.as_object_mut() else { return };
+    match reset {
+        Reset::Nothing => {}
+        Reset::Status => drop(map.remove("status")),
+        Reset::AllButStatus => {
+            map.retain(|name, _| matches!(name.as_str(), "apiVersion" | "kind" | "metadata" | "status"));
+        }
+    }
+}
+
+/// Puts back what a door does not let through.
+fn reset_to(reset: Reset, new: &mut Value, old: &Value) {
+    let Some(map) = new.as_object_mut() else { return };
+    let names: Vec<String> = match reset {
+        Reset::Nothing => return,
+        Reset::Status => vec!["status".to_owned()],
+        Reset::AllButStatus => {
+            let kept = ["apiVersion", "kind", "metadata", "status"];
+            let others = old.as_object().into_iter().flatten().map(|(name, _)| name).chain(map.keys());
+            others.filter(|name| !kept.contains(&name.as_str())).cloned().collect()
+        }
+    };
+    for name in names {
+        match old.get(&name) {
+            Some(value) => drop(map.insert(name, value.clone())),
+            None => drop(map.remove(&name)),
+        }
+    }
+}
+
+/// Nobody owns what the server itself keeps.
+fn strip(mut set: Set) -> Set {
+    for name in ["apiVersion", "kind", "metadata"] {
+        set.drop_member(&[name]);
+    }
+    const KEPT_BY_SERVER: [&str; 9] = [
+        "name",
+        "namespace",
+        "creationTimestamp",
+        "selfLink",
+        "uid",
+        "clusterName",
+        "generation",
+        "managedFields",
+        "resourceVersion",
+    ];
+    for name in KEPT_BY_SERVER {
+        set.drop_member(&["metadata", name]);
+    }
+    set
+}
+
+#[cfg(test)]
+mod tests;

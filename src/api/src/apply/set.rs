@@ -1,0 +1,127 @@
+//! Sets of paths, kept as a tree.
+//!
+//! In and out: the JSON of `fieldsV1`. A path is in the set if its last step is a member; a step below which
+//! others are is a member only if it says so with `"."`.
+
+use super::path::Step;
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+
+/// A set of paths.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Set(BTreeMap<Step, Entry>);
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Entry {
+    is_member: bool,
+    below: Set,
+}
+
+impl Set {
+    pub(super) fn parse(fields: &Value) -> Set {
+        let mut set = Set::default();
+        for (text, below) in fields.as_object().into_iter().flatten() {
+            let Some(step) = Step::parse(text) else { continue };
+            let is_member = below.as_object().is_none_or(|below| below.is_empty() || below.contains_key("."));
+            set.0.insert(step, Entry { is_member, below: Set::parse(below) });
+        }
+        set
+    }
+
+    pub(super) fn to_json(&self) -> Value {
+        let mut out = Map::new();
+        for (step, entry) in &self.0 {
+            let mut below = entry.below.to_json();
+            if entry.is_member && !entry.below.0.is_empty() {
+                below["."] = Value::Object(Map::new());
+            }
+            out.insert(step.text(), below);
+        }
+        Value::Object(out)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn insert(&mut self, path: &[Step]) {
+        if let Some((first, rest)) = path.split_first() {
+            let entry = self.0.entry(first.clone()).or_default();
+            if rest.is_empty() {
+                entry.is_member = true;
+            } else {
+                entry.below.insert(rest);
+            }
+        }
+    }
+
+    pub(super) fn union(&mut self, other: &Set) {
+        for (step, theirs) in &other.0 {
+            let ours = self.0.entry(step.clone()).or_default();
+            ours.is_member |= theirs.is_member;
+            ours.below.union(&theirs.below);
+        }
+    }
+
+    /// Takes out every path that is in the other set.
+    pub(super) fn subtract(&mut self, other: &Set) {
+        self.0.retain(|step, ours| {
+            if let Some(theirs) = other.0.get(step) {
+                ours.is_member &= !theirs.is_member;
+                ours.below.subtract(&theirs.below);
+            }
+            ours.is_member || !ours.below.0.is_empty()
+        });
+    }
+
+    /// The paths that are in both.
+    pub(super) fn common(&self, other: &Set) -> Set {
+        let mut out = Set::default();
+        for (step, ours) in &self.0 {
+            let Some(theirs) = other.0.get(step) else { continue };
+            let entry =
+                Entry { is_member: ours.is_member && theirs.is_member, below: ours.below.common(&theirs.below) };
+            if entry.is_member || !entry.below.0.is_empty() {
+                out.0.insert(step.clone(), entry);
+            }
+        }
+        out
+    }
+
+    /// Takes out one path of fields.
+    pub(super) fn drop_member(&mut self, path: &[&str]) {
+        let steps: Vec<Step> = path.iter().map(|name| Step::Field((*name).to_owned())).collect();
+        let mut one = Set::default();
+        one.insert(&steps);
+        self.subtract(&one);
+    }
+
+    /// Whether a step is in the set; a field counts if anything below it is.
+    pub(super) fn has(&self, step: &Step) -> bool {
+        self.0
+            .get(step)
+            .is_some_and(|entry| entry.is_member || matches!(step, Step::Field(_)) && !entry.below.0.is_empty())
+    }
+
+    /// What is below a step.
+    pub(super) fn below(&self, step: &Step) -> Option<&Set> {
+        self.0.get(step).map(|entry| &entry.below)
+    }
+
+    /// The text of every path.
+    pub(super) fn describe(&self) -> Vec<String> {
+        fn walk(set: &Set, path: &str, out: &mut Vec<String>) {
+            for (step, entry) in &set.0 {
+                let mut path = path.to_owned();
+                step.describe(&mut path);
+                if entry.is_member {
+                    out.push(path.clone());
+                }
+                walk(&entry.below, &path, out);
+            }
+        }
+        let mut out = Vec::new();
+        walk(self, "", &mut out);
+        out
+    }
+}
