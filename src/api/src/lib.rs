@@ -5,6 +5,7 @@
 mod base64;
 pub mod apply;
 pub mod clock;
+pub mod cron;
 pub mod check;
 pub mod convert;
 pub mod decode;

@@ -3,8 +3,19 @@
 //! In: a kind and an object with defaults (on update also the object that is kept). Out: all faults, with their
 //! places. Types and unknown fields are checked before (`crate::check`); nothing here changes an object.
 
+mod access;
 mod at;
+mod batch;
+mod cluster;
+mod config;
+mod extension;
 mod metadata;
+mod network;
+mod pod;
+mod policy;
+mod service;
+mod storage;
+mod workload;
 
 use serde_json::Value;
 
@@ -18,15 +29,105 @@ use at::{At, Out};
 pub fn create(kind: &Kind, object: &Object) -> Vec<FieldError> {
     let mut out = Out::default();
     metadata::create(kind, object, &mut out);
+    if kind.gvk().is("", "Pod") {
+        pod::create(object, &mut out);
+    } else {
+        content(kind, object, None, &mut out);
+    }
     out.errors
 }
 
 /// Judges an update of `part`.
 pub fn update(kind: &Kind, part: Part, new: &Object, old: &Object) -> Vec<FieldError> {
-    let _ = (kind, part);
     let mut out = Out::default();
     metadata::update(new, old, &mut out);
+    match part {
+        _ if kind.gvk().is("", "Pod") => pod::update(part, new, old, &mut out),
+        Part::Status | Part::Approval => status(kind, new, old, &mut out),
+        _ => content(kind, new, Some(old), &mut out),
+    }
     out.errors
+}
+
+/// Everything but the metadata.
+fn content(kind: &Kind, object: &Object, old: Option<&Object>, out: &mut Out) {
+    match (&*kind.group, &*kind.kind) {
+        ("", "Namespace") => cluster::namespace(object, out),
+        ("", "Node") => {
+            cluster::node(object, old, out);
+            if old.is_none() {
+                cluster::node_status(object, out);
+            }
+        }
+        ("", "Event") => cluster::event(object, old, false, out),
+        ("events.k8s.io", "Event") => cluster::event(object, old, true, out),
+        ("", "LimitRange") => cluster::limit_range(object, out),
+        ("", "ResourceQuota") => cluster::quota(object, old, out),
+        ("", "ConfigMap") => config::config_map(object, old, out),
+        ("", "Secret") => config::secret(object, old, out),
+        ("", "Service") => match old {
+            None => service::create(object, out),
+            Some(old) => service::update(object, old, out),
+        },
+        ("", "PodTemplate") => pod::template(&At::root(object, "template"), out),
+        ("", "ReplicationController") => workload::replication_controller(object, out),
+        ("", "Endpoints") => network::endpoints(object, out),
+        ("", "PersistentVolume") => storage::volume(object, old, out),
+        ("", "PersistentVolumeClaim") => storage::claim(object, old, out),
+        ("apps", name) => match name {
+            "Deployment" => workload::deployment(object, old, out),
+            "ReplicaSet" => workload::replica_set(object, old, out),
+            "DaemonSet" => workload::daemon_set(object, old, out),
+            "StatefulSet" => workload::stateful_set(object, old, out),
+            "ControllerRevision" => workload::controller_revision(object, old, out),
+            _ => {}
+        },
+        ("batch", "Job") => batch::job(object, old, out),
+        ("batch", "CronJob") => batch::cron_job(object, out),
+        ("autoscaling", "HorizontalPodAutoscaler") => policy::scaler(object, out),
+        ("policy", "PodDisruptionBudget") => policy::budget(object, out),
+        ("scheduling.k8s.io", "PriorityClass") => policy::priority_class(object, old, out),
+        ("node.k8s.io", "RuntimeClass") => policy::runtime_class(object, old, out),
+        ("flowcontrol.apiserver.k8s.io", "FlowSchema") => policy::flow_schema(object, out),
+        ("flowcontrol.apiserver.k8s.io", "PriorityLevelConfiguration") => policy::priority_level(object, out),
+        ("coordination.k8s.io", "Lease") => cluster::lease(object, out),
+        ("discovery.k8s.io", "EndpointSlice") => network::slice(object, old, out),
+        ("networking.k8s.io", "Ingress") => network::ingress(object, out),
+        ("networking.k8s.io", "IngressClass") => network::class(object, old, out),
+        ("networking.k8s.io", "NetworkPolicy") => network::policy(object, out),
+        ("storage.k8s.io", name) => match name {
+            "StorageClass" => storage::class(object, old, out),
+            "VolumeAttributesClass" => storage::attributes_class(object, old, out),
+            "VolumeAttachment" => storage::attachment(object, old, out),
+            "CSINode" => storage::node(object, out),
+            "CSIDriver" => storage::driver(object, out),
+            _ => {}
+        },
+        ("rbac.authorization.k8s.io", "Role" | "ClusterRole") => access::role(object, kind.namespaced, out),
+        ("rbac.authorization.k8s.io", "RoleBinding" | "ClusterRoleBinding") => {
+            access::binding(object, old, kind.namespaced, out);
+        }
+        ("certificates.k8s.io", "CertificateSigningRequest") => access::request(object, out),
+        ("admissionregistration.k8s.io", "MutatingWebhookConfiguration") => extension::webhooks(object, true, out),
+        ("admissionregistration.k8s.io", "ValidatingWebhookConfiguration") => extension::webhooks(object, false, out),
+        ("apiregistration.k8s.io", "APIService") => extension::api_service(object, out),
+        ("apiextensions.k8s.io", "CustomResourceDefinition") => extension::definition(object, old, out),
+        _ => {}
+    }
+}
+
+/// What an update of the status may say.
+fn status(kind: &Kind, object: &Object, old: &Object, out: &mut Out) {
+    match (&*kind.group, &*kind.kind) {
+        ("", "Namespace") => cluster::namespace_status(object, out),
+        ("", "Node") => cluster::node_status(object, out),
+        ("", "Service") => service::status(object, out),
+        ("", "ResourceQuota") => cluster::quota_status(object, out),
+        ("networking.k8s.io", "Ingress") => network::ingress_status(object, out),
+        ("apps", _) | ("", "ReplicationController") => workload::status(object, old, out),
+        ("certificates.k8s.io", "CertificateSigningRequest") => access::request_status(object, old, out),
+        _ => {}
+    }
 }
 
 /// Judges the options that a request carries in its query: `fieldManager`, `dryRun`, `fieldValidation`.
@@ -45,3 +146,6 @@ pub fn options(field_manager: Option<&str>, dry_run: &[&str], field_validation: 
     out.one_of(&At::root(&object, "fieldValidation"), &["", "Ignore", "Strict", "Warn"]);
     out.errors
 }
+
+#[cfg(test)]
+mod tests;

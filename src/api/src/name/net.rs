@@ -11,7 +11,7 @@ pub fn parse_ip(text: &str) -> Option<IpAddr> {
     if let Ok(address) = text.parse() {
         return Some(address);
     }
-    let stripped: Vec<&str> = text.split('.').map(|part| strip_zeros(part)).collect();
+    let stripped: Vec<&str> = text.split('.').map(strip_zeros).collect();
     stripped.join(".").parse::<std::net::Ipv4Addr>().ok().map(IpAddr::V4)
 }
 

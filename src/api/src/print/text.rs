@@ -21,11 +21,6 @@ pub(super) fn age(object: &Object, now: SystemTime) -> Value {
     clock::age(now, meta::creation_timestamp(object)).into()
 }
 
-/// The age of a time at a path.
-pub(super) fn since(object: &Value, path: &[&str], now: SystemTime) -> String {
-    clock::age(now, meta::text_at(object, path))
-}
-
 /// `text`, or `other` when it is empty.
 pub(super) fn or<'a>(text: &'a str, other: &'a str) -> &'a str {
     if text.is_empty() { other } else { text }

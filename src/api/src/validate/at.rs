@@ -191,6 +191,15 @@ impl Out {
         }
     }
 
+    /// In the range, when it is there, said with both bounds apart.
+    pub fn within_words(&mut self, at: &At<'_, '_>, low: i64, high: i64) {
+        if at.int().is_some_and(|n| n < low) {
+            self.invalid(at, format!("must be greater than or equal to {low}"));
+        } else if at.int().is_some_and(|n| n > high) {
+            self.invalid(at, format!("must be less than or equal to {high}"));
+        }
+    }
+
     /// A port number from 1 to 65535.
     pub fn port(&mut self, at: &At<'_, '_>) {
         self.within(at, 1, 65535);
@@ -247,11 +256,7 @@ impl Out {
     /// A number, or a percentage where the field takes one.
     pub fn number_or_percent(&mut self, at: &At<'_, '_>) {
         match at.value {
-            Value::String(text) => {
-                if crate::name::check_percent(text).is_err() {
-                    self.invalid(at, "must be an integer or percentage (e.g '5%%')".replace("%%", "%"));
-                }
-            }
+            Value::String(_) => self.form(at, crate::name::check_percent),
             _ => self.nonnegative(at),
         }
     }

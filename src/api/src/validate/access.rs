@@ -1,0 +1,206 @@
+//! Roles, their bindings, and certificate signing requests.
+//!
+//! In: an object, on update also the old one. Out: faults. Whether somebody may grant a role is the authorizer's.
+
+use serde_json::Value;
+
+use super::at::{At, Out};
+use crate::base64;
+use crate::field::FieldError;
+use crate::name;
+
+const GROUP: &str = "rbac.authorization.k8s.io";
+/// A certificate must hold ten minutes.
+const EXPIRATION_LEAST: i64 = 600;
+
+pub(super) fn role(object: &Value, namespaced: bool, out: &mut Out) {
+    for rule in At::root(object, "rules").items() {
+        self::rule(&rule, namespaced, out);
+    }
+    let aggregation = At::root(object, "aggregationRule");
+    if aggregation.is_set() {
+        let selectors = aggregation.get("clusterRoleSelectors");
+        if selectors.len() == 0 {
+            out.required(&selectors, "at least one clusterRoleSelector required if aggregationRule is non-nil");
+        }
+        for selector in selectors.items() {
+            out.selector(&selector);
+        }
+    }
+}
+
+fn rule(at: &At<'_, '_>, namespaced: bool, out: &mut Out) {
+    if at.get("verbs").len() == 0 {
+        out.required(&at.get("verbs"), "verbs must contain at least one value");
+    }
+    let urls = at.get("nonResourceURLs");
+    let (groups, resources) = (at.get("apiGroups"), at.get("resources"));
+    if urls.len() > 0 {
+        if namespaced {
+            out.invalid(&urls, "namespaced rules cannot apply to non-resource URLs");
+        }
+        if groups.len() + resources.len() + at.get("resourceNames").len() > 0 {
+            out.invalid(&urls, "rules cannot apply to both regular resources and non-resource URLs");
+        }
+        return;
+    }
+    if groups.len() == 0 {
+        out.required(&groups, "resource rules must supply at least one api group");
+    }
+    if resources.len() == 0 {
+        out.required(&resources, "resource rules must supply at least one resource");
+    }
+}
+
+pub(super) fn binding(object: &Value, old: Option<&Value>, namespaced: bool, out: &mut Out) {
+    let role = At::root(object, "roleRef");
+    if role.text_of("apiGroup") != GROUP {
+        let at = role.get("apiGroup");
+        out.push(FieldError::not_supported(&at.path, at.text(), &[GROUP]));
+    }
+    let kind = role.get("kind");
+    let allowed: &[&str] = if namespaced { &["Role", "ClusterRole"] } else { &["ClusterRole"] };
+    if !allowed.contains(&kind.text()) {
+        out.push(FieldError::not_supported(&kind.path, kind.text(), allowed));
+    }
+    let name_at = role.get("name");
+    if name_at.text().is_empty() {
+        out.required(&name_at, "");
+    } else {
+        out.form(&name_at, name::check_path_segment);
+    }
+    for subject in At::root(object, "subjects").items() {
+        self::subject(&subject, out);
+    }
+    if let Some(old) = old
+        && role.value != &old["roleRef"]
+    {
+        out.invalid(&role, "cannot change roleRef");
+    }
+}
+
+fn subject(at: &At<'_, '_>, out: &mut Out) {
+    let (kind, group) = (at.get("kind"), at.get("apiGroup"));
+    if at.text_of("name").is_empty() {
+        out.required(&at.get("name"), "");
+    }
+    match kind.text() {
+        "ServiceAccount" => {
+            out.optional_form(&at.get("name"), name::check_subdomain);
+            if !group.text().is_empty() {
+                out.push(FieldError::not_supported(&group.path, group.text(), &[""]));
+            }
+            if at.text_of("namespace").is_empty() {
+                out.required(&at.get("namespace"), "");
+            }
+        }
+        "User" | "Group" => {
+            if group.text() != GROUP {
+                out.push(FieldError::not_supported(&group.path, group.text(), &[GROUP]));
+            }
+        }
+        other => out.push(FieldError::not_supported(&kind.path, other, &["ServiceAccount", "User", "Group"])),
+    }
+}
+
+pub(super) fn request(object: &Value, out: &mut Out) {
+    let spec = At::root(object, "spec");
+    let request = spec.get("request");
+    let pem = base64::decode(request.text()).and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default();
+    if !pem.contains("-----BEGIN CERTIFICATE REQUEST-----") && !pem.contains("-----BEGIN NEW CERTIFICATE REQUEST-----") {
+        out.invalid(&request, "PEM block type must be CERTIFICATE REQUEST");
+    }
+    let usages = spec.get("usages");
+    if usages.len() == 0 {
+        out.required(&usages, "");
+    }
+    let mut seen = std::collections::BTreeSet::new();
+    for usage in usages.items() {
+        if !USAGES.contains(&usage.text()) {
+            out.push(FieldError::not_supported(&usage.path, usage.text(), &USAGES));
+        }
+        if !seen.insert(usage.text()) {
+            out.duplicate(&usage);
+        }
+    }
+    signer(&spec.get("signerName"), out);
+    let seconds = spec.get("expirationSeconds");
+    if seconds.int().is_some_and(|n| n < EXPIRATION_LEAST) {
+        out.invalid(&seconds, "may not specify a duration less than 600 seconds (10 minutes)");
+    }
+}
+
+const USAGES: [&str; 23] = [
+    "any",
+    "cert sign",
+    "client auth",
+    "code signing",
+    "content commitment",
+    "crl sign",
+    "data encipherment",
+    "decipher only",
+    "digital signature",
+    "email protection",
+    "encipher only",
+    "ipsec end system",
+    "ipsec tunnel",
+    "ipsec user",
+    "key agreement",
+    "key encipherment",
+    "microsoft sgc",
+    "netscape sgc",
+    "ocsp signing",
+    "s/mime",
+    "server auth",
+    "signing",
+    "timestamping",
+];
+
+/// `domain/path`.
+fn signer(at: &At<'_, '_>, out: &mut Out) {
+    if at.text().is_empty() {
+        out.required(at, "");
+        return;
+    }
+    match at.text().split_once('/') {
+        Some((domain, path)) if !path.contains('/') => {
+            out.form_of(at, domain, name::check_subdomain);
+            if domain.split('.').count() < 2 {
+                out.push(FieldError::invalid(
+                    &at.path,
+                    domain,
+                    "should be a domain with at least two segments separated by dots",
+                ));
+            }
+            out.form_of(at, path, name::check_subdomain);
+        }
+        _ => out.invalid(at, "must be a fully qualified domain and path of the form 'example.com/signer-name'"),
+    }
+}
+
+pub(super) fn request_status(object: &Value, old: &Value, out: &mut Out) {
+    let status = At::root(object, "status");
+    let list = status.get("conditions");
+    let mut seen = std::collections::BTreeSet::new();
+    for condition in list.items() {
+        let kind = condition.get("type");
+        if kind.text().is_empty() {
+            out.required(&kind, "");
+        }
+        if matches!(kind.text(), "Approved" | "Denied" | "Failed") && condition.text_of("status") != "True" {
+            let at = condition.get("status");
+            out.push(FieldError::not_supported(&at.path, at.text(), &["True"]));
+        }
+        if !seen.insert(kind.text()) {
+            out.duplicate(&condition);
+        }
+    }
+    if seen.contains("Approved") && seen.contains("Denied") {
+        out.push(FieldError::invalid(&list.path, "Approved", "Approved and Denied conditions are mutually exclusive"));
+    }
+    let certificate = status.get("certificate");
+    let kept = crate::meta::text_at(old, &["status", "certificate"]);
+    if !kept.is_empty() && certificate.text() != kept {
+        out.forbidden(&certificate, "updates may not modify a set certificate");
+    }
+}

@@ -1,0 +1,283 @@
+//! Containers of a pod: regular, init and ephemeral.
+//!
+//! In: the pod specification and its volumes. Out: faults.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Scope;
+use super::super::at::{At, Out};
+use super::{env, probe, resources, security};
+use crate::field::FieldError;
+use crate::name;
+
+/// What a container is to its pod.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Role {
+    Regular,
+    Init,
+    Sidecar,
+    Ephemeral,
+}
+
+/// Volumes of the pod by name; true for claims that can be devices.
+pub(super) type Volumes<'v> = BTreeMap<&'v str, bool>;
+
+const PULL_POLICIES: [&str; 3] = ["Always", "IfNotPresent", "Never"];
+
+pub(super) fn all(spec: &At<'_, '_>, volumes: &Volumes<'_>, scope: Scope<'_>, out: &mut Out) {
+    let containers = spec.get("containers");
+    if containers.len() == 0 {
+        out.required(&containers, "");
+    }
+    let mut names = BTreeSet::new();
+    let mut host_ports = BTreeSet::new();
+    for container in containers.items() {
+        one(&container, Role::Regular, volumes, scope, out);
+        unique(&container, &mut names, out);
+        conflicts(&container, &mut host_ports, out);
+    }
+    for container in spec.get("initContainers").items() {
+        let sidecar = container.text_of("restartPolicy") == "Always";
+        one(&container, if sidecar { Role::Sidecar } else { Role::Init }, volumes, scope, out);
+        unique(&container, &mut names, out);
+        if sidecar {
+            conflicts(&container, &mut host_ports, out);
+        }
+    }
+    ephemeral(spec, volumes, scope, &mut names, out);
+}
+
+/// Ephemeral containers: a few fields, a target that exists.
+pub(super) fn ephemeral<'v>(
+    spec: &At<'v, '_>,
+    volumes: &Volumes<'_>,
+    scope: Scope<'_>,
+    names: &mut BTreeSet<&'v str>,
+    out: &mut Out,
+) {
+    for container in spec.get("ephemeralContainers").items() {
+        one(&container, Role::Ephemeral, volumes, scope, out);
+        unique(&container, names, out);
+        let target = container.get("targetContainerName");
+        let known = |list: &str| spec.get(list).items().any(|c| c.text_of("name") == target.text());
+        if !target.text().is_empty() && !known("containers") && !known("initContainers") {
+            out.push(FieldError::not_found(&target.path, target.text()));
+        }
+        for field in ["ports", "livenessProbe", "readinessProbe", "startupProbe", "lifecycle", "resizePolicy"] {
+            if container.get(field).is_set() && (field != "ports" || container.get(field).len() > 0) {
+                out.forbidden(&container.get(field), "cannot be set for an Ephemeral Container");
+            }
+        }
+        if container.get("resources").len() > 0 {
+            out.forbidden(&container.get("resources"), "cannot be set for an Ephemeral Container");
+        }
+        for mount in container.get("volumeMounts").items() {
+            for field in ["subPath", "subPathExpr"] {
+                if !mount.text_of(field).is_empty() {
+                    out.forbidden(&mount.get(field), "cannot be set for an Ephemeral Container");
+                }
+            }
+        }
+    }
+}
+
+fn unique<'v>(container: &At<'v, '_>, names: &mut BTreeSet<&'v str>, out: &mut Out) {
+    let name = container.get("name");
+    if !name.text().is_empty() && !names.insert(name.text()) {
+        out.duplicate(&name);
+    }
+}
+
+/// Two containers of a pod cannot have the same port of the host.
+fn conflicts(container: &At<'_, '_>, seen: &mut BTreeSet<String>, out: &mut Out) {
+    for port in container.get("ports").items() {
+        let host = port.get("hostPort");
+        let Some(number) = host.int().filter(|n| *n != 0) else { continue };
+        let key = format!("{number}/{}/{}", port.text_of("hostIP"), port.text_of("protocol"));
+        if !seen.insert(key.clone()) {
+            out.push(FieldError::duplicate(&host.path, key));
+        }
+    }
+}
+
+fn one(at: &At<'_, '_>, role: Role, volumes: &Volumes<'_>, scope: Scope<'_>, out: &mut Out) {
+    out.filled_form(&at.get("name"), name::check_label);
+    let image = at.get("image");
+    if image.text().is_empty() {
+        out.required(&image, "");
+    } else if !scope.template && image.text().trim() != image.text() {
+        out.invalid(&image, "must not have leading or trailing whitespace");
+    }
+    out.one_of(&at.get("imagePullPolicy"), &PULL_POLICIES);
+    out.one_of(&at.get("terminationMessagePolicy"), &["FallbackToLogsOnError", "File"]);
+    restart_policy(at, role, out);
+    ports(&at.get("ports"), scope, out);
+    env::all(at, out);
+    mounts(at, volumes, out);
+    devices(&at.get("volumeDevices"), volumes, out);
+    probes(at, role, scope, out);
+    resources::container(&at.get("resources"), out);
+    resources::resize_policy(&at.get("resizePolicy"), out);
+    security::container(&at.get("securityContext"), scope, out);
+}
+
+fn restart_policy(at: &At<'_, '_>, role: Role, out: &mut Out) {
+    let policy = at.get("restartPolicy");
+    match role {
+        Role::Ephemeral if policy.is_set() => out.forbidden(&policy, "cannot be set for an Ephemeral Container"),
+        _ => out.one_of(&policy, &["Always", "OnFailure", "Never"]),
+    }
+    let rules = at.get("restartPolicyRules");
+    if rules.len() > 0 && policy.text().is_empty() {
+        out.required(&policy, "must specify restartPolicy when restart rules are used");
+    }
+    for rule in rules.items() {
+        out.one_of_required(&rule.get("action"), &["Restart", "RestartAllContainers"]);
+        let codes = rule.get("exitCodes");
+        if codes.is_set() {
+            out.one_of_required(&codes.get("operator"), &["In", "NotIn"]);
+        } else {
+            out.required(&codes, "must be specified");
+        }
+    }
+}
+
+fn ports(at: &At<'_, '_>, scope: Scope<'_>, out: &mut Out) {
+    let mut names = BTreeSet::new();
+    for port in at.items() {
+        let name_at = port.get("name");
+        if !name_at.text().is_empty() {
+            out.form(&name_at, name::check_port_name);
+            if !names.insert(name_at.text()) {
+                out.duplicate(&name_at);
+            }
+        }
+        let inside = port.get("containerPort");
+        match inside.int() {
+            None | Some(0) => out.required(&inside, ""),
+            Some(_) => out.port(&inside),
+        }
+        let outside = port.get("hostPort");
+        if let Some(number) = outside.int().filter(|n| *n != 0) {
+            out.port(&outside);
+            if scope.yes("hostNetwork") && Some(number) != inside.int() {
+                out.invalid(&inside, "must match `hostPort` when `hostNetwork` is true");
+            }
+        }
+        out.optional_form(&port.get("hostIP"), name::check_ip);
+        out.one_of(&port.get("protocol"), &["SCTP", "TCP", "UDP"]);
+    }
+}
+
+fn mounts(container: &At<'_, '_>, volumes: &Volumes<'_>, out: &mut Out) {
+    let mut paths = BTreeSet::new();
+    let privileged = container.get("securityContext").get("privileged").yes();
+    let devices = container.get("volumeDevices");
+    for mount in container.get("volumeMounts").items() {
+        let name_at = mount.get("name");
+        if name_at.text().is_empty() {
+            out.required(&name_at, "");
+        } else if !volumes.contains_key(name_at.text()) {
+            out.push(FieldError::not_found(&name_at.path, name_at.text()));
+        }
+        let path = mount.get("mountPath");
+        if path.text().is_empty() {
+            out.required(&path, "");
+        } else {
+            if !paths.insert(path.text()) {
+                out.invalid(&path, "must be unique");
+            }
+            if devices.items().any(|d| d.text_of("devicePath") == path.text()) {
+                out.invalid(&path, "must not already exist in volumeDevices");
+            }
+        }
+        let (sub, expression) = (mount.get("subPath"), mount.get("subPathExpr"));
+        for part in [&sub, &expression] {
+            if !part.text().is_empty() {
+                descending(part, out);
+            }
+        }
+        if !sub.text().is_empty() && !expression.text().is_empty() {
+            out.invalid(&expression, "subPathExpr and subPath are mutually exclusive");
+        }
+        let propagation = mount.get("mountPropagation");
+        out.one_of(&propagation, &["Bidirectional", "HostToContainer", "None"]);
+        if propagation.text() == "Bidirectional" && !privileged {
+            out.forbidden(&propagation, "Bidirectional mount propagation is available only to privileged containers");
+        }
+        let recursive = mount.get("recursiveReadOnly");
+        out.one_of(&recursive, &["Disabled", "IfPossible", "Enabled"]);
+        if matches!(recursive.text(), "IfPossible" | "Enabled") {
+            if !mount.get("readOnly").yes() {
+                out.forbidden(&recursive, "may only be specified when readOnly is true");
+            }
+            if !matches!(propagation.text(), "" | "None") {
+                out.forbidden(&recursive, "may only be specified when mountPropagation is None or not specified");
+            }
+        }
+    }
+}
+
+/// A relative path that stays below where it starts.
+pub(super) fn descending(at: &At<'_, '_>, out: &mut Out) {
+    if at.text().starts_with('/') {
+        out.invalid(at, "must be a relative path");
+    }
+    backsteps(at, out);
+}
+
+/// No step of the path is `..`.
+pub(super) fn backsteps(at: &At<'_, '_>, out: &mut Out) {
+    if at.text().split('/').any(|step| step == "..") {
+        out.invalid(at, "must not contain '..'");
+    }
+}
+
+fn devices(at: &At<'_, '_>, volumes: &Volumes<'_>, out: &mut Out) {
+    let (mut names, mut paths) = (BTreeSet::new(), BTreeSet::new());
+    for device in at.items() {
+        let name_at = device.get("name");
+        if name_at.text().is_empty() {
+            out.required(&name_at, "");
+        } else {
+            match volumes.get(name_at.text()) {
+                None => out.push(FieldError::not_found(&name_at.path, name_at.text())),
+                Some(false) => out.invalid(
+                    &name_at,
+                    "can only use volume source type of PersistentVolumeClaim or Ephemeral for block mode",
+                ),
+                Some(true) => {}
+            }
+            if !names.insert(name_at.text()) {
+                out.invalid(&name_at, "must be unique");
+            }
+        }
+        let path = device.get("devicePath");
+        if path.text().is_empty() {
+            out.required(&path, "");
+        } else {
+            if !paths.insert(path.text()) {
+                out.invalid(&path, "must be unique");
+            }
+            backsteps(&path, out);
+        }
+    }
+}
+
+fn probes(at: &At<'_, '_>, role: Role, scope: Scope<'_>, out: &mut Out) {
+    if role == Role::Ephemeral {
+        return;
+    }
+    if role == Role::Init {
+        for field in ["lifecycle", "livenessProbe", "readinessProbe", "startupProbe"] {
+            if at.get(field).is_set() {
+                out.forbidden(&at.get(field), "may not be set for init containers without restartPolicy=Always");
+            }
+        }
+        return;
+    }
+    probe::lifecycle(&at.get("lifecycle"), scope, out);
+    probe::liveness(&at.get("livenessProbe"), out);
+    probe::readiness(&at.get("readinessProbe"), out);
+    probe::startup(&at.get("startupProbe"), out);
+}

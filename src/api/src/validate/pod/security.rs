@@ -1,0 +1,136 @@
+//! Security contexts of pods and containers.
+//!
+//! In: a pod specification or a container's context. Out: faults.
+
+use std::collections::BTreeSet;
+
+use super::super::at::{At, Out};
+use super::{Scope, container::descending};
+use crate::field::FieldError;
+use crate::name;
+
+/// Longest name of a kernel parameter.
+const SYSCTL_MOST: usize = 253;
+
+pub(super) fn pod(spec: &At<'_, '_>, out: &mut Out) {
+    let (share, host_pid) = (spec.get("shareProcessNamespace"), spec.get("hostPID"));
+    if share.yes() && host_pid.yes() {
+        out.invalid(&share, "ShareProcessNamespace and HostPID cannot both be enabled");
+    }
+    if spec.get("hostUsers").value.as_bool() == Some(false) {
+        for field in ["hostNetwork", "hostPID", "hostIPC"] {
+            if spec.get(field).yes() {
+                out.forbidden(&spec.get("hostUsers"), format!("when `pod.spec.{field}` is true"));
+            }
+        }
+    }
+    let at = spec.get("securityContext");
+    for field in ["fsGroup", "runAsGroup", "runAsUser"] {
+        id(&at.get(field), out);
+    }
+    for group in at.get("supplementalGroups").items() {
+        id(&group, out);
+    }
+    out.one_of(&at.get("fsGroupChangePolicy"), &["Always", "OnRootMismatch"]);
+    out.one_of(&at.get("supplementalGroupsPolicy"), &["Merge", "Strict"]);
+    out.one_of(&at.get("seLinuxChangePolicy"), &["MountOption", "Recursive"]);
+    profile(&at.get("seccompProfile"), "seccomp", out);
+    profile(&at.get("appArmorProfile"), "AppArmor", out);
+    windows(&at.get("windowsOptions"), out);
+    sysctls(spec, &at.get("sysctls"), out);
+}
+
+fn sysctls(spec: &At<'_, '_>, at: &At<'_, '_>, out: &mut Out) {
+    let mut seen = BTreeSet::new();
+    for sysctl in at.items() {
+        let name_at = sysctl.get("name");
+        let dotted = name_at.text().replace('/', ".");
+        if name_at.text().is_empty() {
+            out.required(&name_at, "");
+        } else if dotted.len() > SYSCTL_MOST || !dotted.split('.').all(sysctl_segment) {
+            let form = "[a-z0-9]([-_a-z0-9]*[a-z0-9])?";
+            let text = format!("must have at most {SYSCTL_MOST} characters and match regex ^{form}([\\./]{form})*$");
+            out.invalid(&name_at, text);
+        }
+        for (field, prefix, words) in [
+            ("hostNetwork", "net.", "may not be specified when 'hostNetwork' is true"),
+            ("hostIPC", "kernel.", "may not be specified when 'hostIPC' is true"),
+        ] {
+            if spec.get(field).yes() && dotted.starts_with(prefix) {
+                out.invalid(&name_at, words);
+            }
+        }
+        if !seen.insert(dotted) {
+            out.push(FieldError::duplicate(&name_at.path, name_at.text()));
+        }
+    }
+}
+
+/// `[a-z0-9]([-_a-z0-9]*[a-z0-9])?`
+fn sysctl_segment(segment: &str) -> bool {
+    let edge = |b: Option<&u8>| b.is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+    let bytes = segment.as_bytes();
+    let middle = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_".contains(b);
+    edge(bytes.first()) && edge(bytes.last()) && bytes.iter().all(middle)
+}
+
+pub(super) fn container(at: &At<'_, '_>, scope: Scope<'_>, out: &mut Out) {
+    if !at.is_set() {
+        return;
+    }
+    id(&at.get("runAsUser"), out);
+    id(&at.get("runAsGroup"), out);
+    let mount = at.get("procMount");
+    out.one_of(&mount, &["Default", "Unmasked"]);
+    let host_users = scope.spec.get("hostUsers").and_then(serde_json::Value::as_bool).unwrap_or(true);
+    if mount.text() == "Unmasked" && host_users {
+        out.invalid(&mount, "`hostUsers` must be false to use `Unmasked`");
+    }
+    if at.get("allowPrivilegeEscalation").value.as_bool() == Some(false) {
+        if at.get("privileged").yes() {
+            out.invalid(at, "cannot set `allowPrivilegeEscalation` to false and `privileged` to true");
+        }
+        let admin = at.get("capabilities").get("add").items().any(|c| c.text() == "CAP_SYS_ADMIN");
+        if admin {
+            out.invalid(at, "cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN");
+        }
+    }
+    profile(&at.get("seccompProfile"), "seccomp", out);
+    profile(&at.get("appArmorProfile"), "AppArmor", out);
+    windows(&at.get("windowsOptions"), out);
+}
+
+/// A user's or group's number.
+fn id(at: &At<'_, '_>, out: &mut Out) {
+    out.within(at, 0, i64::from(i32::MAX));
+}
+
+fn profile(at: &At<'_, '_>, what: &str, out: &mut Out) {
+    if !at.is_set() {
+        return;
+    }
+    let (kind, local) = (at.get("type"), at.get("localhostProfile"));
+    if kind.text().is_empty() {
+        out.required(&kind, &format!("type is required when {}Profile is set", if what == "AppArmor" { "appArmor" } else { what }));
+    }
+    out.one_of(&kind, &["Localhost", "RuntimeDefault", "Unconfined"]);
+    match (kind.text(), local.is_set()) {
+        ("Localhost", false) => out.required(&local, &format!("must be set when {what} type is Localhost")),
+        ("Localhost", true) if what == "seccomp" => descending(&local, out),
+        ("Localhost", true) if local.text().trim().is_empty() => out.required(&local, "must be set when AppArmor type is Localhost"),
+        ("Localhost", true) => {}
+        (_, true) => out.invalid(&local, format!("can only be set when {what} type is Localhost")),
+        _ => {}
+    }
+}
+
+fn windows(at: &At<'_, '_>, out: &mut Out) {
+    let spec = at.get("gmsaCredentialSpecName");
+    if spec.is_set() {
+        out.form(&spec, name::check_subdomain);
+    }
+    let user = at.get("runAsUserName");
+    if user.is_set() && user.text().is_empty() {
+        out.invalid(&user, "runAsUserName cannot be an empty string");
+    }
+}
