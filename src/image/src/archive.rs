@@ -153,7 +153,7 @@ impl Bundle {
         let length = file.metadata().map_err(io_error("reading the archive"))?.len();
         let file = Arc::new(file);
         let reader = Seeking { file: file.clone(), at: 0 };
-        let (pieces, links) = scan(Archive::new(io::BufReader::new(reader)), |archive, entry| {
+        let (pieces, links) = scan(Archive::with_skip(reader, Seeking::skip), |archive, entry| {
             let start = archive.content_offset();
             if start.saturating_add(entry.size) > length {
                 return Err(TarError::Truncated("inside a file").into());
@@ -349,6 +349,15 @@ fn blob(digest: &Digest) -> String {
 struct Seeking {
     file: Arc<File>,
     at: u64,
+}
+
+impl Seeking {
+    fn skip(&mut self, count: u64) -> io::Result<u64> {
+        let left = self.file.metadata()?.len().saturating_sub(self.at);
+        let skipped = count.min(left);
+        self.at += skipped;
+        Ok(skipped)
+    }
 }
 
 impl Read for Seeking {

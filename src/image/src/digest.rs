@@ -6,8 +6,8 @@
 use std::fmt;
 use std::io::{self, Read, Write};
 
+use ring::digest::{Context, SHA256};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 
 /// A verified form of `sha256:<64 lower-case hexadecimal digits>`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -73,8 +73,14 @@ impl From<Digest> for String {
 }
 
 /// Computes a digest piece by piece.
-#[derive(Clone, Default)]
-pub struct Hasher(Sha256);
+#[derive(Clone)]
+pub struct Hasher(Context);
+
+impl Default for Hasher {
+    fn default() -> Self {
+        Self(Context::new(&SHA256))
+    }
+}
 
 impl Hasher {
     /// Adds bytes.
@@ -86,7 +92,7 @@ impl Hasher {
     pub fn finish(self) -> Digest {
         let mut text = String::with_capacity(PREFIX.len() + 64);
         text.push_str(PREFIX);
-        for byte in self.0.finalize() {
+        for byte in self.0.finish().as_ref() {
             for nibble in [byte >> 4, byte & 15] {
                 text.push(char::from_digit(u32::from(nibble), 16).unwrap_or('0'));
             }

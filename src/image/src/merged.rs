@@ -16,6 +16,9 @@ pub const MAX_SYMLINKS: u32 = 40;
 /// The attribute by which overlayfs hides what lies below a folder.
 pub const OPAQUE: &str = "trusted.overlay.opaque";
 
+/// A path from a root: plain names, no `.`, no `..`, no link left to follow.
+pub type Names = Vec<Vec<u8>>;
+
 /// Layers, uppermost first.
 pub struct Merged {
     layers: Vec<OwnedFd>,
@@ -71,7 +74,7 @@ impl Merged {
     /// Opens a regular file, following symbolic links inside the layers.
     pub fn open_file(&self, path: &str) -> rustix::io::Result<Option<File>> {
         let mut rest: VecDeque<Vec<u8>> = names(path.as_bytes());
-        let mut at: Vec<Vec<u8>> = Vec::new();
+        let mut at = Names::new();
         let mut links = 0;
         while let Some(name) = rest.pop_front() {
             if name == b".." {
@@ -114,7 +117,7 @@ pub fn names(path: &[u8]) -> VecDeque<Vec<u8>> {
 }
 
 /// Puts a link's target before what is left of a path.
-pub fn follow(target: &[u8], at: &mut Vec<Vec<u8>>, rest: &mut VecDeque<Vec<u8>>) {
+pub fn follow(target: &[u8], at: &mut Names, rest: &mut VecDeque<Vec<u8>>) {
     if target.first() == Some(&b'/') {
         at.clear();
     }

@@ -19,7 +19,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use kedge_api::machine::ImageInfo;
 
@@ -99,6 +99,9 @@ pub struct Incoming<'a> {
 
 /// Opens a layer by its number, lowest first from 0, as it came (perhaps compressed).
 pub type OpenLayer<'a> = dyn FnMut(usize) -> io::Result<Box<dyn Read + Send>> + 'a;
+
+/// An interrupted download counts as abandoned after this: retries come at least every five minutes.
+const ABANDONED: Duration = Duration::from_secs(60 * 60);
 
 /// Tells the time; given so that tests can.
 pub type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
@@ -191,6 +194,16 @@ impl Store {
         }
         let _work = self.work();
         self.add_layers(diff_ids, open)?;
+        self.register(incoming, &config).inspect_err(|_| {
+            if let Err(error) = self.drop_unused_layers() {
+                tracing::warn!(%error, "layers without an image stay until the next collection");
+            }
+        })
+    }
+
+    /// Writes an image's record; its layers are there.
+    fn register(&self, incoming: Incoming<'_>, config: &ConfigFile) -> Result<ImageInfo, StoreError> {
+        let diff_ids = config.diff_ids();
         let id = Digest::of(incoming.config);
         let path = self.folder.join("configs").join(id.hex());
         if !path.exists() {
@@ -219,6 +232,8 @@ impl Store {
         record.used = self.now();
         for loser in &mut losers {
             loser.tags.retain(|t| !incoming.tags.contains(t));
+            // A newer image took its place: nothing asks for it by name any more.
+            loser.pinned &= !loser.tags.is_empty();
         }
         // The winner first: a cut between the two leaves the name on both, and the newest wins at the next start.
         for record in [&record].into_iter().chain(&losers) {
@@ -291,6 +306,9 @@ impl Store {
             used
         };
         let mut collected = Collected { bytes: self.drop_unused_layers()?, ..Collected::default() };
+        if want > collected.bytes {
+            collected.bytes += self.drop_old_downloads()?;
+        }
         let plan = {
             let state = self.state();
             let sizes = state.layers.iter().map(|(chain, layer)| (chain.clone(), layer.size)).collect();
@@ -302,12 +320,6 @@ impl Store {
             collected.images.push(id.to_string());
         }
         Ok(collected)
-    }
-
-    /// The bytes of an image's configuration.
-    pub fn config(&self, id: &str) -> Option<Vec<u8>> {
-        let digest = Digest::parse(id).ok()?;
-        fs::read(self.folder.join("configs").join(digest.hex())).ok()
     }
 
     /// Bytes of all layers.
@@ -441,6 +453,22 @@ impl Store {
             fs::rename(&from, &to).map_err(on("removing", &from))?;
             disk::remove_tree(&to).map_err(on("removing", &to))?;
             freed += layer.size;
+        }
+        Ok(freed)
+    }
+
+    /// Removes interrupted downloads that nobody went on with.
+    fn drop_old_downloads(&self) -> Result<u64, StoreError> {
+        let folder = self.partial();
+        let mut freed = 0;
+        for entry in fs::read_dir(&folder).map_err(on("reading", &folder))? {
+            let path = entry.map_err(on("reading", &folder))?.path();
+            let Ok(meta) = fs::metadata(&path) else { continue };
+            let age = meta.modified().ok().and_then(|written| (self.clock)().duration_since(written).ok());
+            if age.is_some_and(|age| age > ABANDONED) {
+                fs::remove_file(&path).map_err(on("removing", &path))?;
+                freed += meta.len();
+            }
         }
         Ok(freed)
     }

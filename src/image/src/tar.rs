@@ -78,12 +78,16 @@ pub enum TarError {
 /// A tar stream being read.
 pub struct Archive<R> {
     reader: R,
+    skip: Skip<R>,
     /// Content and padding of the current entry that is not read yet.
     left: u64,
     padding: u64,
     ended: bool,
     offset: u64,
 }
+
+/// Passes over bytes; returns how many there were.
+type Skip<R> = fn(&mut R, u64) -> io::Result<u64>;
 
 #[derive(Default)]
 struct Extended {
@@ -99,7 +103,12 @@ struct Extended {
 impl<R: Read> Archive<R> {
     /// Starts at the first header.
     pub fn new(reader: R) -> Self {
-        Self { reader, left: 0, padding: 0, ended: false, offset: 0 }
+        Self::with_skip(reader, |reader, count| io::copy(&mut reader.take(count), &mut io::sink()))
+    }
+
+    /// Starts at the first header of a reader that can pass over bytes without reading them.
+    pub fn with_skip(reader: R, skip: Skip<R>) -> Self {
+        Self { reader, skip, left: 0, padding: 0, ended: false, offset: 0 }
     }
 
     /// The next entry, or `None` at the end. An unread content is skipped.
@@ -206,7 +215,7 @@ impl<R: Read> Archive<R> {
     fn skip_content(&mut self) -> Result<(), TarError> {
         let skip = self.left + self.padding;
         (self.left, self.padding) = (0, 0);
-        let skipped = io::copy(&mut (&mut self.reader).take(skip), &mut io::sink()).map_err(TarError::Read)?;
+        let skipped = (self.skip)(&mut self.reader, skip).map_err(TarError::Read)?;
         self.offset += skipped;
         if skipped == skip { Ok(()) } else { Err(TarError::Truncated("inside a file")) }
     }
@@ -323,7 +332,11 @@ fn read_pax(mut body: &[u8], extended: &mut Extended) -> Result<(), TarError> {
         match key {
             "path" => extended.path = Some(value.to_vec()),
             "linkpath" => extended.link = Some(value.to_vec()),
-            "size" => extended.size = Some(text()?.parse().map_err(|_| damaged())?),
+            "size" => {
+                let size: u64 = text()?.parse().map_err(|_| damaged())?;
+                // No file system has larger files, and sums with padding stay in range.
+                extended.size = Some(i64::try_from(size).map(|_| size).map_err(|_| damaged())?);
+            }
             "uid" => extended.uid = Some(owner(text()?).ok_or_else(damaged)?),
             "gid" => extended.gid = Some(owner(text()?).ok_or_else(damaged)?),
             "mtime" => extended.modified = Some(time(text()?).ok_or_else(damaged)?),

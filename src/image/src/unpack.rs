@@ -15,7 +15,7 @@ use std::path::Path;
 use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid, XattrFlags};
 use rustix::io::Errno;
 
-use crate::merged::{Found, Merged, OPAQUE};
+use crate::merged::{Found, Merged, Names, OPAQUE};
 use crate::tar::{Archive, Entry, Kind, TarError};
 use tree::{Place, Tree};
 
@@ -81,6 +81,7 @@ pub fn unpack(stream: impl Read, folder: &Path, below: Merged, limits: &Limits) 
         bytes: 0,
         unchecked: SPACE_CHECK,
         folders: Vec::new(),
+        buffer: vec![0; 64 * 1024],
         remembered: 0,
     };
     let mut entries = 0;
@@ -101,7 +102,8 @@ struct Unpacker<'a> {
     limits: &'a Limits,
     bytes: u64,
     unchecked: u64,
-    folders: Vec<(Vec<Vec<u8>>, (i64, u32))>,
+    folders: Vec<(Names, (i64, u32))>,
+    buffer: Vec<u8>,
     remembered: usize,
 }
 
@@ -178,16 +180,15 @@ impl Unpacker<'_> {
             rustix::fs::openat(&place.parent, place.name.as_slice(), flags, Mode::from_raw_mode(0o600)).map_err(io)?;
         let mut file = File::from(fd);
         let mut left = entry.size;
-        let mut buffer = vec![0; 64 * 1024];
         while left > 0 {
-            let want = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
-            let n = match content.read(&mut buffer[..want]) {
+            let want = usize::try_from(left).unwrap_or(usize::MAX).min(self.buffer.len());
+            let n = match content.read(&mut self.buffer[..want]) {
                 Ok(0) => return Err(TarError::Truncated("inside a file").into()),
                 Ok(n) => n,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(TarError::Read(error).into()),
             };
-            file.write_all(&buffer[..n]).map_err(|error| disk_error(&entry.path, error))?;
+            file.write_all(&self.buffer[..n]).map_err(|error| disk_error(&entry.path, error))?;
             left -= n as u64;
             self.wrote(n as u64)?;
         }
@@ -328,7 +329,7 @@ impl Unpacker<'_> {
         Ok(())
     }
 
-    fn remember(&mut self, path: Vec<Vec<u8>>, modified: (i64, u32)) -> Result<(), UnpackError> {
+    fn remember(&mut self, path: Names, modified: (i64, u32)) -> Result<(), UnpackError> {
         self.remembered += path.iter().map(|n| n.len() + 24).sum::<usize>() + 64;
         if self.remembered > MAX_REMEMBERED {
             return Err(UnpackError::TooLarge(format!(

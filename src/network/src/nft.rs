@@ -46,14 +46,7 @@ pub async fn apply(program: &Path, text: &str) -> Result<(), NftError> {
         std::io::ErrorKind::NotFound => NftError::Missing(program.to_owned()),
         _ => NftError::Run { program: program.to_owned(), source },
     };
-    let mut child = Command::new(program)
-        .args(["-f", "-"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .map_err(run)?;
+    let mut child = spawn(program).map_err(run)?;
     let stdin = child.stdin.take();
     let work = async {
         if let Some(mut stdin) = stdin {
@@ -75,6 +68,44 @@ pub async fn apply(program: &Path, text: &str) -> Result<(), NftError> {
     Err(NftError::Refused { message, hint })
 }
 
+/// Chains of others, as `family table chain`, that drop what is forwarded unless a rule of theirs allows it.
+pub async fn dropping_chains(program: &Path) -> Vec<String> {
+    let listing = Command::new(program).args(["list", "chains"]).stdin(Stdio::null()).kill_on_drop(true).output();
+    match tokio::time::timeout(PATIENCE, listing).await {
+        Ok(Ok(output)) => read_dropping(&String::from_utf8_lossy(&output.stdout)),
+        _ => Vec::new(),
+    }
+}
+
+fn read_dropping(listing: &str) -> Vec<String> {
+    let (mut table, mut chain, mut found) = ("", "", Vec::new());
+    for line in listing.lines().map(str::trim) {
+        if let Some(name) = line.strip_prefix("table ") {
+            table = name.trim_end_matches([' ', '{']);
+        } else if let Some(name) = line.strip_prefix("chain ") {
+            chain = name.trim_end_matches([' ', '{']);
+        } else if line.contains("hook forward") && line.contains("policy drop") && !table.starts_with("ip6") {
+            found.push(format!("{table} {chain}"));
+        }
+    }
+    found
+}
+
+/// Starts the program; without a folder in its name, it is also looked for where root's programs are.
+fn spawn(program: &Path) -> std::io::Result<tokio::process::Child> {
+    let start = |program: &Path| {
+        let mut command = Command::new(program);
+        command.args(["-f", "-"]).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
+        command.spawn()
+    };
+    match start(program) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && program.components().count() == 1 => {
+            start(&Path::new("/usr/sbin").join(program)).or_else(|_| start(&Path::new("/sbin").join(program)))
+        }
+        other => other,
+    }
+}
+
 fn hint(message: &str) -> &'static str {
     if message.contains("Operation not permitted") {
         "; this needs root"
@@ -85,5 +116,20 @@ fn hint(message: &str) -> &'static str {
         "; this kernel may lack nf_tables, nft_chain_nat, nft_masq or nft_fib_inet"
     } else {
         ""
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn firewalls_that_drop_what_is_forwarded_are_found() {
+        let listing = "table ip filter {\n\tchain FORWARD {\n\t\ttype filter hook forward priority filter; policy drop;\n\t}\n}\n\
+            table inet fw4 {\n\tchain forward {\n\t\ttype filter hook forward priority filter; policy drop;\n\t}\n\
+            \tchain input {\n\t\ttype filter hook input priority filter; policy drop;\n\t}\n}\n\
+            table ip6 filter {\n\tchain FORWARD {\n\t\ttype filter hook forward priority filter; policy drop;\n\t}\n}\n";
+        assert_eq!(read_dropping(listing), ["ip filter FORWARD", "inet fw4 forward"]);
+        assert!(read_dropping("").is_empty());
     }
 }

@@ -131,6 +131,13 @@ impl PodNetwork {
         .await?;
         let network = Self { inner: Arc::new(inner) };
         network.apply_rules().await?;
+        let options = &network.inner.options;
+        for chain in nft::dropping_chains(&options.nft).await {
+            tracing::warn!(
+                "the firewall chain {chain:?} drops forwarded packets: pods reach the world only if it accepts those from and to {}",
+                options.bridge
+            );
+        }
         Ok(network)
     }
 

@@ -131,14 +131,15 @@ async fn an_image_whose_layer_is_gone_is_forgotten() {
 #[tokio::test]
 async fn a_name_belongs_to_the_newest_image_and_removal_takes_layers_with_the_last_user() {
     let Some(bench) = bench() else { return };
-    let old = bench.images.load_archive(io::Cursor::new(docker(&recipe())), false).await.unwrap().remove(0);
+    let old = bench.images.load_archive(io::Cursor::new(docker(&recipe())), true).await.unwrap().remove(0);
     let mut changed = recipe();
     changed.layers[1] = changed.layers[1].clone().file("new", 0o644, "new");
     let new = bench.images.load_archive(io::Cursor::new(oci(&[changed])), false).await.unwrap().remove(0);
     assert_ne!(old.id, new.id);
     assert_eq!(old.layers[1], new.layers[1]);
     assert_eq!(bench.images.present("web:v1").await.unwrap().id, new.id);
-    assert!(bench.images.present(&old.id).await.unwrap().tags.is_empty());
+    let superseded = bench.images.present(&old.id).await.unwrap();
+    assert!(superseded.tags.is_empty() && !superseded.pinned);
     assert!(bench.images.remove(&old.id).await.unwrap());
     assert!(!old.layers[0].exists() && old.layers[1].exists());
     assert!(bench.images.remove("web:v1").await.unwrap());
@@ -381,4 +382,77 @@ fn limits_bound_what_a_layer_may_cost() {
     let full = Images::open(options).unwrap();
     let error = runtime.block_on(full.load_archive(io::Cursor::new(docker(&recipe())), false)).unwrap_err().to_string();
     assert!(error.contains("kept free"), "{error}");
+}
+
+#[tokio::test]
+async fn abandoned_downloads_are_collected() {
+    let Some(bench) = bench() else { return };
+    let mut options = Options::new(bench.folder.path().join("store"));
+    let later = SystemTime::now() + std::time::Duration::from_secs(2 * 60 * 60);
+    let partial = bench.folder.path().join("store/partial/x");
+    fs::write(&partial, "12345").unwrap();
+    assert_eq!(bench.images.collect_garbage(&[], 1).await.unwrap().bytes, 0);
+    options.clock = Arc::new(move || later);
+    let images = Images::open(options).unwrap();
+    assert_eq!(images.collect_garbage(&[], 0).await.unwrap().bytes, 0);
+    assert_eq!(images.collect_garbage(&[], 1).await.unwrap().bytes, 5);
+    assert!(!partial.exists());
+}
+
+#[tokio::test]
+async fn no_damaged_byte_panics_or_leaves_anything() {
+    let Some(bench) = bench() else { return };
+    let whole = oci(&[recipe()]);
+    let mut seed = 7u64;
+    let mut next = |below: usize| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (seed >> 33) as usize % below
+    };
+    for _ in 0..200 {
+        let mut bytes = whole.clone();
+        for _ in 0..=next(3) {
+            let at = next(bytes.len());
+            bytes[at] = next(256) as u8;
+        }
+        if next(4) == 0 {
+            bytes.truncate(next(bytes.len()));
+        }
+        // Either it is refused, or the damage was where it means nothing.
+        let result = bench.images.load_archive(io::Cursor::new(bytes), false).await;
+        if let Ok(images) = result {
+            bench.images.remove(&images[0].id).await.unwrap();
+        }
+        for name in ["tmp", "layers", "images"] {
+            assert_eq!(fs::read_dir(bench.folder.path().join("store").join(name)).unwrap().count(), 0);
+        }
+    }
+    assert_eq!(fs::read_dir(bench.folder.path()).unwrap().count(), 1);
+}
+
+#[tokio::test]
+async fn overlayfs_shows_what_the_layers_say() {
+    let Some(bench) = bench() else { return };
+    let base = Layer::new()
+        .folder("d", 0o755)
+        .file("d/old", 0o644, "")
+        .file("d/sub/x", 0o644, "")
+        .file("gone", 0o644, "")
+        .file("kept", 0o644, "k");
+    let middle = Layer::new().file("d/.wh..wh..opq", 0o644, "").file("d/new", 0o644, "").file(".wh.gone", 0o644, "");
+    let top = Layer::new().file("gone/again", 0o644, "").file("d/.wh.new", 0o644, "");
+    let mut recipe = Recipe::new("overlay", base);
+    recipe.layers.extend([middle, top]);
+    let image = bench.images.load_archive(io::Cursor::new(docker(&recipe)), false).await.unwrap().remove(0);
+    let lower: Vec<&str> = image.layers.iter().map(|l| l.to_str().unwrap()).collect();
+    let at = bench.folder.path().join("merged");
+    fs::create_dir(&at).unwrap();
+    let script = format!(
+        "mount -t overlay overlay -o lowerdir={} {} && cd {} && find . | sort",
+        lower.join(":"),
+        at.display(),
+        at.display()
+    );
+    let output = std::process::Command::new("unshare").args(["-m", "sh", "-c", &script]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(String::from_utf8_lossy(&output.stdout), ".\n./d\n./gone\n./gone/again\n./kept\n");
 }

@@ -89,6 +89,11 @@ impl Keys {
         self.add(serde_json::from_slice(json).map_err(|e| KeysFault(e.to_string()))?)
     }
 
+    /// Adds one credential for a registry, or for a path in it.
+    pub fn add_login(&mut self, registry: &str, credential: Credential) {
+        self.all.push((Pattern::parse(registry), credential));
+    }
+
     /// The credentials to try for an image, the most specific first, nobody in particular at the end.
     pub fn for_image(&self, reference: &Reference) -> Vec<Credential> {
         let mut fitting: Vec<_> = self.all.iter().filter(|(pattern, _)| pattern.fits(reference)).collect();

@@ -11,7 +11,7 @@ use rustix::fs::{AtFlags, Dir, FileType, Gid, Mode, Uid};
 use rustix::io::Errno;
 
 use super::UnpackError;
-use crate::merged::{FOLDER, Found, MAX_SYMLINKS, Merged, follow, is_whiteout, names};
+use crate::merged::{FOLDER, Found, MAX_SYMLINKS, Merged, Names, follow, is_whiteout, names};
 
 /// Deeper trees are attacks on whoever walks them.
 const MAX_DEPTH: usize = 256;
@@ -29,7 +29,7 @@ pub struct Tree {
 pub struct Place {
     pub parent: Rc<OwnedFd>,
     /// The parent's path from the root: plain names, all links resolved.
-    pub folder: Vec<Vec<u8>>,
+    pub folder: Names,
     pub name: Vec<u8>,
 }
 
@@ -37,7 +37,7 @@ pub struct Place {
 pub struct Target {
     /// Its parent in this layer; `None` if only the layers below have it.
     pub here: Option<Rc<OwnedFd>>,
-    pub folder: Vec<Vec<u8>>,
+    pub folder: Names,
     pub name: Vec<u8>,
 }
 
@@ -135,10 +135,10 @@ impl Tree {
     }
 
     /// Walks to a folder, resolving links inside the root. With `create`, missing folders are made.
-    fn walk(&self, path: &[u8], create: bool) -> Result<Option<(Rc<OwnedFd>, Vec<Vec<u8>>)>, Fault> {
+    fn walk(&self, path: &[u8], create: bool) -> Result<Option<(Rc<OwnedFd>, Names)>, Fault> {
         let mut rest = names(path);
         let mut fds: Vec<Rc<OwnedFd>> = vec![self.root.clone()];
-        let mut at: Vec<Vec<u8>> = Vec::new();
+        let mut at = Names::new();
         let mut links = 0;
         while let Some(name) = rest.pop_front() {
             if name == b".." {
@@ -170,7 +170,7 @@ impl Tree {
         Ok(fds.pop().map(|fd| (fd, at)))
     }
 
-    fn enter(&self, folder: &OwnedFd, at: &mut Vec<Vec<u8>>, name: &[u8], create: bool) -> Result<Entered, Fault> {
+    fn enter(&self, folder: &OwnedFd, at: &mut Names, name: &[u8], create: bool) -> Result<Entered, Fault> {
         match rustix::fs::openat(folder, name, FOLDER, Mode::empty()) {
             Ok(fd) => return Ok(Entered::Folder(fd)),
             Err(Errno::NOENT) => {}
