@@ -1,0 +1,82 @@
+//! What one node agent is told about itself.
+//!
+//! In: nothing. Out: plain settings with the defaults of a small gateway. Never read from a file here.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::port::RegistryLogin;
+
+/// Settings of one node agent.
+#[derive(Clone, Debug)]
+pub struct NodeConfig {
+    /// The Node's name, also its `kubernetes.io/hostname` label.
+    pub node_name: String,
+    /// Where pods' folders, logs, volumes and checkpoints live; absolute.
+    pub state_dir: PathBuf,
+    /// Further labels of the Node.
+    pub labels: BTreeMap<String, String>,
+    /// `nodeInfo.kubeletVersion`.
+    pub version: String,
+    /// `nodeInfo.containerRuntimeVersion`.
+    pub runtime_version: String,
+    /// Most pods at once.
+    pub max_pods: u32,
+    /// Kept back from allocatable.
+    pub reserved: Reserved,
+    /// DNS domain of the cluster.
+    pub cluster_domain: String,
+    /// Name servers of the cluster; none means that pods use the host's.
+    pub cluster_dns: Vec<IpAddr>,
+    /// A container's log is rotated at this many bytes.
+    pub log_max_bytes: u64,
+    /// Log files kept for each container, the current one included.
+    pub log_max_files: u32,
+    /// Registry logins of the machine itself.
+    pub registry_logins: Vec<RegistryLogin>,
+    /// How often the lease is renewed.
+    pub lease_renewal: Duration,
+    /// How long a lease holds.
+    pub lease_duration: Duration,
+    /// The Node's status is written at least this often, changed or not.
+    pub status_report: Duration,
+    /// Folder of `Localhost` seccomp profiles.
+    pub seccomp_dir: PathBuf,
+}
+
+/// Resources that pods cannot have.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Reserved {
+    /// Thousandths of a CPU.
+    pub cpu_millis: u64,
+    /// Bytes.
+    pub memory_bytes: u64,
+}
+
+impl NodeConfig {
+    /// The defaults for a node of that name with that state folder.
+    pub fn new(node_name: impl Into<String>, state_dir: impl Into<PathBuf>) -> Self {
+        let state_dir = state_dir.into();
+        Self {
+            node_name: node_name.into(),
+            labels: BTreeMap::new(),
+            version: format!("v1.36.0+kedge{}", env!("CARGO_PKG_VERSION")),
+            runtime_version: format!("kedge://{}", env!("CARGO_PKG_VERSION")),
+            max_pods: 110,
+            reserved: Reserved::default(),
+            cluster_domain: "cluster.local".into(),
+            cluster_dns: Vec::new(),
+            // Three files of 10 MiB: a chatty container costs an SD card at most 30 MiB of space.
+            log_max_bytes: 10 << 20,
+            log_max_files: 3,
+            registry_logins: Vec::new(),
+            lease_renewal: Duration::from_secs(10),
+            lease_duration: Duration::from_secs(40),
+            status_report: Duration::from_secs(300),
+            seccomp_dir: state_dir.join("seccomp"),
+            state_dir,
+        }
+    }
+}

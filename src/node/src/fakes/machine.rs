@@ -1,0 +1,33 @@
+//! A machine that is as a test says.
+
+use crate::machine::{Machine, MachineFacts, Pressure};
+
+/// Facts that never change.
+#[derive(Clone, Debug)]
+pub struct FakeMachine(pub MachineFacts);
+
+impl Default for FakeMachine {
+    fn default() -> Self {
+        Self(MachineFacts {
+            cpu_millis: 2000,
+            memory_bytes: 1 << 30,
+            storage_bytes: 8 << 30,
+            kernel: "6.1.0".into(),
+            os_image: "Testix".into(),
+            architecture: "amd64".into(),
+            machine_id: "machine".into(),
+            boot_id: "boot".into(),
+            system_uuid: "uuid".into(),
+        })
+    }
+}
+
+impl Machine for FakeMachine {
+    fn facts(&self) -> MachineFacts {
+        self.0.clone()
+    }
+
+    fn pressure(&self) -> Pressure {
+        Pressure::default()
+    }
+}

@@ -1,0 +1,162 @@
+//! What the machine is: the facts that a Node object tells.
+//!
+//! In: /proc, /sys, /etc and system calls. Out: plain numbers and names, and whether resources are short.
+
+use std::path::{Path, PathBuf};
+
+/// The machine, as the agent asks it.
+pub trait Machine: Send + Sync + 'static {
+    /// What it is.
+    fn facts(&self) -> MachineFacts;
+    /// What is short now.
+    fn pressure(&self) -> Pressure;
+}
+
+/// What a machine is.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct MachineFacts {
+    /// Thousandths of a CPU.
+    pub cpu_millis: u64,
+    /// Bytes of memory.
+    pub memory_bytes: u64,
+    /// Bytes of the file system that holds the state folder.
+    pub storage_bytes: u64,
+    /// Kernel release.
+    pub kernel: String,
+    /// The system's own name for itself.
+    pub os_image: String,
+    /// By Go's names: amd64, arm64, arm.
+    pub architecture: String,
+    /// /etc/machine-id.
+    pub machine_id: String,
+    /// Changes with each boot.
+    pub boot_id: String,
+    /// The hardware's own number.
+    pub system_uuid: String,
+}
+
+/// What is short.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pressure {
+    /// Memory.
+    pub memory: bool,
+    /// Disk space or inodes.
+    pub disk: bool,
+    /// Process numbers.
+    pub processes: bool,
+}
+
+/// Memory is short when less than this is available: Kubernetes' default.
+const LEAST_MEMORY: u64 = 100 << 20;
+/// Disk is short when less than a tenth, and less than 1 GiB, is free: cards of gateways are small.
+const LEAST_DISK_SHARE: u64 = 10;
+/// See above.
+const LEAST_DISK: u64 = 1 << 30;
+
+/// This machine.
+#[derive(Clone, Debug)]
+pub struct LinuxMachine {
+    state_dir: PathBuf,
+}
+
+impl LinuxMachine {
+    /// With that state folder.
+    pub fn new(state_dir: impl Into<PathBuf>) -> Self {
+        Self { state_dir: state_dir.into() }
+    }
+}
+
+impl Machine for LinuxMachine {
+    fn facts(&self) -> MachineFacts {
+        let memory = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+        let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+        MachineFacts {
+            cpu_millis: cpus as u64 * 1000,
+            memory_bytes: meminfo(&memory, "MemTotal:").unwrap_or(0),
+            storage_bytes: storage(&self.state_dir).map_or(0, |(all, _)| all),
+            kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
+            os_image: os_image(&read("/etc/os-release")),
+            architecture: architecture().into(),
+            machine_id: read("/etc/machine-id"),
+            boot_id: read("/proc/sys/kernel/random/boot_id"),
+            system_uuid: read("/sys/class/dmi/id/product_uuid"),
+        }
+    }
+
+    fn pressure(&self) -> Pressure {
+        let memory = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+        let available = meminfo(&memory, "MemAvailable:").unwrap_or(u64::MAX);
+        let disk =
+            storage(&self.state_dir).is_some_and(|(all, free)| free < LEAST_DISK && free < all / LEAST_DISK_SHARE);
+        Pressure {
+            memory: available < LEAST_MEMORY,
+            disk,
+            processes: processes_short(&read("/proc/loadavg"), &read("/proc/sys/kernel/pid_max")),
+        }
+    }
+}
+
+fn read(path: &str) -> String {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    text.trim().to_owned()
+}
+
+fn storage(path: &Path) -> Option<(u64, u64)> {
+    let stat = rustix::fs::statvfs(path).ok()?;
+    Some((stat.f_blocks * stat.f_frsize, stat.f_bavail * stat.f_frsize))
+}
+
+fn meminfo(text: &str, name: &str) -> Option<u64> {
+    let line = text.lines().find(|line| line.starts_with(name))?;
+    let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
+    Some(kib * 1024)
+}
+
+fn os_image(text: &str) -> String {
+    let line = text.lines().find_map(|line| line.strip_prefix("PRETTY_NAME="));
+    line.map_or("Linux", |value| value.trim_matches('"')).to_owned()
+}
+
+/// Short when nine tenths of all process numbers are taken.
+fn processes_short(loadavg: &str, pid_max: &str) -> bool {
+    let taken = loadavg
+        .split_whitespace()
+        .nth(3)
+        .and_then(|pair| pair.split_once('/'))
+        .and_then(|(_, all)| all.parse::<u64>().ok());
+    match (taken, pid_max.parse::<u64>().ok()) {
+        (Some(taken), Some(most)) => taken * 10 > most * 9,
+        _ => false,
+    }
+}
+
+fn architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        "x86" => "386",
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_read() {
+        assert_eq!(meminfo("MemTotal:  2048 kB\nMemAvailable: 1 kB\n", "MemTotal:"), Some(2 << 20));
+        assert_eq!(os_image("NAME=x\nPRETTY_NAME=\"Debian 12\"\n"), "Debian 12");
+        assert_eq!(os_image(""), "Linux");
+        assert!(!processes_short("0 0 0 1/500 9", "32768"));
+        assert!(processes_short("0 0 0 1/32000 9", "32768"));
+        assert!(!processes_short("", ""));
+    }
+
+    #[test]
+    fn this_machine_has_facts() {
+        let facts = LinuxMachine::new("/").facts();
+        assert!(facts.cpu_millis >= 1000 && facts.memory_bytes > 0 && facts.storage_bytes > 0);
+        assert!(!facts.kernel.is_empty() && !facts.architecture.is_empty());
+    }
+}

@@ -1,0 +1,1 @@
+//! Rows: a checkpoint and what lives, and the state that a worker goes on from.

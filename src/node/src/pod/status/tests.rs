@@ -1,0 +1,1 @@
+//! Rows: what is observed, and the status that comes of it.

@@ -1,0 +1,178 @@
+//! Registers the Node and keeps it alive.
+//!
+//! In: the machine, its images. Out: one Node object, one lease renewed every ten seconds, a status written when it
+//! changed and else every five minutes. Everything that is looked at regularly is looked at with the lease, so that
+//! the machine wakes once.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use crate::machine::Machine;
+use crate::node_object::{LEASES, Surroundings, conditions, labels, lease, node, status};
+use crate::port::{ApiFault, Kind, Mono, PatchForm};
+use crate::shared::Shared;
+
+/// Keeps the Node.
+pub(crate) struct Registrar {
+    shared: Arc<Shared>,
+    machine: Arc<dyn Machine>,
+    uid: Option<String>,
+    written: Value,
+    conditions: Vec<Value>,
+    report_at: Mono,
+    leased: bool,
+}
+
+impl Registrar {
+    pub fn new(shared: Arc<Shared>, machine: Arc<dyn Machine>) -> Self {
+        Self {
+            shared,
+            machine,
+            uid: None,
+            written: Value::Null,
+            conditions: Vec::new(),
+            report_at: Mono::ZERO,
+            leased: false,
+        }
+    }
+
+    /// Works until `stop`.
+    pub async fn run(mut self, stop: CancellationToken) {
+        loop {
+            if let Err(fault) = self.turn().await {
+                tracing::warn!(%fault, "the node could not be registered or renewed; tried again with the next lease");
+            }
+            let shared = self.shared.clone();
+            let renewal = tokio::time::sleep(shared.config.lease_renewal);
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = renewal => {}
+                // A new image is told at once; the lease is renewed early with it.
+                () = shared.puller.arrived.notified() => {}
+            }
+        }
+    }
+
+    async fn turn(&mut self) -> Result<(), ApiFault> {
+        let now = self.shared.clock.mono();
+        let wanted = self.status().await;
+        let pressure = self.machine.pressure();
+        let next = conditions(pressure, &self.conditions, self.shared.clock.wall());
+        if self.uid.is_none() {
+            self.register(&wanted, &next).await?;
+        } else if wanted != self.written || self.changed(&next) || now >= self.report_at {
+            self.write(&wanted, &next).await?;
+        } else {
+            return self.renew().await;
+        }
+        self.written = wanted;
+        self.conditions = next;
+        self.report_at = now + self.shared.config.status_report;
+        self.renew().await
+    }
+
+    fn changed(&self, next: &[Value]) -> bool {
+        let statuses =
+            |list: &[Value]| -> Vec<Value> { list.iter().map(|condition| condition["status"].clone()).collect() };
+        statuses(next) != statuses(&self.conditions)
+    }
+
+    async fn status(&self) -> Value {
+        let images = self.shared.puller.images().list().await.unwrap_or_default();
+        status(&Surroundings {
+            facts: &self.shared.facts,
+            config: &self.shared.config,
+            ips: &self.shared.host_ips,
+            images: &images,
+        })
+    }
+
+    async fn register(&mut self, status: &Value, conditions: &[Value]) -> Result<(), ApiFault> {
+        let (api, config) = (self.shared.api.clone(), &self.shared.config);
+        let mut whole = status.clone();
+        whole["conditions"] = json!(conditions);
+        let body = node(&self.shared.facts, config, &whole);
+        let made = match api.create(Kind::Node, None, &body).await {
+            Ok(made) => made,
+            Err(ApiFault::Exists(_)) => {
+                let old = api.get(Kind::Node, None, &config.node_name).await?;
+                self.rejoin(&old).await?;
+                old
+            }
+            Err(fault) => return Err(fault),
+        };
+        let uid = made["metadata"]["uid"].as_str().unwrap_or_default().to_owned();
+        // A create drops the status; it is written through its own path in any case.
+        self.write(status, conditions).await?;
+        self.uid = Some(uid);
+        Ok(())
+    }
+
+    /// The Node was there before: our labels are put right, and the taints of a node that was away go.
+    async fn rejoin(&self, old: &Value) -> Result<(), ApiFault> {
+        let mut change = json!({});
+        let wanted = labels(&self.shared.facts, &self.shared.config);
+        for (key, value) in wanted {
+            if old["metadata"]["labels"][&key] != json!(value) {
+                change["metadata"]["labels"][&key] = json!(value);
+            }
+        }
+        let taints = old["spec"]["taints"].as_array().cloned().unwrap_or_default();
+        let away = ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"];
+        let kept: Vec<&Value> = taints.iter().filter(|taint| !away.iter().any(|key| taint["key"] == *key)).collect();
+        if kept.len() != taints.len() {
+            change["spec"]["taints"] = json!(kept);
+        }
+        if change == json!({}) {
+            return Ok(());
+        }
+        let name = &self.shared.config.node_name;
+        let api = &self.shared.api;
+        api.patch(Kind::Node, None, name, None, PatchForm::Merge, &change).await.map(drop)
+    }
+
+    async fn write(&mut self, status: &Value, conditions: &[Value]) -> Result<(), ApiFault> {
+        let mut body = json!({"status": status});
+        body["status"]["conditions"] = json!(conditions);
+        // Addresses merge by type, which would keep one that is gone.
+        if let Value::Array(addresses) = &mut body["status"]["addresses"] {
+            addresses.insert(0, json!({"$patch": "replace"}));
+        }
+        let name = self.shared.config.node_name.clone();
+        let form = PatchForm::Strategic;
+        let answer = self.shared.api.patch(Kind::Node, None, &name, Some("status"), form, &body).await;
+        if let Err(ApiFault::NotFound(_)) = &answer {
+            // Somebody deleted the Node; the next turn registers it again.
+            self.uid = None;
+        }
+        answer.map(drop)
+    }
+
+    async fn renew(&mut self) -> Result<(), ApiFault> {
+        let (api, config) = (&self.shared.api, &self.shared.config);
+        let body = lease(config, self.uid.as_deref(), self.shared.clock.wall());
+        if self.leased {
+            let change = json!({"spec": body["spec"]});
+            let form = PatchForm::Merge;
+            let answer = api.patch(Kind::Lease, Some(LEASES), &config.node_name, None, form, &change).await;
+            match answer {
+                Err(ApiFault::NotFound(_)) => self.leased = false,
+                other => return other.map(drop),
+            }
+        }
+        match api.create(Kind::Lease, Some(LEASES), &body).await {
+            Ok(_) => self.leased = true,
+            Err(ApiFault::Exists(_)) => {
+                let form = PatchForm::Merge;
+                let change =
+                    json!({"metadata": {"ownerReferences": body["metadata"]["ownerReferences"]}, "spec": body["spec"]});
+                api.patch(Kind::Lease, Some(LEASES), &config.node_name, None, form, &change).await?;
+                self.leased = true;
+            }
+            Err(fault) => return Err(fault),
+        }
+        Ok(())
+    }
+}
