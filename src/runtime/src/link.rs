@@ -4,7 +4,7 @@
 //! the operations do.
 
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -14,6 +14,7 @@ use tokio::net::UnixStream;
 use tokio::sync::Mutex;
 
 use crate::exits::registered;
+use crate::sys;
 use crate::wire::{self, Kind};
 use crate::zygote::{self, Zygote};
 
@@ -37,9 +38,31 @@ impl Link {
         Self { current: Mutex::new(Current { zygote, generation: 0 }) }
     }
 
-    /// Begins an operation: asks the zygote to fork, sends the body. A zygote that is gone is made again, once.
-    pub async fn begin(&self, kind: Kind, body: &impl Serialize, descriptors: &[&OwnedFd]) -> io::Result<Operation> {
+    /// Begins an operation: asks the zygote to fork, sends the body, reads the first reply. When the zygote is gone
+    /// before anything was answered, a new one is made and asked, once.
+    pub async fn begin<T: DeserializeOwned>(
+        &self,
+        kind: Kind,
+        body: &impl Serialize,
+        descriptors: &[&OwnedFd],
+    ) -> io::Result<(Operation, T)> {
         let body = wire::encode(body)?;
+        let generation = self.current.lock().await.generation;
+        match self.try_to_begin(kind, &body, descriptors).await {
+            Err(error) if is_gone(&error) && self.has_ended(generation).await => {
+                self.replace(generation).await?;
+                self.try_to_begin(kind, &body, descriptors).await
+            }
+            other => other,
+        }
+    }
+
+    async fn try_to_begin<T: DeserializeOwned>(
+        &self,
+        kind: Kind,
+        body: &[u8],
+        descriptors: &[&OwnedFd],
+    ) -> io::Result<(Operation, T)> {
         let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
         ours.set_nonblocking(true)?;
         let mut stream = UnixStream::from_std(ours)?;
@@ -47,21 +70,20 @@ impl Link {
             .into_iter()
             .chain(descriptors.iter().map(|descriptor| descriptor.as_raw_fd()))
             .collect();
-        let generation = {
-            let current = self.current.lock().await;
-            match wire::ask(&current.zygote.socket, kind, &all) {
-                Ok(()) => None,
-                Err(error) if is_gone(&error) => Some(current.generation),
-                Err(error) => return Err(error),
-            }
-        };
-        if let Some(generation) = generation {
-            self.replace(generation).await?;
-            wire::ask(&self.current.lock().await.zygote.socket, kind, &all)?;
-        }
+        wire::ask(&self.current.lock().await.zygote.socket, kind, &all)?;
         drop(theirs);
-        stream.write_all(&body).await?;
-        Ok(Operation { stream })
+        stream.write_all(body).await?;
+        let mut operation = Operation { stream };
+        let first = operation.reply().await?;
+        first
+            .map(|reply| (operation, reply))
+            .ok_or_else(|| io::Error::new(io::ErrorKind::ConnectionReset, "the operation ended without an answer"))
+    }
+
+    /// Whether the zygote of then has closed its socket.
+    async fn has_ended(&self, generation: u64) -> bool {
+        let current = self.current.lock().await;
+        current.generation != generation || sys::is_hung_up(current.zygote.socket.as_fd())
     }
 
     /// The zygote's process ID.

@@ -159,14 +159,17 @@ impl Runtime {
             let _permit = self.inner.operations.acquire().await.map_err(|error| create(error.to_string()))?;
             let request = Request { layout: self.inner.layout.clone(), want: &spec };
             let begun = self.inner.link.begin(Kind::Create, &request, &[]).await;
-            let mut operation = begun.map_err(|error| create(error.to_string()))?;
+            let (mut operation, mut reply) = begun.map_err(|error| create(error.to_string()))?;
             let mut made = None;
             // The stream ends when the waiter has begun; until then something may still fail.
             loop {
+                match reply {
+                    Reply::Created { init, waiter } => made = Some((init, waiter)),
+                    Reply::Failed(cause) => return Err(create(cause)),
+                    other => return Err(create(format!("unexpected answer {other:?}"))),
+                }
                 match operation.reply().await.map_err(|error| create(error.to_string()))? {
-                    Some(Reply::Created { init, waiter }) => made = Some((init, waiter)),
-                    Some(Reply::Failed(cause)) => return Err(create(cause)),
-                    Some(other) => return Err(create(format!("unexpected answer {other:?}"))),
+                    Some(next) => reply = next,
                     None => break,
                 }
             }

@@ -53,8 +53,9 @@ pub fn fork_first() -> io::Result<Zygote> {
     }
 }
 
-/// Makes a zygote by running our own program again; for a daemon that has threads.
-pub(crate) fn run_again() -> io::Result<Zygote> {
+/// Makes a zygote by running our own program again; for a process that has threads. Its `main` must call `fork_first`
+/// first.
+pub fn run_again() -> io::Result<Zygote> {
     let (ours, theirs) = wire::packet_pair()?;
     // The standard library starts it without running code of ours between fork and exec.
     let child =

@@ -12,6 +12,10 @@ mod root {
 fn main() {
     // First of all: in a zygote that is made again this does not return.
     let zygote = kedge_runtime::zygote::fork_first();
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if arguments.first().is_some_and(|first| first == "--be") {
+        return root::cases::be(&arguments[1..], zygote.expect("a zygote"));
+    }
     let missing = root::site::missing();
     if let Some(missing) = missing {
         println!("skipped: {missing}");

@@ -12,7 +12,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::rc::Rc;
 
-use kedge_api::machine::ContainerSpec;
+use kedge_api::machine::{ContainerSpec, MountSource};
 use libcontainer::container::builder::ContainerBuilder;
 use libcontainer::syscall::syscall::SyscallType;
 
@@ -36,6 +36,12 @@ pub fn run(stream: &mut UnixStream, program: &OwnedFd) -> Outcome<()> {
     let paths = layout.container(&spec.id);
     prepare_folder(&paths, &spec)?;
 
+    for mount in &spec.mounts {
+        if let MountSource::Bind(source) = &mount.source {
+            let about = fs::metadata(source);
+            about.during(format!("mount {} at {}", source.display(), mount.target))?;
+        }
+    }
     let back = rootfs::enter_own_mounts(&spec)?;
     rootfs::mount(&spec, &paths)?;
     rootfs::make_working_folder(&paths.rootfs(), &spec.cwd)?;

@@ -92,17 +92,16 @@ impl Runtime {
         let (tty, with_input) = (exec.tty, exec.stdin);
         let streams = if tty { None } else { Some(Streams::new(with_input).map_err(fault)?) };
         let request = Request { layout: self.inner.layout.clone(), want: ExecWanted { id: id.to_owned(), exec } };
-        let mut operation = {
+        let (mut operation, reply) = {
             let _permit = self.inner.operations.acquire().await.map_err(|error| failed(error.to_string()))?;
-            let theirs = streams.as_ref().map(|streams| streams.theirs.iter().collect()).unwrap_or_default();
-            let theirs: Vec<&OwnedFd> = theirs;
-            self.inner.link.begin(Kind::Exec, &request, &theirs).await.map_err(fault)?
+            let theirs: Vec<&OwnedFd> = streams.iter().flat_map(|streams| &streams.theirs).collect();
+            let begun = self.inner.link.begin(Kind::Exec, &request, &theirs).await;
+            begun.map_err(fault)?
         };
-        let pid = match operation.reply().await.map_err(fault)? {
-            Some(Reply::Running { pid }) => pid,
-            Some(Reply::Failed(cause)) => return Err(failed(cause)),
-            Some(other) => return Err(failed(format!("unexpected answer {other:?}"))),
-            None => return Err(failed("the operation ended without an answer".to_owned())),
+        let pid = match reply {
+            Reply::Running { pid } => pid,
+            Reply::Failed(cause) => return Err(failed(cause)),
+            other => return Err(failed(format!("unexpected answer {other:?}"))),
         };
         let terminal = match tty {
             true => Some(Terminal::new(operation.take().await.map_err(fault)?).map_err(fault)?),

@@ -53,12 +53,10 @@ impl Runtime {
             let _permit = self.inner.operations.acquire().await.map_err(|error| failed(error.to_string()))?;
             let request = Request { layout: self.inner.layout.clone(), want: &spec };
             let begun = self.inner.link.begin(Kind::Sandbox, &request, &[]).await;
-            let mut operation = begun.map_err(|error| failed(error.to_string()))?;
-            match operation.reply().await.map_err(|error| failed(error.to_string()))? {
-                Some(Reply::Sandbox(sandbox)) => Ok(sandbox),
-                Some(Reply::Failed(cause)) => Err(failed(cause)),
-                Some(other) => Err(failed(format!("unexpected answer {other:?}"))),
-                None => Err(failed("the operation ended without an answer".to_owned())),
+            match begun.map_err(|error| failed(error.to_string()))?.1 {
+                Reply::Sandbox(sandbox) => Ok(sandbox),
+                Reply::Failed(cause) => Err(failed(cause)),
+                other => Err(failed(format!("unexpected answer {other:?}"))),
             }
         };
         let late = RuntimeError::Timeout { act: "create sandbox", id: id.clone(), limit: OPERATION_LIMIT };

@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use kedge_api::machine::{
-    ContainerSpec, ContainerState, Exit, LogFile, Resources, RuntimeEvent, Sandbox, SandboxSpec, Seccomp, Security,
-    User,
+    ContainerSpec, ContainerState, Exit, LogFile, Mount, MountSource, Propagation, Resources, RuntimeEvent, Sandbox,
+    SandboxSpec, Seccomp, Security, User,
 };
+use kedge_runtime::zygote::Zygote;
 use kedge_runtime::{Runtime, RuntimeOptions, cleanup};
 
 /// What a container of Kubernetes may do by default.
@@ -101,6 +102,24 @@ impl Site {
         text.lines().map(|line| line.split_once(' ').map_or("", |(_, rest)| rest).to_owned()).collect()
     }
 
+    /// Waits until a log holds a line.
+    pub async fn wait_for_line(&self, id: &str, line: &str) {
+        self.wait_for(line, || self.lines(id).iter().any(|found| found == line)).await;
+    }
+
+    /// Waits until a file is there.
+    pub async fn wait_for_file(&self, path: &Path) {
+        self.wait_for(&path.display().to_string(), || path.exists()).await;
+    }
+
+    async fn wait_for(&self, what: &str, mut there: impl FnMut() -> bool) {
+        let begun = std::time::Instant::now();
+        while !there() {
+            assert!(begun.elapsed() < PATIENCE, "{}: no {what}", self.name);
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
     pub fn sandbox_spec(&self, uid: &str) -> SandboxSpec {
         SandboxSpec {
             pod_uid: uid.to_owned(),
@@ -173,7 +192,43 @@ pub fn cgroup_roots() -> Vec<PathBuf> {
     fs::read_dir(root).into_iter().flatten().flatten().map(|entry| entry.path()).collect()
 }
 
-/// A runtime with one pod.
+/// A bound folder or file.
+pub fn bind(source: &str, target: &str, read_only: bool) -> Mount {
+    Mount {
+        target: target.to_owned(),
+        source: MountSource::Bind(source.into()),
+        read_only,
+        propagation: Propagation::Private,
+    }
+}
+
+/// Nothing of a test is left on the machine but its logs: no container, process, mount or cgroup.
+#[track_caller]
+pub fn nothing_left(site: &Site) {
+    let folder = site.folder.path().display().to_string();
+    for kind in ["containers", "pods"] {
+        let left: Vec<_> = fs::read_dir(site.options.state_dir.join(kind)).into_iter().flatten().flatten().collect();
+        assert!(left.is_empty(), "{left:?}");
+    }
+    let mounts = fs::read_to_string("/proc/self/mountinfo").expect("mounts");
+    assert!(!mounts.contains(&folder), "{mounts}");
+    for root in cgroup_roots() {
+        let left: Vec<_> = fs::read_dir(root.join(&site.options.cgroup_parent))
+            .into_iter()
+            .flatten()
+            .flatten()
+            .filter(|entry| entry.path().is_dir())
+            .collect();
+        assert!(left.is_empty(), "{left:?}");
+    }
+}
+
+/// The daemon's side of a test.
+pub async fn connect(site: &Site, zygote: Zygote) -> Runtime {
+    Runtime::connect(zygote, site.options.clone()).await.expect("connected")
+}
+
+/// A pod.
 pub async fn pod(site: &Site, runtime: &Runtime) -> Sandbox {
     runtime.create_sandbox(site.sandbox_spec("p1")).await.expect("a sandbox")
 }
