@@ -245,6 +245,27 @@ impl NodeTable {
         self.remember(row as u32);
     }
 
+    /// Forgets strings that no row names any more. Symbols change, so this becomes another table, of that epoch; rows,
+    /// columns and generations stay. `others` is given a function that translates symbols kept elsewhere.
+    pub fn compact(&mut self, epoch: u64, others: impl FnOnce(&mut dyn FnMut(&mut Symbol))) {
+        let old = std::mem::take(&mut self.symbols);
+        let new = &mut self.symbols;
+        let mut translate = |symbol: &mut Symbol| *symbol = new.intern(old.text(*symbol));
+        self.resources.iter_mut().for_each(&mut translate);
+        for row in &mut self.rows {
+            row.name.iter_mut().for_each(&mut translate);
+            let pairs = row.facts.labels.iter_mut().chain(&mut row.facts.annotations);
+            pairs.flat_map(|(key, value)| [key, value]).for_each(&mut translate);
+            row.facts.taints.iter_mut().flat_map(|taint| [&mut taint.key, &mut taint.value]).for_each(&mut translate);
+            row.facts.images.iter_mut().for_each(|(name, _)| translate(name));
+            row.usage.ports.iter_mut().for_each(|port| translate(&mut port.address));
+        }
+        others(&mut translate);
+        let named = self.rows.iter().enumerate().filter_map(|(at, row)| Some((row.name?, at as u32)));
+        self.by_name = named.collect();
+        self.epoch = epoch;
+    }
+
     /// What changed after generation `base`; with 0, everything.
     pub fn changed_since(&self, base: u64) -> Changed {
         let mut changed = Changed::default();
@@ -323,6 +344,25 @@ mod tests {
         assert_eq!(table.put("c", facts(false)), 0);
         check(&table, base, &[], &[0], &[0, 1]);
         assert_eq!((table.name(0), table.find("b"), table.count()), ("c", Some(1), 2));
+    }
+
+    #[test]
+    fn compaction_forgets_what_is_not_named() {
+        let mut table = NodeTable::new(1);
+        for n in 0..1000 {
+            table.symbols.intern(&format!("junk{n}"));
+        }
+        let label = (table.symbols.intern("disk"), table.symbols.intern("ssd"));
+        table.put("a", NodeFacts { labels: vec![label], ..NodeFacts::default() });
+        let column = table.column("example.com/led");
+        let mut kept = table.symbols.intern("kept");
+        let generation = table.generation();
+        table.compact(2, |translate| translate(&mut kept));
+        assert!(table.symbols.count() < 20);
+        let (key, value) = table.rows()[0].facts.labels[0];
+        assert_eq!((table.symbols.text(key), table.symbols.text(value)), ("disk", "ssd"));
+        assert_eq!((table.find("a"), table.name(0), table.symbols.text(kept)), (Some(0), "a", "kept"));
+        assert_eq!((table.column("example.com/led"), table.generation(), table.epoch()), (column, generation, 2));
     }
 
     #[test]
