@@ -81,26 +81,16 @@ fn kind_of(object: &Value, data: &At<'_, '_>, out: &mut Out) {
                 out.required(&metadata.get("annotations").key(key), "");
             }
         }
-        "kubernetes.io/dockercfg" => {
-            if need(".dockercfg", out) {
-                json(&data.key(".dockercfg"), out);
-            }
+        "kubernetes.io/dockercfg" if need(".dockercfg", out) => json(&data.key(".dockercfg"), out),
+        "kubernetes.io/dockerconfigjson" if need(".dockerconfigjson", out) => {
+            json(&data.key(".dockerconfigjson"), out);
         }
-        "kubernetes.io/dockerconfigjson" => {
-            if need(".dockerconfigjson", out) {
-                json(&data.key(".dockerconfigjson"), out);
-            }
+        "kubernetes.io/basic-auth" if !data.key("username").is_set() && !data.key("password").is_set() => {
+            need("username", out);
+            need("password", out);
         }
-        "kubernetes.io/basic-auth" => {
-            if !data.key("username").is_set() && !data.key("password").is_set() {
-                need("username", out);
-                need("password", out);
-            }
-        }
-        "kubernetes.io/ssh-auth" => {
-            if data.key("ssh-privatekey").text().is_empty() {
-                out.required(&data.key("ssh-privatekey"), "");
-            }
+        "kubernetes.io/ssh-auth" if data.key("ssh-privatekey").text().is_empty() => {
+            out.required(&data.key("ssh-privatekey"), "");
         }
         "kubernetes.io/tls" => {
             need("tls.crt", out);

@@ -96,10 +96,8 @@ pub(in super::super) fn source(at: &At<'_, '_>, what: &str, out: &mut Out) -> Op
 
 fn rules(kind: &str, at: &At<'_, '_>, out: &mut Out) {
     match kind {
-        "emptyDir" => {
-            if at.get("sizeLimit").quantity().is_some_and(|q| q.is_negative()) {
-                out.forbidden(&at.get("sizeLimit"), "SizeLimit field must be a valid resource quantity");
-            }
+        "emptyDir" if at.get("sizeLimit").quantity().is_some_and(|q| q.is_negative()) => {
+            out.forbidden(&at.get("sizeLimit"), "SizeLimit field must be a valid resource quantity");
         }
         "hostPath" => {
             backsteps(&at.get("path"), out);
