@@ -30,8 +30,7 @@ use crate::manifest::{ConfigFile, ManifestFault, Platform, chain_ids};
 use crate::merged::Merged;
 use crate::reference::Reference;
 use crate::unpack::{self, Limits, UnpackError};
-use record::Layer;
-pub use record::Record;
+pub use record::{Layer, Record};
 
 /// Why an image was not stored.
 #[derive(Debug, thiserror::Error)]
@@ -322,6 +321,25 @@ impl Store {
         Ok(collected)
     }
 
+    /// An image with its configuration and its layers, lowest first.
+    pub fn parts(&self, reference: &str) -> Result<Option<(ImageInfo, Vec<u8>, Vec<Layer>)>, StoreError> {
+        let (image, id, layers) = {
+            let state = self.state();
+            let Some(record) = self.resolve(reference, &state) else { return Ok(None) };
+            let layers = record.layers.iter().filter_map(|chain| state.layers.get(chain).cloned()).collect();
+            (self.info(record, &state), record.id.clone(), layers)
+        };
+        let path = self.folder.join("configs").join(id.hex());
+        let config = fs::read(&path).map_err(on("reading", &path))?;
+        Ok(Some((image, config, layers)))
+    }
+
+    /// Writes a layer's archive as it came, uncompressed.
+    pub fn replay(&self, layer: &Layer, out: &mut dyn io::Write) -> io::Result<()> {
+        let folder = self.layer(&layer.chain);
+        unpack::recipe::replay(&folder.join(record::RECIPE), &folder.join("fs"), out)
+    }
+
     /// Bytes of all layers.
     pub fn size(&self) -> u64 {
         self.state().layers.values().map(|l| l.size).sum()
@@ -351,16 +369,14 @@ impl Store {
             let stream = open(i).and_then(crate::compress::decompress).map_err(on("opening", Path::new("a layer")))?;
             let mut stream = Hashing::new(stream);
             let under = Merged::open(&below).map_err(|e| on("opening", &fs)(e.into()))?;
-            let size = unpack::unpack(&mut stream, &fs, under, &self.limits).map_err(|source| StoreError::Layer {
-                number,
-                count,
-                source,
-            })?;
-            let (_, got, _) = stream.finish();
+            let recipe = layer.join(record::RECIPE);
+            let size = unpack::unpack(&mut stream, &fs, &recipe, under, &self.limits)
+                .map_err(|source| StoreError::Layer { number, count, source })?;
+            let (_, got, archive) = stream.finish();
             if got != *diff_id {
                 return Err(StoreError::Mismatch { number, count, got, wanted: diff_id.clone() });
             }
-            let made_layer = Layer { chain: chain[i].clone(), diff_id: diff_id.clone(), size };
+            let made_layer = Layer { chain: chain[i].clone(), diff_id: diff_id.clone(), size, archive };
             made_layer.write(&layer).map_err(on("writing", &layer))?;
             made.push((layer, made_layer));
             below.insert(0, fs);

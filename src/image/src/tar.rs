@@ -12,6 +12,8 @@ use std::io::{self, Read};
 pub const BLOCK: usize = 512;
 /// A path (4096), a link and a few hundred attributes of a few kilobytes.
 const MAX_EXTENDED: u64 = 1024 * 1024;
+/// Writers pad to 10 KiB, some to 64 KiB.
+const MAX_TRAILER: u64 = 1024 * 1024;
 /// Linux's PATH_MAX.
 const MAX_PATH: usize = 4096;
 
@@ -142,9 +144,12 @@ impl<R: Read> Archive<R> {
         self.offset
     }
 
-    /// Skips to the end of the stream, so that a digest over it is whole.
+    /// Reads what follows the end mark, so that a digest over the stream is whole.
     pub fn drain(&mut self) -> Result<(), TarError> {
-        io::copy(&mut self.reader, &mut io::sink()).map_err(TarError::Read)?;
+        let rest = io::copy(&mut (&mut self.reader).take(MAX_TRAILER + 1), &mut io::sink()).map_err(TarError::Read)?;
+        if rest > MAX_TRAILER {
+            return Err(TarError::TooMuch(format!("more than {MAX_TRAILER} bytes after its end")));
+        }
         Ok(())
     }
 

@@ -4,6 +4,7 @@
 //! Never creates, changes or reads anything outside that folder: each name is opened from its parent
 //! without following links; links are resolved here, by name, with the folder as their root.
 
+pub mod recipe;
 mod tree;
 
 pub(crate) use tree::remove_folder;
@@ -17,6 +18,7 @@ use rustix::io::Errno;
 
 use crate::merged::{Found, Merged, Names, OPAQUE};
 use crate::tar::{Archive, Entry, Kind, TarError};
+use recipe::{Recorded, Recorder};
 use tree::{Place, Tree};
 
 /// What one layer may cost at most.
@@ -71,11 +73,21 @@ pub enum UnpackError {
     },
 }
 
-/// Unpacks `stream` into `folder`, which is empty, over `below`. Returns the bytes of its files.
-pub fn unpack(stream: impl Read, folder: &Path, below: Merged, limits: &Limits) -> Result<u64, UnpackError> {
+/// Unpacks `stream` into `folder`, which is empty, over `below`, and writes the stream's recipe to a new file.
+/// Returns the bytes of its files and of the recipe.
+pub fn unpack(
+    stream: impl Read,
+    folder: &Path,
+    recipe: &Path,
+    below: Merged,
+    limits: &Limits,
+) -> Result<u64, UnpackError> {
+    let kept = |error| disk_error(b"the layer's recipe", error);
     let root = rustix::fs::open(folder, crate::merged::FOLDER, Mode::empty()).map_err(|e| write_error(b"", e))?;
-    let mut archive = Archive::new(stream);
+    let recorder = Recorder::create(recipe).map_err(kept)?;
+    let mut archive = Archive::new(Recorded { inner: stream, recorder: recorder.clone() });
     let mut unpacker = Unpacker {
+        recorder: recorder.clone(),
         tree: Tree::new(root, below),
         limits,
         bytes: 0,
@@ -94,11 +106,13 @@ pub fn unpack(stream: impl Read, folder: &Path, below: Merged, limits: &Limits) 
     }
     archive.drain()?;
     unpacker.set_folder_times()?;
-    Ok(unpacker.bytes)
+    let recipe = recorder.borrow_mut().finish().map_err(kept)?;
+    Ok(unpacker.bytes + recipe)
 }
 
 struct Unpacker<'a> {
     tree: Tree,
+    recorder: recipe::Shared,
     limits: &'a Limits,
     bytes: u64,
     unchecked: u64,
@@ -125,7 +139,13 @@ impl Unpacker<'_> {
         }
         let name = place.name.as_slice();
         match entry.kind {
-            Kind::File => return self.file(entry, &place, content),
+            Kind::File => {
+                let kept = |error| disk_error(b"the layer's recipe", error);
+                self.recorder.borrow_mut().content(&place.folder, &place.name, entry.size).map_err(kept)?;
+                self.file(entry, &place, content)?;
+                self.recorder.borrow_mut().content_over();
+                return Ok(());
+            }
             Kind::HardLink => return self.hard_link(entry, &place),
             Kind::Device => {
                 // The runtime makes a container's devices; one in the store would open to whoever can reach it.
@@ -242,6 +262,9 @@ impl Unpacker<'_> {
 
     /// `.wh.NAME` deletes NAME of the layers below; `.wh..wh..opq` deletes all that a folder has below.
     fn whiteout(&mut self, entry: &Entry, place: &Place, hidden: &[u8]) -> Result<(), UnpackError> {
+        if entry.size > 0 {
+            return Err(refused(entry, "is a whiteout with a content"));
+        }
         let io = |error| write_error(&entry.path, error);
         if hidden == b".wh..opq" {
             if matches!(self.tree.below.lookup(&place.folder).map_err(io)?, Some(Found::Folder(..)))
@@ -387,7 +410,7 @@ pub(crate) fn xattr_is_kept(name: &str) -> bool {
 }
 
 fn times((seconds, nanos): (i64, u32)) -> Timestamps {
-    let time = Timespec { tv_sec: seconds, tv_nsec: nanos.into() };
+    let time = Timespec { tv_sec: seconds, tv_nsec: nanos as rustix::fs::Nsecs };
     Timestamps { last_access: time, last_modification: time }
 }
 

@@ -42,8 +42,10 @@ pub struct Layer {
     pub chain: Digest,
     /// What its plain archive hashes to.
     pub diff_id: Digest,
-    /// Bytes of its files.
+    /// Bytes of its files and of its recipe.
     pub size: u64,
+    /// Bytes of its plain archive.
+    pub archive: u64,
 }
 
 impl Record {
@@ -75,6 +77,9 @@ impl Layer {
 pub(super) fn layer_name(chain: &Digest) -> &str {
     &chain.hex()[..32]
 }
+
+/// The name of a layer's recipe in its folder.
+pub(super) const RECIPE: &str = "recipe.gz";
 
 /// Reads the layers; a folder that is none is removed.
 pub(super) fn read_layers(folder: &Path) -> io::Result<BTreeMap<Digest, Layer>> {
