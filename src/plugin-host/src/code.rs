@@ -3,8 +3,9 @@
 //! In: the bundle inside the daemon, or a checked file. Out: components. The built-in ones run from the pages of the
 //! daemon's own binary: they cost no anonymous memory and nothing is unpacked.
 
+use std::collections::HashMap;
 use std::ptr::NonNull;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use wasmtime::component::Component;
 use wasmtime::{CustomCodeMemory, Engine};
@@ -70,6 +71,11 @@ pub enum Offers {
     Controllers,
 }
 
+/// What runs in place is registered with the operating system by its address: once in a process, whatever hosts there
+/// are, and for ever.
+static IN_PLACE: OnceLock<Engine> = OnceLock::new();
+static LOADED: Mutex<Option<HashMap<String, Component>>> = Mutex::new(None);
+
 /// The engines: one for code in the daemon's binary, one for code in files.
 pub(crate) struct Engines {
     embedded: Engine,
@@ -81,7 +87,14 @@ impl Engines {
         let engine = |config| Engine::new(&config).map_err(|error| LoadError::Engine(format!("{error:#}")));
         let mut embedded = engine::config();
         embedded.with_custom_code_memory(Some(Arc::new(InPlace { page: page_size() })));
-        Ok(Self { embedded: engine(embedded)?, files: engine(engine::config())? })
+        let embedded = match IN_PLACE.get() {
+            Some(engine) => engine.clone(),
+            None => {
+                let made = engine(embedded)?;
+                IN_PLACE.get_or_init(|| made).clone()
+            }
+        };
+        Ok(Self { embedded, files: engine(engine::config())? })
     }
 
     pub(crate) fn all(&self) -> Vec<Engine> {
@@ -108,6 +121,11 @@ impl Engines {
             let known = manifest.plugins.iter().map(|m| m.name.as_str()).collect::<Vec<_>>().join(", ");
             return Err(LoadError::Unknown { name: name.to_string(), known });
         };
+        let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
+        let loaded = loaded.get_or_insert_default();
+        if let Some(component) = loaded.get(name) {
+            return code(Ok(component.clone()), member.wasm.clone(), None);
+        }
         let bytes: &'static [u8] = &EMBEDDED.0[member.offset..member.offset + member.length];
         let in_place = (bytes.as_ptr() as usize).is_multiple_of(page_size());
         let component = if in_place {
@@ -118,6 +136,9 @@ impl Engines {
             // SAFETY: as above; this copies them.
             unsafe { Component::deserialize(&self.files, bytes) }
         };
+        if let Ok(component) = &component {
+            loaded.insert(name.to_string(), component.clone());
+        }
         code(component, member.wasm.clone(), None)
     }
 
