@@ -96,6 +96,9 @@ pub struct Incoming<'a> {
     pub layers: usize,
 }
 
+/// What an image consists of: its configuration as it came, and its layers, lowest first.
+pub type Parts = (ImageInfo, Vec<u8>, Vec<Layer>);
+
 /// Opens a layer by its number, lowest first from 0, as it came (perhaps compressed).
 pub type OpenLayer<'a> = dyn FnMut(usize) -> io::Result<Box<dyn Read + Send>> + 'a;
 
@@ -322,7 +325,7 @@ impl Store {
     }
 
     /// An image with its configuration and its layers, lowest first.
-    pub fn parts(&self, reference: &str) -> Result<Option<(ImageInfo, Vec<u8>, Vec<Layer>)>, StoreError> {
+    pub fn parts(&self, reference: &str) -> Result<Option<Parts>, StoreError> {
         let (image, id, layers) = {
             let state = self.state();
             let Some(record) = self.resolve(reference, &state) else { return Ok(None) };

@@ -3,6 +3,7 @@
 //! In: pods with their network namespaces. Out: pods that reach each other, the host and the world.
 //! Never knows Kubernetes' objects; never touches links, addresses or tables that it did not make.
 
+mod flows;
 mod host;
 mod leases;
 mod link;

@@ -14,7 +14,7 @@ use std::time::Duration;
 use rustix::io::Errno;
 use rustix::net::netlink::SocketAddrNetlink;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
-use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
+use rustix::net::{AddressFamily, Protocol, RecvFlags, SendFlags, SocketFlags, SocketType};
 
 use message::{Answer, Request};
 
@@ -33,7 +33,17 @@ pub struct Netlink {
 impl Netlink {
     /// Opens a socket in this thread's network namespace.
     pub fn open() -> Result<Self, Errno> {
-        let socket = rustix::net::socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, None)?;
+        // No protocol is the routing one.
+        Self::open_family(None)
+    }
+
+    /// Opens a socket for connection tracking in this thread's network namespace.
+    pub fn open_tracking() -> Result<Self, Errno> {
+        Self::open_family(Some(rustix::net::netlink::NETFILTER))
+    }
+
+    fn open_family(family: Option<Protocol>) -> Result<Self, Errno> {
+        let socket = rustix::net::socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, family)?;
         rustix::net::bind(&socket, &SocketAddrNetlink::new(0, 0))?;
         set_socket_timeout(&socket, Timeout::Recv, Some(PATIENCE))?;
         Ok(Self { socket, sequence: 0, buffer: vec![0; BUFFER] })
@@ -46,18 +56,24 @@ impl Netlink {
 
     /// Sends a request and gathers all that answers it.
     pub fn ask(&mut self, request: Request) -> Result<Vec<Answer>, Errno> {
+        let mut answers = Vec::new();
+        self.ask_each(request, |answer| answers.push(answer))?;
+        Ok(answers)
+    }
+
+    /// Sends a request and hands over each answer as it comes.
+    pub fn ask_each(&mut self, request: Request, mut each: impl FnMut(Answer)) -> Result<(), Errno> {
         self.sequence = self.sequence.wrapping_add(1);
         let bytes = request.finish(self.sequence);
         rustix::net::sendto(self.socket.as_fd(), &bytes, SendFlags::empty(), &SocketAddrNetlink::new(0, 0))?;
-        let mut answers = Vec::new();
         loop {
             let (n, _) = match rustix::net::recv(self.socket.as_fd(), &mut self.buffer[..], RecvFlags::empty()) {
                 Err(Errno::INTR) => continue,
                 other => other?,
             };
             // Answers to an earlier request that was given up are skipped by their number.
-            if message::read(&self.buffer[..n], self.sequence, &mut answers)? {
-                return Ok(answers);
+            if message::read(&self.buffer[..n], self.sequence, &mut each)? {
+                return Ok(());
             }
         }
     }

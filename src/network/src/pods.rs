@@ -5,13 +5,15 @@
 
 mod bridge;
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use kedge_api::machine::{DnsConfig, PodAddresses, PortMapping};
+use kedge_api::machine::{DnsConfig, PodAddresses, PortMapping, Protocol};
 
+use crate::flows;
 use crate::host::{self, SwitchError};
 use crate::leases::{Lease, LeaseError, Leases};
 use crate::link::{LinkError, MAX_NAME, Pair, mac_of};
@@ -176,6 +178,7 @@ impl PodNetwork {
                 }
                 return Err(error);
             }
+            forget_flows(std::slice::from_ref(&lease)).await;
         }
         Ok(addresses(&lease))
     }
@@ -183,12 +186,8 @@ impl PodNetwork {
     /// Disconnects a pod and frees its address; one that is not there is fine.
     pub async fn detach(&self, pod_uid: &str) -> Result<(), NetworkError> {
         let (inner, pod) = (self.inner.clone(), pod_uid.to_owned());
-        let had_ports = blocking(move || inner.disconnect(&pod)).await?;
-        if had_ports {
-            self.inner.changes.fetch_add(1, Ordering::SeqCst);
-            self.apply_rules().await?;
-        }
-        Ok(())
+        let lease = blocking(move || inner.disconnect(&pod)).await?;
+        self.without(lease.into_iter().collect()).await
     }
 
     /// The pods that have a lease and whose link is there.
@@ -206,12 +205,21 @@ impl PodNetwork {
     /// Disconnects all pods but these, and removes ports of the bridge that belong to nobody. Returns how many went.
     pub async fn sweep(&self, live: &[String]) -> Result<usize, NetworkError> {
         let (inner, live) = (self.inner.clone(), live.to_vec());
-        let swept = blocking(move || inner.sweep(&live)).await?;
-        if swept > 0 {
-            self.inner.changes.fetch_add(1, Ordering::SeqCst);
-            self.apply_rules().await?;
+        let (gone, count) = blocking(move || inner.sweep(&live)).await?;
+        self.without(gone).await?;
+        Ok(count)
+    }
+
+    /// Takes the mapped ports of ended leases out of the rules.
+    async fn without(&self, mut gone: Vec<Lease>) -> Result<(), NetworkError> {
+        gone.retain(|lease| !lease.ports.is_empty());
+        if gone.is_empty() {
+            return Ok(());
         }
-        Ok(swept)
+        self.inner.changes.fetch_add(1, Ordering::SeqCst);
+        self.apply_rules().await?;
+        forget_flows(&gone).await;
+        Ok(())
     }
 
     /// Resolver settings for pods, from this machine's.
@@ -328,13 +336,12 @@ impl Inner {
         Ok(())
     }
 
-    /// True if the pod had ports of the host.
-    fn disconnect(&self, pod: &str) -> Result<bool, NetworkError> {
+    /// The lease that the pod had.
+    fn disconnect(&self, pod: &str) -> Result<Option<Lease>, NetworkError> {
         // On a socket of its own: the kernel takes some 40 ms to let a link go, and attaches need not wait for that.
         open_netlink()?.remove_link(&link_name(&self.options.instance, pod))?;
         // The lease last: an address is free only when its link is gone.
-        let lease = self.leases().release(pod)?;
-        Ok(lease.is_some_and(|l| !l.ports.is_empty()))
+        Ok(self.leases().release(pod)?)
     }
 
     fn take_back(&self, pod: &str) {
@@ -343,10 +350,11 @@ impl Inner {
         }
     }
 
-    fn sweep(&self, live: &[String]) -> Result<usize, NetworkError> {
+    fn sweep(&self, live: &[String]) -> Result<(Vec<Lease>, usize), NetworkError> {
         let dead: Vec<String> = self.leases().all().filter(|l| !live.contains(&l.pod)).map(|l| l.pod.clone()).collect();
+        let mut gone = Vec::new();
         for pod in &dead {
-            self.disconnect(pod)?;
+            gone.extend(self.disconnect(pod)?);
         }
         let known: Vec<String> = self.leases().all().map(|l| link_name(&self.options.instance, &l.pod)).collect();
         let mut host = self.host();
@@ -356,7 +364,7 @@ impl Inner {
             host.remove_link(&name)?;
             count += 1;
         }
-        Ok(count)
+        Ok((gone, count))
     }
 
     fn snapshot(&self) -> Snapshot {
@@ -371,6 +379,19 @@ impl Inner {
 
     fn host(&self) -> MutexGuard<'_, Netlink> {
         self.host.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Flows of mapped UDP ports go on for ever while packets come, wherever they led when they began.
+async fn forget_flows(leases: &[Lease]) {
+    let udp = |p: &&PortMapping| p.protocol == Protocol::Udp;
+    let ports: BTreeSet<u16> = leases.iter().flat_map(|l| l.ports.iter().filter(udp)).map(|p| p.host_port).collect();
+    if ports.is_empty() {
+        return;
+    }
+    let pods: BTreeSet<Ipv4Addr> = leases.iter().map(|l| l.address).collect();
+    if let Ok(Err(error)) = tokio::task::spawn_blocking(move || flows::forget(&ports, &pods)).await {
+        tracing::debug!(%error, "UDP flows of a mapped port go on until they are idle");
     }
 }
 

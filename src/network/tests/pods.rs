@@ -200,6 +200,27 @@ fn mapped_ports_lead_to_the_pod_from_everywhere() {
 }
 
 #[test]
+fn a_udp_flow_follows_its_port_to_the_next_pod() {
+    on_a_host(|folder| async move {
+        let world = world();
+        let network = PodNetwork::open(options(&folder)).await.unwrap();
+        let udp = PortMapping { protocol: Protocol::Udp, ..port(5353) };
+        let sensor = world.run(|| UdpSocket::bind("0.0.0.0:4000").unwrap());
+        for name in ["pod-a", "pod-b"] {
+            // Before the pod is there the packets go to the host, as one flow that never idles.
+            sensor.send_to(b"x", "192.0.2.1:5353").unwrap();
+            let pod = Space::new();
+            network.attach(name, &pod.path(), name, std::slice::from_ref(&udp)).await.unwrap();
+            let socket = pod.run(|| UdpSocket::bind("0.0.0.0:80").unwrap());
+            socket.set_read_timeout(Some(PATIENCE)).unwrap();
+            sensor.send_to(b"x", "192.0.2.1:5353").unwrap();
+            assert_eq!(socket.recv_from(&mut [0; 9]).unwrap().1.port(), 4000, "{name}");
+            network.detach(name).await.unwrap();
+        }
+    });
+}
+
+#[test]
 fn a_restart_changes_nothing_and_a_sweep_takes_what_is_dead() {
     on_a_host(|folder| async move {
         let (a, b) = (Space::new(), Space::new());

@@ -121,7 +121,7 @@ impl Request {
 }
 
 /// Reads what one receive brought. True if the answer to `sequence` is complete.
-pub fn read(mut bytes: &[u8], sequence: u32, answers: &mut Vec<Answer>) -> Result<bool, Errno> {
+pub fn read(mut bytes: &[u8], sequence: u32, each: &mut impl FnMut(Answer)) -> Result<bool, Errno> {
     while bytes.len() >= HEADER {
         let length = u32_at(bytes, 0) as usize;
         if length < HEADER || length > bytes.len() {
@@ -140,7 +140,7 @@ pub fn read(mut bytes: &[u8], sequence: u32, answers: &mut Vec<Answer>) -> Resul
                 0 => return Ok(true),
                 code => return Err(Errno::from_raw_os_error(code.saturating_neg())),
             },
-            _ => answers.push(Answer { kind, body: message[HEADER..].to_vec() }),
+            _ => each(Answer { kind, body: message[HEADER..].to_vec() }),
         }
     }
     Ok(false)
@@ -193,7 +193,7 @@ mod tests {
             .finish(5);
         assert_eq!(u32_at(&bytes, 0) as usize, bytes.len());
         let mut answers = Vec::new();
-        assert_eq!(read(&bytes, 5, &mut answers), Ok(false));
+        assert_eq!(read(&bytes, 5, &mut |a| answers.push(a)), Ok(false));
         let all: Vec<_> = attributes(&answers[0].body, 16).collect();
         assert_eq!((all[0].0, text(all[0].1)), (3, "eth0".into()));
         let inner: Vec<_> = attributes(all[1].1, 0).map(|(k, v)| (k, v.len())).collect();
@@ -205,8 +205,8 @@ mod tests {
         let bytes = Request::new(kind::NEW_LINK, 0, &[0; 16]).finish(1);
         let mut short = bytes.clone();
         short[0] = 200;
-        assert_eq!(read(&short, 1, &mut Vec::new()), Err(Errno::BADMSG));
-        assert_eq!(read(&bytes, 2, &mut Vec::new()), Ok(false), "an answer to another request");
+        assert_eq!(read(&short, 1, &mut |_| ()), Err(Errno::BADMSG));
+        assert_eq!(read(&bytes, 2, &mut |_| ()), Ok(false), "an answer to another request");
         assert_eq!(attributes(&[9, 0, 1, 0, 1], 0).count(), 0);
         assert_eq!(attributes(&[0; 3], 8).count(), 0);
     }
