@@ -1,4 +1,4 @@
-//! Makes the schema table. In: the Go-derived types of crate `k8s-openapi` and `facts/fields.txt`.
+//! Makes the schema table. In: the Go-derived types of crate `k8s-openapi` and the tables in `facts/`.
 //! Out: `schema.bin` (read in place) and `docs.bin` (deflated) in `OUT_DIR`.
 //! Never reads anything that is not in this checkout or in a crate.
 
@@ -16,7 +16,7 @@ use std::io::Write as _;
 use std::path::Path;
 
 fn main() {
-    for path in ["build.rs", "build", "facts/fields.txt", "src/schema/layout.rs"] {
+    for path in ["build.rs", "build", "facts/fields.txt", "facts/wire.txt", "src/schema/layout.rs"] {
         println!("cargo::rerun-if-changed={path}");
     }
     let mut generator = k8s_openapi::schemars::generate::SchemaSettings::draft2020_12().into_generator();
@@ -24,7 +24,8 @@ fn main() {
     let definitions = generator.take_definitions(false);
 
     let facts = facts::parse(&std::fs::read_to_string("facts/fields.txt").expect("facts/fields.txt"));
-    let (table, docs) = table::build(&definitions, &facts);
+    let wire = facts::wire(&std::fs::read_to_string("facts/wire.txt").expect("facts/wire.txt"));
+    let (table, docs) = table::build(&definitions, &facts, &wire);
 
     let out = std::env::var("OUT_DIR").expect("cargo sets OUT_DIR");
     std::fs::write(Path::new(&out).join("schema.bin"), table).expect("schema.bin");

@@ -1,4 +1,4 @@
-//! Reads `facts/fields.txt`. In: its text. Out: facts by type and field. A word it does not know ends the build.
+//! Reads the tables in `facts/`. In: their text. Out: facts by type and field. A word they do not know ends the build.
 
 use std::collections::BTreeMap;
 
@@ -101,4 +101,41 @@ fn field<'a>(words: impl Iterator<Item = &'a str>, line: &str) -> Field {
         }
     }
     field
+}
+
+/// Numbers on the way to a field, and what Go does with it.
+#[derive(Default, Clone, Copy)]
+pub struct Wire {
+    pub path: [u8; 3],
+    pub is_pointer: bool,
+    pub is_always: bool,
+    pub is_wrapped: bool,
+}
+
+/// By type and field.
+pub type Wires = BTreeMap<String, BTreeMap<String, Wire>>;
+
+/// Reads `facts/wire.txt`.
+pub fn wire(text: &str) -> Wires {
+    let mut wires = Wires::new();
+    let mut current = String::new();
+    for line in text.lines().filter(|line| !line.starts_with('#') && !line.is_empty()) {
+        if let Some(row) = line.strip_prefix("  ") {
+            let (field, value) = row.split_once('=').expect("a field has a number");
+            let numbers = value.trim_end_matches(['*', '!', 'w']);
+            let mut wire = Wire {
+                is_pointer: value.contains('*'),
+                is_always: value.contains('!'),
+                is_wrapped: value.contains('w'),
+                ..Wire::default()
+            };
+            for (at, number) in numbers.split('.').enumerate() {
+                wire.path[at] = number.parse().expect("a field number below 256");
+            }
+            wires.entry(current.clone()).or_default().insert(field.to_owned(), wire);
+        } else {
+            current = line.to_owned();
+        }
+    }
+    wires
 }

@@ -1,6 +1,6 @@
 //! Lays out the table. In: JSON schemas and facts. Out: the bytes that `src/schema/layout.rs` describes.
 
-use super::facts::{Facts, Field as FieldFacts};
+use super::facts::{Facts, Field as FieldFacts, Wire, Wires};
 use super::layout::{self, Form};
 use k8s_openapi::serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -166,7 +166,7 @@ fn lists(definitions: &Map<String, Value>, facts: &Facts) -> Vec<(String, Value)
 }
 
 /// The table and the documentation, not yet deflated.
-pub fn build(definitions: &Map<String, Value>, facts: &Facts) -> (Vec<u8>, Vec<u8>) {
+pub fn build(definitions: &Map<String, Value>, facts: &Facts, wires: &Wires) -> (Vec<u8>, Vec<u8>) {
     let lists = lists(definitions, facts);
     let mut all: BTreeMap<&str, &Value> = definitions.iter().map(|(name, schema)| (name.as_str(), schema)).collect();
     all.extend(lists.iter().map(|(name, schema)| (name.as_str(), schema)));
@@ -177,6 +177,14 @@ pub fn build(definitions: &Map<String, Value>, facts: &Facts) -> (Vec<u8>, Vec<u
         let (_, schema) = found.unwrap_or_else(|| panic!("facts/fields.txt: no type {name}"));
         for field in owner.fields.keys() {
             assert!(schema["properties"].get(field).is_some(), "facts/fields.txt: no field {field} in {name}");
+        }
+    }
+
+    for (name, fields) in wires {
+        let found = all.iter().find(|(full, _)| short(full) == name);
+        let (_, schema) = found.unwrap_or_else(|| panic!("facts/wire.txt: no type {name}"));
+        for field in fields.keys() {
+            assert!(schema["properties"].get(field).is_some(), "facts/wire.txt: no field {field} in {name}");
         }
     }
 
@@ -245,7 +253,21 @@ pub fn build(definitions: &Map<String, Value>, facts: &Facts) -> (Vec<u8>, Vec<u
             }
             field_bytes.extend(types.add(schema).to_le_bytes());
             field_bytes.extend(docs.add(schema).to_le_bytes());
-            field_bytes.extend([flags, facts.list, strategy, 0]);
+            let list_wire = |field: &str| match field {
+                "metadata" => Wire { path: [1, 0, 0], is_always: true, ..Wire::default() },
+                "items" => Wire { path: [2, 0, 0], is_always: true, ..Wire::default() },
+                _ => Wire::default(),
+            };
+            let known_wire = wires.get(short(name)).and_then(|fields| fields.get(field)).copied();
+            let wire = known_wire.unwrap_or_else(|| if is_list { list_wire(field) } else { Wire::default() });
+            let wire_flags = bits(&[
+                (wire.is_pointer, layout::WIRE_POINTER),
+                (wire.is_always, layout::WIRE_ALWAYS),
+                (wire.is_wrapped, layout::WIRE_WRAPPED),
+            ]);
+            field_bytes.extend([flags, facts.list, strategy, wire_flags]);
+            field_bytes.extend(wire.path);
+            field_bytes.push(0);
             field_count += 1;
         }
     }

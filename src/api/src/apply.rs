@@ -116,7 +116,7 @@ pub fn apply(
     let described = describe(writer.gvk, &config);
     let untyped =
         |why: String| ApplyError::Untyped(format!("failed to create typed patch object ({described}): {why}"));
-    let unknown = check::prune(schema, &mut config).map_err(|fault| untyped(fault.to_string()))?;
+    let unknown = check::fit(schema, &mut config).map_err(|fault| untyped(fault.to_string()))?;
     if let Some(path) = unknown.first() {
         return Err(untyped(format!(".{path}: field not declared in schema")));
     }

@@ -81,10 +81,19 @@ pub fn object(
     Ok(Checked { object: value, warnings: issues })
 }
 
-/// Drops what the schema does not know and nulls, and writes scalars in canonical form.
-/// Out: the paths of what was unknown, or the first wrong type.
+/// Drops what the schema does not know, nulls and what Go leaves out when it is zero, and writes scalars in canonical
+/// form. Out: the paths of what was unknown, or the first wrong type.
 pub fn prune(schema: Struct<'_>, value: &mut Value) -> Result<Vec<String>, TypeFault> {
-    let mut walk = Walk { unknown: Vec::new() };
+    walk(schema, value, true)
+}
+
+/// As `prune`, but what was said stays though it be zero: an applied configuration owns it.
+pub fn fit(schema: Struct<'_>, value: &mut Value) -> Result<Vec<String>, TypeFault> {
+    walk(schema, value, false)
+}
+
+fn walk(schema: Struct<'_>, value: &mut Value, drops_zero: bool) -> Result<Vec<String>, TypeFault> {
+    let mut walk = Walk { unknown: Vec::new(), drops_zero };
     let here = Place::Root;
     match value {
         Value::Object(map) => walk.fields(schema, map, &here)?,
@@ -169,6 +178,7 @@ impl Place<'_> {
 
 struct Walk {
     unknown: Vec<String>,
+    drops_zero: bool,
 }
 
 impl Walk {
@@ -188,7 +198,7 @@ impl Walk {
             if fault.is_none() {
                 fault = self.value(field.node(), value, &Place::Field(here, go_name, key)).err();
             }
-            true
+            !(self.drops_zero && field.omits_zero() && scalar::is_zero(field.node().shape(), value))
         });
         fault.map_or(Ok(()), Err)
     }

@@ -314,6 +314,26 @@ impl<'a> Field<'a> {
         }
     }
 
+    /// Whether it is a pointer in Go: present or not, also when it is zero.
+    pub fn is_pointer(self) -> bool {
+        table::field_wire_flags(self.row) & layout::WIRE_POINTER != 0
+    }
+
+    /// Whether Go leaves it out of JSON when it is zero: `false`, 0, empty text, list or map.
+    pub fn omits_zero(self) -> bool {
+        table::field_wire_flags(self.row) & (layout::WIRE_POINTER | layout::WIRE_ALWAYS) == 0
+    }
+
+    /// The numbers of the messages and the field in which protobuf holds it; empty where it has no such form.
+    pub fn wire_path(self) -> &'static [u8] {
+        table::field_wire_path(self.row)
+    }
+
+    /// Whether protobuf holds this list in a message of its own.
+    pub fn is_wire_wrapped(self) -> bool {
+        table::field_wire_flags(self.row) & layout::WIRE_WRAPPED != 0
+    }
+
     /// The published default as JSON text; empty where there is none beyond the zero value.
     pub fn default_json(self) -> &'static str {
         table::field_default(self.row)

@@ -54,6 +54,20 @@ pub(super) fn zero(shape: Shape<'_>) -> Value {
     }
 }
 
+/// Whether Go's `omitempty` leaves this value out.
+pub(super) fn is_zero(shape: Shape<'_>, value: &Value) -> bool {
+    match (shape, value) {
+        (Shape::Scalar(Scalar::String | Scalar::Bytes), Value::String(text)) => text.is_empty(),
+        (Shape::Scalar(Scalar::Bool), Value::Bool(value)) => !value,
+        (Shape::Scalar(Scalar::Int32 | Scalar::Int64 | Scalar::Double), Value::Number(number)) => {
+            number.as_f64() == Some(0.0)
+        }
+        (Shape::List(_), Value::Array(list)) => list.is_empty(),
+        (Shape::Map(_), Value::Object(map)) => map.is_empty(),
+        _ => false,
+    }
+}
+
 /// Holds a value against a type and writes it in canonical form.
 pub(super) fn canonical(kind: Scalar, value: &mut Value) -> Result<(), Fault> {
     let wrong = |value: &Value| Fault::Type { value: go_kind(value).into(), wanted: go_name(kind) };

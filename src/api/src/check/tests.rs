@@ -125,6 +125,18 @@ fn scalars_take_their_canonical_form_and_nulls_go() {
 }
 
 #[test]
+fn what_go_leaves_out_when_zero_is_left_out() {
+    becomes(
+        "v1",
+        "Pod",
+        "metadata: {labels: {}, generation: 0}\nspec: {hostNetwork: false, nodeName: '', terminationGracePeriodSeconds: 0, enableServiceLinks: false, volumes: [{name: v, emptyDir: {}}], containers: [{name: '', args: [], resources: {}}]}",
+        json!({"metadata": {}, "spec": {"terminationGracePeriodSeconds": 0, "enableServiceLinks": false,
+            "volumes": [{"name": "v", "emptyDir": {}}], "containers": [{"name": "", "resources": {}}]}}),
+        &[],
+    );
+}
+
+#[test]
 fn octal_modes_mean_what_yaml_means() {
     let mut value = decode::yaml(b"spec: {volumes: [{name: '010', secret: {defaultMode: 0644}}]}", &Limits::REQUEST)
         .expect("decodes")

@@ -7,13 +7,14 @@
 //! The documentation is a second file, deflated: count, offsets, texts.
 
 /// First bytes of the table.
-pub const MAGIC: u32 = u32::from_le_bytes(*b"KSC1");
+pub const MAGIC: u32 = u32::from_le_bytes(*b"KSC2");
 /// Header words after the magic: count of definitions, fields, types, kinds.
 pub const HEADER: usize = 4 + 4 * 4;
 /// Bytes of a definition: name, group, union, first field, fields, documentation, form, flags.
 pub const DEF: usize = 4 + 4 + 4 + 2 + 2 + 2 + 1 + 1;
-/// Bytes of a field: name, keys, merge key, default, type, documentation, flags, list, strategy, padding.
-pub const FIELD: usize = 4 + 4 + 4 + 4 + 2 + 2 + 1 + 1 + 1 + 1;
+/// Bytes of a field: name, keys, merge key, default, type, documentation, flags, list, strategy, wire flags, wire path,
+/// padding.
+pub const FIELD: usize = 4 + 4 + 4 + 4 + 2 + 2 + 1 + 1 + 1 + 1 + 3 + 1;
 /// Bytes of a type: kind and target.
 pub const TYPE: usize = 4;
 /// Bytes of an entry in the index by kind.
@@ -42,6 +43,13 @@ pub const STRATEGY_MERGE: u8 = 1;
 pub const STRATEGY_RETAIN_KEYS: u8 = 2;
 /// Strategy flag: replaced as a whole, said explicitly.
 pub const STRATEGY_REPLACE: u8 = 4;
+
+/// Wire flag: a pointer in Go, present or not.
+pub const WIRE_POINTER: u8 = 1;
+/// Wire flag: Go writes it as JSON even when it is zero.
+pub const WIRE_ALWAYS: u8 = 2;
+/// Wire flag: a list in a message of its own.
+pub const WIRE_WRAPPED: u8 = 4;
 
 /// What a definition or a type is. The number is what is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -117,6 +117,16 @@ pub(super) fn field_strategy(row: u16) -> u8 {
     TABLE[field(row) + 22]
 }
 
+pub(super) fn field_wire_flags(row: u16) -> u8 {
+    TABLE[field(row) + 23]
+}
+
+pub(super) fn field_wire_path(row: u16) -> &'static [u8] {
+    let at = field(row) + 24;
+    let path = &TABLE[at..at + 3];
+    &path[..path.iter().position(|number| *number == 0).unwrap_or(path.len())]
+}
+
 /// Form and target.
 pub(super) fn type_row(row: u16) -> (Form, u16) {
     let word = u32_at(TYPES + usize::from(row) * TYPE);
