@@ -5,7 +5,7 @@
 use std::rc::Rc;
 
 use kedge_plugin_sdk::scheduling::{NodeTerm, Operator, Pod, Requirement, Symbol};
-use kedge_plugin_sdk::{Nodes, Refusal, Verdict};
+use kedge_plugin_sdk::{Nodes, Verdict};
 
 const REFUSED: &str = "node(s) didn't match Pod's node affinity/selector";
 const NAME_FIELD: &str = "metadata.name";
@@ -19,11 +19,16 @@ pub fn matches(nodes: &Nodes, pod: &Pod, verdict: &mut Verdict) {
         pod.node_selector.iter().map(|label| Test::labels(nodes, label.key, Ask::In(vec![label.value]))).collect();
     let terms: Option<Vec<Vec<Test>>> =
         pod.required.as_ref().map(|terms| terms.iter().filter_map(|term| compile(nodes, term)).collect());
-    verdict.each(|row| {
-        let by_selector = selector.iter().all(|test| test.holds(nodes, row));
-        let by_terms = |terms: &Vec<Vec<Test>>| terms.iter().any(|term| term.iter().all(|test| test.holds(nodes, row)));
-        if by_selector && terms.as_ref().is_none_or(by_terms) { Ok(()) } else { Err(Refusal::for_good(REFUSED)) }
-    });
+    for at in 0..verdict.rows().words().len() {
+        let asked = verdict.rows().word(at);
+        if asked == 0 {
+            continue;
+        }
+        let all = |tests: &[Test]| tests.iter().fold(asked, |word, test| test.word(nodes, at, word));
+        let by_terms = |terms: &Vec<Vec<Test>>| terms.iter().fold(0, |word, term| word | all(term));
+        let passed = all(&selector) & terms.as_ref().map_or(!0, by_terms);
+        verdict.refuse_word(at, asked & !passed, REFUSED, true);
+    }
 }
 
 /// `None` for a term that matches nothing: an empty one, or one that makes no sense.
@@ -72,6 +77,22 @@ struct Test {
 impl Test {
     fn labels(nodes: &Nodes, key: Symbol, ask: Ask) -> Self {
         Self { column: Some(nodes.labels.column(key)), ask }
+    }
+
+    /// Those of 64 rows for which it holds, among those that are asked about.
+    fn word(&self, nodes: &Nodes, at: usize, asked: u64) -> u64 {
+        let rows = at * 64..(at * 64 + 64).min(nodes.rows());
+        match (&self.column, &self.ask) {
+            // The common case, without a branch for each row.
+            (Some(column), Ask::In(values)) if values.len() == 1 => {
+                let (wanted, end) = (values[0] + 1, rows.end.min(column.len()));
+                let run = column.get(rows.start..end).unwrap_or(&[]).iter().enumerate();
+                run.fold(0, |word, (bit, value)| word | u64::from(*value == wanted) << bit) & asked
+            }
+            _ => rows
+                .enumerate()
+                .fold(0, |word, (bit, row)| word | u64::from(asked >> bit & 1 != 0 && self.holds(nodes, row)) << bit),
+        }
     }
 
     fn holds(&self, nodes: &Nodes, row: usize) -> bool {

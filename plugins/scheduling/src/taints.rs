@@ -9,15 +9,11 @@ const UNSCHEDULABLE: &str = "node.kubernetes.io/unschedulable";
 
 /// Refuses nodes with a taint that the pod does not tolerate; the first such taint is named.
 pub fn tolerates(nodes: &Nodes, pod: &Pod, verdict: &mut Verdict) {
-    let refusals: Vec<Option<Refusal>> =
-        nodes.taints.lists().iter().map(|taints| refusal(&nodes.symbols, taints, &pod.tolerations)).collect();
-    if refusals.iter().all(Option::is_none) {
-        return;
+    for (taints, rows) in nodes.taints.lists().iter().zip(nodes.taints.rows()) {
+        if let Some(refusal) = refusal(&nodes.symbols, taints, &pod.tolerations) {
+            verdict.refuse(rows, &refusal);
+        }
     }
-    verdict.each(|row| match refusals.get(nodes.taints.of_row(row)) {
-        Some(Some(refusal)) => Err(refusal.clone()),
-        _ => Ok(()),
-    });
 }
 
 fn refusal(symbols: &Symbols, taints: &[Taint], tolerations: &[Toleration]) -> Option<Refusal> {

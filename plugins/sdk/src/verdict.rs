@@ -68,6 +68,13 @@ impl Verdict {
         self.refused.add_word(at, refused);
     }
 
+    /// Refuses these rows, as far as they are in.
+    pub fn refuse(&mut self, rows: &Rows, refusal: &Refusal) {
+        for (at, word) in rows.words().iter().enumerate() {
+            self.refuse_word(at, *word, &refusal.text, refusal.unresolvable);
+        }
+    }
+
     /// Asks about each row that is in.
     pub fn each(&mut self, mut judge: impl FnMut(usize) -> Result<(), Refusal>) {
         for at in 0..self.feasible.words().len() {
