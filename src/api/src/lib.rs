@@ -20,6 +20,7 @@ pub mod name;
 pub mod openapi;
 pub mod patch;
 pub mod print;
+pub mod protobuf;
 pub mod quantity;
 pub mod selector;
 pub mod schema;
