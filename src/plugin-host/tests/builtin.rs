@@ -5,6 +5,11 @@
 #[path = "support/stage.rs"]
 mod stage;
 
+use std::sync::Arc;
+
+use kedge_plugin_api::controllers::{
+    Change, Event, Failure, Key, Kind, Order, Query, ReconcileError, ServedKind, Table, Written,
+};
 use kedge_plugin_api::nodes::{Effect, NodeFacts, Taint};
 use kedge_plugin_api::{Bitmap, NodeTable, PodRow, Scheduling};
 use kedge_plugin_host::{BundleError, Offers, PluginConfig, Source, builtin};
@@ -152,6 +157,50 @@ fn a_plugin_comes_and_goes_without_touching_the_rest() {
     assert_eq!(instances(0), 1, "the built-in plugin was not touched");
     let list = stage.host.list();
     assert_eq!((list.len(), list[0].offers, list[0].predicates.len()), (1, Offers::Scheduling, 6));
+}
+
+/// A cluster with one Namespace-less world: no rows, every write refused.
+struct Empty;
+
+impl kedge_plugin_api::Cluster for Empty {
+    fn rows(&self, _: u32, _: &Query) -> Table {
+        Table::default()
+    }
+    fn get(&self, _: &Kind, _: &Key) -> Result<String, Failure> {
+        Err(not_found())
+    }
+    fn list(&self, _: &Kind, _: &str, _: &str, _: &str) -> Result<String, Failure> {
+        Ok("[]".into())
+    }
+    fn kinds(&self) -> Vec<ServedKind> {
+        Vec::new()
+    }
+    fn write(&self, changes: Vec<Change>, _: Order) -> Vec<Result<Written, Failure>> {
+        changes.iter().map(|_| Err(not_found())).collect()
+    }
+    fn event(&self, _: Event) {}
+}
+
+fn not_found() -> Failure {
+    Failure { code: 404, reason: "NotFound".into(), message: "not found".into() }
+}
+
+#[test]
+fn the_built_in_controllers_declare_themselves_and_settle_on_nothing() {
+    let Some(stage) = stage() else { return };
+    assert_eq!(stage.host.apply(&[PluginConfig::builtin("controllers")]), []);
+    let (plugin, account) = stage.host.controllers().remove(0);
+    assert_eq!(account, None);
+    let declared = plugin.declaration().unwrap();
+    let names: Vec<&str> = declared.iter().map(|controller| controller.name.as_str()).collect();
+    assert!(names.contains(&"deployment-controller") || names.contains(&"deployment"), "{names:?}");
+    let key = Key { namespace: "ns".into(), name: "gone".into() };
+    for (number, name) in names.iter().enumerate() {
+        // The object is gone and nothing is there: whatever the answer, the plugin survives it.
+        let answer = plugin.reconcile(number as u32, &key, Arc::new(Empty));
+        assert!(!matches!(answer, Err(ReconcileError::Plugin(_))), "{name}: {answer:?}");
+    }
+    assert_eq!(stage.host.metrics()[0].instances, 1);
 }
 
 #[test]

@@ -24,9 +24,8 @@ fn controller(declared: wire::Controller) -> Result<api::Controller, String> {
     if name.is_empty() || name.len() > 63 || !name.chars().all(fits) {
         return Err(format!("a controller is called {name:?}: lower-case letters, digits and dashes, at most 63"));
     }
-    match declared.watches.first() {
-        Some(wire::Watch { target: wire::Target::Kind(_), .. }) if declared.watches.len() <= MOST => {}
-        _ => return Err(format!("{name}: {} watches; the first must be of one kind", declared.watches.len())),
+    if !(1..=MOST).contains(&declared.watches.len()) {
+        return Err(format!("{name}: {} watches; at least its own kind, at most {MOST}", declared.watches.len()));
     }
     if let Some(watch) = declared.watches.iter().find(|watch| watch.fields.len() > MOST) {
         return Err(format!("{name}: {} fields of one kind", watch.fields.len()));
