@@ -54,6 +54,13 @@ pub enum PullError {
     },
 }
 
+impl PullError {
+    /// True if no registry could be reached or answered usefully: later it may.
+    pub fn is_unavailable(&self) -> bool {
+        matches!(self, Self::Registry { source, .. } if source.may_pass())
+    }
+}
+
 /// How far a pull is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Progress {

@@ -4,6 +4,7 @@
 //! Never knows Kubernetes' objects; never touches links, addresses or tables that it did not make.
 
 mod flows;
+mod guard;
 mod host;
 mod leases;
 mod link;

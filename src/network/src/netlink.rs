@@ -23,6 +23,18 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// The kernel fills at most 32 KiB at a time.
 const BUFFER: usize = 64 * 1024;
 
+/// The group that is told of changes to nftables: number 7, so bit 6.
+const TABLES: u32 = 1 << 6;
+
+/// Opens a socket, which does not block, for notices about nftables in this thread's network namespace.
+pub fn listen_to_tables() -> Result<OwnedFd, Errno> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let family = Some(rustix::net::netlink::NETFILTER);
+    let socket = rustix::net::socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, family)?;
+    rustix::net::bind(&socket, &SocketAddrNetlink::new(0, TABLES))?;
+    Ok(socket)
+}
+
 /// An open socket; it stays in the namespace of the thread that opened it.
 pub struct Netlink {
     socket: OwnedFd,

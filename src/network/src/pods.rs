@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use kedge_api::machine::{DnsConfig, PodAddresses, PortMapping, Protocol};
 
 use crate::flows;
+use crate::guard::Guard;
 use crate::host::{self, SwitchError};
 use crate::leases::{Lease, LeaseError, Leases};
 use crate::link::{LinkError, MAX_NAME, Pair, mac_of};
@@ -220,6 +221,24 @@ impl PodNetwork {
         self.apply_rules().await?;
         forget_flows(&gone).await;
         Ok(())
+    }
+
+    /// Puts the rules back whenever somebody else removes them, as a reloaded firewall does. Ends only with an error
+    /// of the kernel's; the caller runs it beside everything else and drops it to stop.
+    pub async fn guard(&self) -> Result<std::convert::Infallible, NetworkError> {
+        let options = &self.inner.options;
+        let mut guard = Guard::open(table(options)).map_err(NetworkError::Socket)?;
+        loop {
+            guard.lost().await.map_err(NetworkError::Socket)?;
+            tracing::warn!(
+                table = table(options),
+                "somebody removed the rules of the pod network: they are made again"
+            );
+            self.inner.changes.fetch_add(1, Ordering::SeqCst);
+            if let Err(error) = self.apply_rules().await {
+                tracing::error!(%error, "the rules of the pod network cannot be made again; the next change tries once more");
+            }
+        }
     }
 
     /// Resolver settings for pods, from this machine's.

@@ -221,6 +221,34 @@ fn a_udp_flow_follows_its_port_to_the_next_pod() {
 }
 
 #[test]
+fn rules_that_somebody_flushes_come_back() {
+    on_a_host(|folder| async move {
+        let network = PodNetwork::open(options(&folder)).await.unwrap();
+        let a = Space::new();
+        let guarded = network.clone();
+        let steps = async {
+            // Changes of our own wake nobody up.
+            network.attach("pod-a", &a.path(), "a", &[port(8080)]).await.unwrap();
+            a.serve(80);
+            let nft = async |arguments: &[&str]| {
+                let output = tokio::process::Command::new("nft").args(arguments).output().await.unwrap();
+                String::from_utf8(output.stdout).unwrap()
+            };
+            for _ in 0..3 {
+                nft(&["flush", "ruleset"]).await;
+                let back = async { while !nft(&["list", "ruleset"]).await.contains("dport 8080 dnat") {} };
+                tokio::time::timeout(PATIENCE, back).await.unwrap();
+            }
+        };
+        tokio::select! {
+            ended = guarded.guard() => panic!("{ended:?}"),
+            () = steps => {}
+        }
+        assert!(call(Ipv4Addr::LOCALHOST, 8080).is_ok());
+    });
+}
+
+#[test]
 fn a_restart_changes_nothing_and_a_sweep_takes_what_is_dead() {
     on_a_host(|folder| async move {
         let (a, b) = (Space::new(), Space::new());

@@ -146,6 +146,18 @@ pub fn read(mut bytes: &[u8], sequence: u32, each: &mut impl FnMut(Answer)) -> R
     Ok(false)
 }
 
+/// Reads notices that nobody asked for; what is damaged is skipped.
+pub fn read_notices(mut bytes: &[u8], mut each: impl FnMut(Answer)) {
+    while bytes.len() >= HEADER {
+        let length = u32_at(bytes, 0) as usize;
+        if length < HEADER || length > bytes.len() {
+            return;
+        }
+        each(Answer { kind: u16_at(bytes, 4), body: bytes[HEADER..length].to_vec() });
+        bytes = &bytes[bytes.len().min(length.next_multiple_of(4))..];
+    }
+}
+
 /// The attributes of an answer, after its fixed part.
 pub fn attributes(body: &[u8], fixed: usize) -> impl Iterator<Item = (u16, &[u8])> {
     let mut rest = body.get(fixed..).unwrap_or(&[]);

@@ -1,0 +1,77 @@
+//! A process that loads and removes images is killed again and again: what the store then shows is whole.
+
+// A test that cannot prepare itself has failed.
+#![allow(clippy::unwrap_used)]
+
+use std::io;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use kedge_image::build::{Layer, Recipe, oci_archive};
+use kedge_image::{Images, Options};
+
+const FOLDER: &str = "KEDGE_IMAGE_CRASH_FOLDER";
+const ROUNDS: u64 = 25;
+
+fn archive(name: &str) -> Vec<u8> {
+    let base = (0..50).fold(Layer::new(), |l, i| l.file(&format!("lib/{i}"), 0o644, vec![i; 3000]));
+    let top = (0..50).fold(Layer::new(), |l, i| l.file(&format!("{name}/{i}"), 0o644, vec![i; 2000]));
+    let mut recipe = Recipe::new(name, base);
+    recipe.layers.push(top);
+    let mut bytes = Vec::new();
+    oci_archive(&[recipe], &mut bytes).unwrap();
+    bytes
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+/// Not a test by itself: what the killed process does.
+#[test]
+fn victim() {
+    let Ok(folder) = std::env::var(FOLDER) else { return };
+    let images = Images::open(Options::new(Path::new(&folder).join("store"))).unwrap();
+    runtime().block_on(async {
+        loop {
+            for name in ["one", "two"] {
+                images.load_archive(io::Cursor::new(archive(name)), false).await.unwrap();
+            }
+            images.remove("one").await.unwrap();
+            images.collect_garbage(&[], u64::MAX).await.unwrap();
+        }
+    });
+}
+
+#[test]
+fn a_killed_process_leaves_whole_images_or_none() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("skipped: unpacking layers needs root");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let mut seen = 0;
+    for round in 0..ROUNDS {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["victim", "--exact"])
+            .env(FOLDER, folder.path())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        // Where it is hit is chance; that it is hit is what counts.
+        std::thread::sleep(Duration::from_millis(15 + round * 7 % 60));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let images = Images::open(Options::new(folder.path().join("store"))).unwrap();
+        runtime().block_on(async {
+            for image in images.list().await {
+                seen += 1;
+                // Saving checks each layer against its digest.
+                images.save(&image.id, io::sink()).await.unwrap();
+            }
+        });
+        assert_eq!(std::fs::read_dir(folder.path().join("store/tmp")).unwrap().count(), 0);
+    }
+    assert!(seen > 0, "no round had an image: the victim was killed too early");
+}
