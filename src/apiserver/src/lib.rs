@@ -1,1 +1,44 @@
-//! HTTP in, store out: the Kubernetes API
+//! HTTP in, store out: the Kubernetes API, for every kind through one schema-driven path.
+//!
+//! In: requests over TLS, or from within the daemon through [`Loopback`]. Out: answers, and objects
+//! in the store. The way of a request is `chain.rs`; what is done to objects is `registry`.
+//! Never runs a container, schedules a pod or reconciles anything.
+
+pub mod admission;
+mod authn;
+mod authz;
+mod bootstrap;
+mod chain;
+mod clock;
+mod config;
+mod core;
+mod error;
+mod gate;
+mod health;
+mod identity;
+mod kubeconfig;
+mod listen;
+mod loopback;
+mod media;
+pub mod metrics;
+mod paths;
+mod query;
+mod random;
+mod registry;
+mod request;
+mod resource;
+mod respond;
+mod server;
+pub mod streams;
+mod tls;
+mod upkeep;
+
+pub use authn::token::{Bound, TokenOrder};
+pub use clock::{Clock, LastSeen};
+pub use config::{Config, Limits, Parts};
+pub use health::{Check, Probe};
+pub use identity::Identity;
+pub use loopback::Loopback;
+pub use paths::KUBERNETES;
+pub use random::Random;
+pub use server::{ApiServer, OpenError, ServeError};

@@ -1,0 +1,140 @@
+//! Admission: what may change or refuse a write after it was authorized.
+//!
+//! In: the object as the client wants it, the one that is kept, who asks. Out: the object as it
+//! shall be, or a refusal. Plugins run in the order of the list, all of them before validation to
+//! change and after it to refuse; they read through [`Reader`] and never write.
+
+mod namespace;
+mod priority;
+mod reader;
+mod service_account;
+mod tolerations;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use kedge_api::Object;
+use kedge_api::kinds::{Kind, Sub};
+use kedge_api::status::Status;
+
+pub use reader::Reader;
+
+use crate::identity::Identity;
+
+/// What is about to be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Operation {
+    /// Make an object, or act on a subresource by POST.
+    Create,
+    /// Replace or patch.
+    Update,
+    /// Remove.
+    Delete,
+    /// Open a stream.
+    Connect,
+}
+
+/// A write on its way.
+#[derive(Debug)]
+pub struct Attributes<'a> {
+    /// What is about to be done.
+    pub operation: Operation,
+    /// To which kind.
+    pub kind: &'a Kind,
+    /// To which subresource.
+    pub subresource: Option<Sub>,
+    /// In which namespace; empty for cluster-wide kinds.
+    pub namespace: &'a str,
+    /// To which object; empty while a name is to be generated.
+    pub name: &'a str,
+    /// By whom.
+    pub who: &'a Identity,
+    /// Whether nothing will be kept.
+    pub dry_run: bool,
+    /// What the client is told beside the answer.
+    pub warnings: &'a Mutex<Vec<String>>,
+}
+
+impl Attributes<'_> {
+    /// Whether it is about that kind itself and none of its subresources.
+    pub fn is(&self, group: &str, plural: &str) -> bool {
+        self.subresource.is_none() && self.kind.group == group && self.kind.plural == plural
+    }
+
+    /// Tells the client something beside the answer.
+    pub fn warn(&self, text: impl Into<String>) {
+        self.warnings.lock().unwrap_or_else(PoisonError::into_inner).push(text.into());
+    }
+
+    /// 403 about this object.
+    pub fn forbidden(&self, why: impl std::fmt::Display) -> Status {
+        Status::forbidden(&self.kind.group, &self.kind.plural, self.name, why)
+    }
+}
+
+/// One admission plugin.
+#[async_trait]
+pub trait Admission: Send + Sync {
+    /// Its name, as Kubernetes' configuration knows it.
+    fn name(&self) -> &'static str;
+
+    /// May change the object.
+    async fn mutate(
+        &self,
+        _attributes: &Attributes<'_>,
+        _object: &mut Object,
+        _old: Option<&Object>,
+        _reader: Reader<'_>,
+    ) -> Result<(), Status> {
+        Ok(())
+    }
+
+    /// May refuse. `object` is absent when something is deleted or connected to.
+    async fn validate(
+        &self,
+        _attributes: &Attributes<'_>,
+        _object: Option<&Object>,
+        _old: Option<&Object>,
+        _reader: Reader<'_>,
+    ) -> Result<(), Status> {
+        Ok(())
+    }
+}
+
+/// The built-in plugins, in Kubernetes' order.
+pub fn builtin() -> Vec<Arc<dyn Admission>> {
+    vec![
+        Arc::new(namespace::NamespaceLifecycle),
+        Arc::new(service_account::ServiceAccount),
+        Arc::new(priority::Priority),
+        Arc::new(tolerations::DefaultTolerationSeconds),
+    ]
+}
+
+/// Lets every plugin change the object.
+pub async fn mutate(
+    plugins: &[Arc<dyn Admission>],
+    attributes: &Attributes<'_>,
+    object: &mut Object,
+    old: Option<&Object>,
+    reader: Reader<'_>,
+) -> Result<(), Status> {
+    for plugin in plugins {
+        plugin.mutate(attributes, object, old, reader).await?;
+    }
+    Ok(())
+}
+
+/// Lets every plugin refuse.
+pub async fn validate(
+    plugins: &[Arc<dyn Admission>],
+    attributes: &Attributes<'_>,
+    object: Option<&Object>,
+    old: Option<&Object>,
+    reader: Reader<'_>,
+) -> Result<(), Status> {
+    for plugin in plugins {
+        plugin.validate(attributes, object, old, reader).await?;
+    }
+    Ok(())
+}

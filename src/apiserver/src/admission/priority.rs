@@ -1,0 +1,106 @@
+//! Priority: the number behind a pod's priority class.
+
+use async_trait::async_trait;
+use kedge_api::status::Status;
+use kedge_api::{Object, meta};
+use serde_json::{Value, json};
+
+use super::{Admission, Attributes, Operation, Reader};
+
+/// See the module.
+#[derive(Debug)]
+pub struct Priority;
+
+#[async_trait]
+impl Admission for Priority {
+    fn name(&self) -> &'static str {
+        "Priority"
+    }
+
+    async fn mutate(
+        &self,
+        attributes: &Attributes<'_>,
+        pod: &mut Object,
+        _old: Option<&Object>,
+        reader: Reader<'_>,
+    ) -> Result<(), Status> {
+        if attributes.operation != Operation::Create || !attributes.is("", "pods") {
+            return Ok(());
+        }
+        let name = meta::text_at(pod, &["spec", "priorityClassName"]).to_owned();
+        let class = if name.is_empty() {
+            default_class(reader.list("scheduling.k8s.io", "priorityclasses", "").await?)
+        } else {
+            let Some(class) = reader.get("scheduling.k8s.io", "priorityclasses", "", &name).await? else {
+                return Err(attributes.forbidden(format!("no PriorityClass with name {name} was found")));
+            };
+            Some(class)
+        };
+        decide(pod, class.as_ref()).map_err(|why| attributes.forbidden(why))
+    }
+}
+
+/// Of several global defaults the lowest counts.
+fn default_class(classes: Vec<Object>) -> Option<Object> {
+    classes.into_iter().filter(|c| c["globalDefault"] == true).min_by_key(|c| c["value"].as_i64())
+}
+
+fn decide(pod: &mut Object, class: Option<&Object>) -> Result<(), &'static str> {
+    let value = class.and_then(|c| c["value"].as_i64()).unwrap_or(0);
+    let policy = class
+        .and_then(|c| c.get("preemptionPolicy"))
+        .and_then(Value::as_str)
+        .unwrap_or("PreemptLowerPriority")
+        .to_owned();
+    let Some(spec) = pod.get_mut("spec").and_then(Value::as_object_mut) else { return Ok(()) };
+    if spec.get("priority").and_then(Value::as_i64).is_some_and(|given| given != value) {
+        return Err(
+            "the integer value of priority must not be provided in pod spec; priority admission controller computes it from the given PriorityClass name",
+        );
+    }
+    if spec.get("preemptionPolicy").and_then(Value::as_str).is_some_and(|given| given != policy) {
+        return Err(
+            "the string value of PreemptionPolicy must not be provided in pod spec; priority admission controller computes it from the given PriorityClass name",
+        );
+    }
+    spec.insert("priority".into(), json!(value));
+    spec.insert("preemptionPolicy".into(), json!(policy));
+    if let Some(class) = class {
+        spec.insert("priorityClassName".into(), json!(meta::name(class)));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(spec: Value, class: Option<Value>, expected: Result<(i64, &str), &str>) {
+        let mut pod = json!({"spec": spec});
+        match (decide(&mut pod, class.as_ref()), expected) {
+            (Ok(()), Ok((value, policy))) => {
+                assert_eq!(pod["spec"]["priority"], value);
+                assert_eq!(pod["spec"]["preemptionPolicy"], policy);
+            }
+            (Err(why), Err(text)) => assert!(why.contains(text), "{why}"),
+            (seen, expected) => panic!("{seen:?} instead of {expected:?}"),
+        }
+    }
+
+    #[test]
+    fn the_class_decides() {
+        check(json!({}), None, Ok((0, "PreemptLowerPriority")));
+        let class = json!({"metadata": {"name": "hi"}, "value": 7, "preemptionPolicy": "Never"});
+        check(json!({}), Some(class.clone()), Ok((7, "Never")));
+        check(json!({"priority": 7, "preemptionPolicy": "Never"}), Some(class.clone()), Ok((7, "Never")));
+        check(json!({"priority": 8}), Some(class), Err("must not be provided"));
+    }
+
+    #[test]
+    fn of_several_defaults_the_lowest_counts() {
+        let class = |name: &str, value: i64, default: bool| json!({"metadata": {"name": name}, "value": value, "globalDefault": default});
+        let found = default_class(vec![class("a", 9, true), class("b", 3, true), class("c", 1, false)]).unwrap();
+        assert_eq!(meta::name(&found), "b");
+    }
+}

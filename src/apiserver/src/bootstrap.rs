@@ -1,0 +1,218 @@
+//! What is there from the start: namespaces, default roles, priority classes, the Service
+//! `kubernetes`. Missing parts are made again at every start.
+//!
+//! In: the store. Out: objects, through the registry like anybody's. The first start writes them
+//! side by side, so that they share commits; later starts only read.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+
+use futures::StreamExt as _;
+use kedge_api::kinds::Gvk;
+use kedge_api::status::{Reason, Status};
+use kedge_api::{Object, meta};
+use serde_json::{Value, json};
+
+use crate::authz::defaults;
+use crate::core::Core;
+use crate::identity::Identity;
+use crate::registry::update::Change;
+use crate::registry::{Act, body, create, keys, rules, update};
+
+/// The namespaces of the system.
+const NAMESPACES: [&str; 4] = ["default", "kube-system", "kube-public", "kube-node-lease"];
+/// Writes under way at once: enough to fill a commit, few enough to hold in memory.
+const SIDE_BY_SIDE: usize = 64;
+
+/// Makes what is missing.
+pub async fn run(core: &Core) -> Result<(), Status> {
+    let namespaces =
+        NAMESPACES.map(|name| json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}));
+    ensure(core, namespaces.to_vec(), |_, _| None).await?;
+    let roles = defaults::objects().map_err(|e| Status::internal(e.to_string()))?;
+    ensure(core, roles, defaults::reconcile).await?;
+    ensure(core, priority_classes(), |_, _| None).await?;
+    note_services(core).await?;
+    ensure(core, vec![kubernetes_service(core)], |_, _| None).await?;
+    ensure(core, kubernetes_endpoints(core), points_here).await
+}
+
+/// Creates what is not there; changes what `mend` says must change.
+async fn ensure(
+    core: &Core,
+    wanted: Vec<Object>,
+    mend: impl Fn(&Object, &Object) -> Option<Object>,
+) -> Result<(), Status> {
+    let there = kept(core, &wanted).await?;
+    let mut work = Vec::new();
+    for object in wanted {
+        match there.get(&key(core, &object)?) {
+            None => work.push((object, false)),
+            Some(found) => {
+                if let Some(fixed) = mend(found, &object) {
+                    work.push((fixed, true));
+                }
+            }
+        }
+    }
+    let mut writes = futures::stream::iter(work.into_iter().map(|(object, exists)| write(core, object, exists)))
+        .buffer_unordered(SIDE_BY_SIDE);
+    while let Some(outcome) = writes.next().await {
+        outcome?;
+    }
+    Ok(())
+}
+
+/// The kept objects of the kinds and namespaces of `wanted`, by key.
+async fn kept(core: &Core, wanted: &[Object]) -> Result<HashMap<String, Object>, Status> {
+    let mut prefixes = Vec::new();
+    for object in wanted {
+        let key = key(core, object)?;
+        let prefix = key[..=key.rfind('/').unwrap_or(0)].to_owned();
+        if !prefixes.contains(&prefix) {
+            prefixes.push(prefix);
+        }
+    }
+    let mut found = HashMap::new();
+    for prefix in prefixes {
+        let page = core
+            .store
+            .list(&prefix, None, None, usize::MAX)
+            .await
+            .map_err(|e| Status::internal(format!("cannot read what is kept: {e}")))?;
+        for entry in page.entries {
+            if let Ok(object) = body::decode(&entry.bytes) {
+                found.insert(entry.key.to_string(), object);
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn key(core: &Core, object: &Object) -> Result<String, Status> {
+    let kinds = core.kinds();
+    let kind = kinds.by_gvk(&gvk(object)).ok_or_else(Status::no_such_resource)?;
+    Ok(keys::object(kind, meta::namespace(object), meta::name(object)))
+}
+
+fn gvk(object: &Object) -> Gvk {
+    Gvk::from_api_version(meta::api_version(object), meta::kind(object))
+}
+
+async fn write(core: &Core, mut object: Object, exists: bool) -> Result<(), Status> {
+    let kinds = core.kinds();
+    let kind = kinds.by_gvk(&gvk(&object)).ok_or_else(Status::no_such_resource)?;
+    let who = Identity::master("system:apiserver");
+    let (namespace, name) = (meta::namespace(&object).to_owned(), meta::name(&object).to_owned());
+    let warnings = Mutex::new(Vec::new());
+    let act = Act {
+        core,
+        who: &who,
+        kind,
+        sub: None,
+        namespace: &namespace,
+        name: if exists { &name } else { "" },
+        dry_run: false,
+        manager: "kube-apiserver",
+        warnings: &warnings,
+    };
+    rules::default(&kind.gvk(), &mut object);
+    rules::to_kept(kind, &mut object);
+    let outcome = if exists {
+        update::update(&act, Change::Replace(object)).await.map(|_| ())
+    } else {
+        create::create(&act, object).await.map(|_| ())
+    };
+    match outcome {
+        // Somebody else's write is as good.
+        Err(status) if matches!(status.reason, Reason::AlreadyExists | Reason::Conflict) => Ok(()),
+        Err(mut status) => {
+            status.message = format!("cannot make {} {name:?}: {}", kind.kind, status.message);
+            Err(status)
+        }
+        Ok(()) => Ok(()),
+    }
+}
+
+fn priority_classes() -> Vec<Object> {
+    [
+        ("system-cluster-critical", 2_000_000_000, "Used for system critical pods that must run in the cluster, but can be moved to another node if necessary."),
+        ("system-node-critical", 2_000_001_000, "Used for system critical pods that must not be moved from their current node."),
+    ]
+    .map(|(name, value, description)| {
+        json!({
+            "apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass",
+            "metadata": {"name": name}, "value": value, "description": description,
+        })
+    })
+    .to_vec()
+}
+
+/// Tells the allocator what kept Services hold.
+async fn note_services(core: &Core) -> Result<(), Status> {
+    for service in core.reader().list("", "services", "").await? {
+        core.services.note(&service);
+    }
+    Ok(())
+}
+
+fn kubernetes_service(core: &Core) -> Object {
+    json!({
+        "apiVersion": "v1", "kind": "Service",
+        "metadata": {"name": "kubernetes", "namespace": "default", "labels": {"component": "apiserver", "provider": "kubernetes"}},
+        "spec": {
+            "type": "ClusterIP",
+            "clusterIP": core.services.first().to_string(),
+            "ports": [{"name": "https", "port": 443, "protocol": "TCP", "targetPort": core.config.port}],
+        },
+    })
+}
+
+fn kubernetes_endpoints(core: &Core) -> Vec<Object> {
+    let address = core.advertised();
+    let port = json!([{"name": "https", "port": core.config.port, "protocol": "TCP"}]);
+    let family = if address.is_ipv4() { "IPv4" } else { "IPv6" };
+    vec![
+        json!({
+            "apiVersion": "v1", "kind": "Endpoints",
+            "metadata": {"name": "kubernetes", "namespace": "default",
+                "labels": {"endpointslice.kubernetes.io/skip-mirror": "true"}},
+            "subsets": [{"addresses": [{"ip": address.to_string()}], "ports": port}],
+        }),
+        json!({
+            "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
+            "metadata": {"name": "kubernetes", "namespace": "default",
+                "labels": {"kubernetes.io/service-name": "kubernetes"}},
+            "addressType": family,
+            "endpoints": [{"addresses": [address.to_string()], "conditions": {"ready": true}}],
+            "ports": port,
+        }),
+    ]
+}
+
+/// What the endpoints must become after the device's address or port changed.
+fn points_here(found: &Object, wanted: &Object) -> Option<Object> {
+    let parts = ["subsets", "endpoints", "ports", "addressType"];
+    let mut fixed = found.clone();
+    for part in parts {
+        if let Some(value) = wanted.get(part)
+            && !covers(found.get(part).unwrap_or(&Value::Null), value)
+        {
+            fixed[part] = value.clone();
+        }
+    }
+    (fixed != *found).then_some(fixed)
+}
+
+/// Whether `found` says everything that `wanted` does; defaults may say more.
+fn covers(found: &Value, wanted: &Value) -> bool {
+    match (found, wanted) {
+        (Value::Object(found), Value::Object(wanted)) => {
+            wanted.iter().all(|(key, value)| found.get(key).is_some_and(|f| covers(f, value)))
+        }
+        (Value::Array(found), Value::Array(wanted)) => {
+            found.len() == wanted.len() && found.iter().zip(wanted).all(|(f, w)| covers(f, w))
+        }
+        (found, wanted) => found == wanted,
+    }
+}

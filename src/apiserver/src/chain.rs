@@ -1,0 +1,282 @@
+//! The way of every request: what is asked, who asks, is there room, may they, do it.
+//!
+//! In: a request and where it came from. Out: an answer, always; a panic on the way is a 500.
+//! What is done to objects lives in `resource.rs` and `registry`; what is no resource in `paths.rs`.
+
+mod impersonate;
+
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use axum::body::Body;
+use futures::FutureExt as _;
+use http::Request;
+use kedge_api::status::{Access, Reason, Status};
+
+use crate::authn::Shown;
+use crate::authn::token::ISSUER;
+use crate::authz::Wanted;
+use crate::core::Core;
+use crate::gate::{Class, Counted};
+use crate::identity::{Identity, UNAUTHENTICATED};
+use crate::media::Format;
+use crate::metrics::Series;
+use crate::query::Query;
+use crate::request::{self, RequestInfo, Verb};
+use crate::respond::{self, Answer};
+use crate::{error, paths, resource};
+
+/// Where a request came from.
+#[derive(Debug, Clone)]
+pub enum Origin {
+    /// A connection; headers may carry more than it showed.
+    Connection(Shown),
+    /// The daemon itself, as somebody.
+    Loopback(Arc<Identity>),
+}
+
+/// A request that was let in.
+pub struct Call {
+    /// Everything there is.
+    pub core: Arc<Core>,
+    /// What is asked.
+    pub info: RequestInfo,
+    /// The query.
+    pub query: Query,
+    /// Who asks.
+    pub who: Identity,
+    /// The head.
+    pub head: http::request::Parts,
+    /// The body, not read yet. The lock only makes it shareable between threads.
+    pub body: Mutex<Body>,
+    /// What the client is told beside the answer.
+    pub warnings: Vec<String>,
+}
+
+/// Handles a request.
+pub async fn handle(core: Arc<Core>, origin: Origin, request: Request<Body>) -> Answer {
+    let started = Instant::now();
+    let query = Query::parse(request.uri().query().unwrap_or(""));
+    let info = request::parse(request.method(), request.uri().path(), &query);
+    let class = classify(&info);
+    let series = series(&core, &info, &query);
+    let exempt = matches!(origin, Origin::Loopback(_)) || !info.resource_request;
+    let head_only = request.method() == http::Method::HEAD;
+
+    let Some(pass) = core.gate.enter(class, exempt) else {
+        core.metrics.dropped.fetch_add(1, Ordering::Relaxed);
+        let status = Status::too_many_requests("Too many requests, please try again later.", 1);
+        core.metrics.record(series, 429, None);
+        return respond::status(&status, Format::Json);
+    };
+    let gauge = match class {
+        Class::Read => &core.metrics.inflight_reads,
+        Class::Write => &core.metrics.inflight_writes,
+        Class::Long => &core.metrics.longrunning,
+    };
+    let counted = Counted::up(gauge);
+
+    let work = AssertUnwindSafe(admit(core.clone(), origin, info, query, request)).catch_unwind();
+    let outcome = if class == Class::Long {
+        work.await
+    } else {
+        match tokio::time::timeout(core.config.limits.request, work).await {
+            Ok(outcome) => outcome,
+            Err(_) => Ok(respond::status(&Status::timeout("the request took too long", 0), Format::Json)),
+        }
+    };
+    let mut answer = outcome.unwrap_or_else(|_| {
+        core.metrics.panics.fetch_add(1, Ordering::Relaxed);
+        respond::status(&error::panicked(), Format::Json)
+    });
+    drop(counted);
+    core.metrics.record(series, answer.status().as_u16(), (class != Class::Long).then(|| started.elapsed()));
+    if class == Class::Long {
+        // The place is taken until the last byte of the body is sent.
+        answer = hold(core.clone(), answer, pass);
+    }
+    if head_only {
+        *answer.body_mut() = Body::empty();
+    }
+    answer
+}
+
+/// Authenticates, authorizes and does it.
+async fn admit(core: Arc<Core>, origin: Origin, info: RequestInfo, query: Query, request: Request<Body>) -> Answer {
+    let (head, body) = request.into_parts();
+    let format = crate::media::negotiate(&head.headers, true).map_or(Format::Json, |a| a.format);
+    let who = match authenticate(&core, &origin, &head.headers).await {
+        Ok(who) => who,
+        Err(status) => return respond::status(&status, format),
+    };
+    let who = match impersonate::apply(&core, who, &head.headers) {
+        Ok(who) => who,
+        Err(status) => return respond::status(&status, format),
+    };
+    if let Err(status) = authorize(&core, &who, &info) {
+        return respond::status(&status, format);
+    }
+    let mut call = Call { core, info, query, who, head, body: Mutex::new(body), warnings: Vec::new() };
+    let outcome =
+        if call.info.resource_request { resource::answer(&mut call).await } else { paths::answer(&mut call).await };
+    let mut answer = outcome.unwrap_or_else(|status| respond::status(&status, format));
+    respond::warn(&mut answer, &call.warnings);
+    answer
+}
+
+async fn authenticate(core: &Core, origin: &Origin, headers: &http::HeaderMap) -> Result<Identity, Status> {
+    let shown = match origin {
+        Origin::Loopback(who) => return Ok(Identity::clone(who)),
+        Origin::Connection(shown) => shown,
+    };
+    if let Shown::Certificate(believed) = shown {
+        return if believed.validity.covers(core.clock.now()) {
+            Ok(believed.identity.clone())
+        } else {
+            tracing::info!(user = believed.identity.name, "a client certificate has run out");
+            Err(Status::unauthorized())
+        };
+    }
+    if let Some(token) = crate::authn::bearer(headers) {
+        if let Some(identity) = core.known_tokens.find(token) {
+            return Ok(identity);
+        }
+        return match resource::tokens::identify(core, token, &[ISSUER]).await {
+            Ok((identity, _)) => Ok(identity),
+            Err(why) => {
+                tracing::info!(%why, "a token is not believed");
+                Err(Status::unauthorized())
+            }
+        };
+    }
+    if let Shown::Stranger(fault) = shown {
+        tracing::info!(%fault, "a client certificate is not believed");
+        return Err(Status::unauthorized());
+    }
+    Ok(Identity::anonymous())
+}
+
+fn authorize(core: &Core, who: &Identity, info: &RequestInfo) -> Result<(), Status> {
+    let wanted = wanted(info);
+    if core.authorizer.decide(who, &wanted).allowed {
+        return Ok(());
+    }
+    let status = match wanted {
+        Wanted::Path { verb, path } => Status::path_denied(&who.name, verb, path),
+        Wanted::Resource { verb, group, resource, subresource, namespace, name } => {
+            Status::access_denied(Access { user: &who.name, verb, group, resource, subresource, namespace, name }, "")
+        }
+    };
+    // Whoever did not say who they are is asked to, on paths that are not for everybody.
+    debug_assert!(status.reason == Reason::Forbidden || who.is_in(UNAUTHENTICATED));
+    Err(status)
+}
+
+fn wanted(info: &RequestInfo) -> Wanted<'_> {
+    if info.resource_request {
+        Wanted::Resource {
+            verb: info.verb.as_str(),
+            group: &info.group,
+            resource: &info.resource,
+            subresource: &info.subresource,
+            namespace: &info.namespace,
+            name: &info.name,
+        }
+    } else {
+        Wanted::Path { verb: info.verb.as_str(), path: &info.path }
+    }
+}
+
+fn classify(info: &RequestInfo) -> Class {
+    let stream = matches!(info.subresource.as_str(), "exec" | "attach" | "portforward" | "proxy" | "log");
+    match info.verb {
+        _ if stream => Class::Long,
+        Verb::Watch => Class::Long,
+        verb if verb.mutates() => Class::Write,
+        _ => Class::Read,
+    }
+}
+
+/// Labels of a request's series; only words of our own tables, so nobody can make up series.
+fn series(core: &Core, info: &RequestInfo, query: &Query) -> Series {
+    let verb = match info.verb {
+        Verb::Get => "GET",
+        Verb::List => "LIST",
+        Verb::Watch => "WATCH",
+        Verb::Create | Verb::Post => "POST",
+        Verb::Update | Verb::Put => "PUT",
+        Verb::Patch if query.get("fieldManager").is_some() && query.get("force").is_some() => "APPLY",
+        Verb::Patch => "PATCH",
+        Verb::Delete => "DELETE",
+        Verb::DeleteCollection => "DELETECOLLECTION",
+        Verb::Head => "HEAD",
+        Verb::Options | Verb::Other => "OTHER",
+    };
+    let kinds = core.kinds();
+    let empty = || -> Arc<str> { Arc::from("") };
+    match kinds.resource(&info.group, &info.version, &info.resource).filter(|_| info.resource_request) {
+        Some(kind) => Series {
+            verb,
+            group: Arc::from(&*kind.group),
+            version: Arc::from(&*kind.version),
+            resource: Arc::from(&*kind.plural),
+            subresource: kedge_api::kinds::Sub::parse(&info.subresource).map_or("", |s| s.name()),
+            scope: match (info.name.is_empty(), info.namespace.is_empty()) {
+                (false, _) => "resource",
+                (true, false) => "namespace",
+                (true, true) => "cluster",
+            },
+        },
+        None => Series { verb, group: empty(), version: empty(), resource: empty(), subresource: "", scope: "" },
+    }
+}
+
+/// Keeps the place of a long-running answer until its body ends or is dropped.
+fn hold(core: Arc<Core>, answer: Answer, pass: crate::gate::Pass) -> Answer {
+    core.metrics.longrunning.fetch_add(1, Ordering::Relaxed);
+    answer.map(move |body| Body::new(HeldBody { body, place: Some(Place { core, _pass: pass }) }))
+}
+
+struct Place {
+    core: Arc<Core>,
+    _pass: crate::gate::Pass,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.core.metrics.longrunning.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+struct HeldBody {
+    body: Body,
+    place: Option<Place>,
+}
+
+impl http_body::Body for HeldBody {
+    type Data = bytes::Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<bytes::Bytes>, axum::Error>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(context);
+        if matches!(polled, Poll::Ready(None)) {
+            self.place = None;
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> http_body::SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,85 @@
+//! What every request works with, in one place.
+//!
+//! Made once by `ApiServer::open`; shared by all connections and the loopback. Holds no object.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use kedge_api::kinds::Kinds;
+use kedge_store::Store;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::admission::{Admission, Reader};
+use crate::authn::KnownTokens;
+use crate::authn::token::TokenKey;
+use crate::authz::Authorizer;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::gate::Gate;
+use crate::health::Health;
+use crate::metrics::Metrics;
+use crate::random::Random;
+use crate::registry::encoded::EncodedOnce;
+use crate::registry::services::Services;
+use crate::streams::NodeStreams;
+use crate::tls::Authority;
+
+/// See the module.
+pub(crate) struct Core {
+    pub config: Config,
+    pub store: Store,
+    pub kinds: RwLock<Arc<Kinds>>,
+    pub authorizer: Authorizer,
+    pub admission: Vec<Arc<dyn Admission>>,
+    pub clock: Clock,
+    pub random: Random,
+    pub metrics: Metrics,
+    pub health: Health,
+    pub authority: Arc<Authority>,
+    pub token_key: TokenKey,
+    pub known_tokens: KnownTokens,
+    pub streams: Arc<dyn NodeStreams>,
+    pub services: Services,
+    pub gate: Gate,
+    pub encoded: EncodedOnce,
+    /// Goes up when watches shall tell of progress.
+    pub progress: tokio::sync::watch::Sender<u64>,
+    /// Told when the server ends; every task listens to it.
+    pub stop: CancellationToken,
+    /// Every task, so that the end can wait for them.
+    pub tasks: TaskTracker,
+}
+
+impl std::fmt::Debug for Core {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Core")
+    }
+}
+
+impl Core {
+    /// The kinds that are served now.
+    pub fn kinds(&self) -> Arc<Kinds> {
+        self.kinds.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What admission may look at.
+    pub fn reader(&self) -> Reader<'_> {
+        Reader::new(self)
+    }
+
+    /// The address under which others reach this server.
+    pub fn advertised(&self) -> IpAddr {
+        let given = self.config.advertise;
+        if !given.is_unspecified() {
+            return given;
+        }
+        let reachable = |a: &&IpAddr| !a.is_loopback() && !a.is_unspecified() && a.is_ipv4();
+        self.config.addresses.iter().find(reachable).copied().unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))
+    }
+
+    /// The time as objects carry it.
+    pub fn timestamp(&self) -> String {
+        kedge_api::clock::rfc3339(self.clock.now())
+    }
+}

@@ -1,0 +1,218 @@
+//! Figures for Prometheus, with Kubernetes' names.
+//!
+//! In: one call for each request, and sources that others register. Out: the text of `/metrics`.
+//! Labels come from the table of kinds and from closed sets, so their number is bounded.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// Something that adds lines to `/metrics`.
+pub trait MetricsSource: Send + Sync {
+    /// Appends lines in the Prometheus text format, each family with its `# TYPE`.
+    fn render(&self, out: &mut String);
+}
+
+impl<F: Fn(&mut String) + Send + Sync> MetricsSource for F {
+    fn render(&self, out: &mut String) {
+        self(out);
+    }
+}
+
+/// What a request was, for its series.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Series {
+    /// The verb in capitals, as Kubernetes has it (`LIST`, `WATCH`, `APPLY`...).
+    pub verb: &'static str,
+    /// API group.
+    pub group: Arc<str>,
+    /// API version.
+    pub version: Arc<str>,
+    /// Plural resource; empty for other paths.
+    pub resource: Arc<str>,
+    /// Subresource; empty if none.
+    pub subresource: &'static str,
+    /// `cluster`, `namespace` or `resource`.
+    pub scope: &'static str,
+}
+
+/// Upper bounds of the latency buckets in seconds.
+const BUCKETS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
+
+/// No more series than this; the rest is counted together. All kinds with all their verbs and
+/// usual codes are about a thousand, of which a device sees a fraction.
+const MAX_SERIES: usize = 2048;
+
+#[derive(Default)]
+struct Latency {
+    buckets: [u64; BUCKETS.len()],
+    count: u64,
+    sum: f64,
+}
+
+/// The figures of the API server.
+#[derive(Default)]
+pub struct Metrics {
+    requests: Mutex<Requests>,
+    /// Requests that read and are under way.
+    pub inflight_reads: AtomicI64,
+    /// Requests that write and are under way.
+    pub inflight_writes: AtomicI64,
+    /// Watches and streams under way.
+    pub longrunning: AtomicI64,
+    /// Connections that are open.
+    pub connections: AtomicI64,
+    /// Requests turned away because there were too many.
+    pub dropped: AtomicI64,
+    /// Handlers that panicked.
+    pub panics: AtomicI64,
+    sources: Mutex<Vec<Arc<dyn MetricsSource>>>,
+}
+
+#[derive(Default)]
+struct Requests {
+    totals: BTreeMap<(Series, u16), u64>,
+    latencies: BTreeMap<Series, Latency>,
+    beyond: u64,
+}
+
+impl std::fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Metrics")
+    }
+}
+
+impl Metrics {
+    /// Adds a source.
+    pub fn add(&self, source: Arc<dyn MetricsSource>) {
+        self.sources.lock().unwrap_or_else(PoisonError::into_inner).push(source);
+    }
+
+    /// Counts a request. Long-running ones have no latency.
+    pub fn record(&self, series: Series, code: u16, took: Option<Duration>) {
+        let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
+        if requests.totals.len() >= MAX_SERIES && !requests.totals.contains_key(&(series.clone(), code)) {
+            requests.beyond += 1;
+            return;
+        }
+        *requests.totals.entry((series.clone(), code)).or_default() += 1;
+        if let Some(took) = took {
+            let latency = requests.latencies.entry(series).or_default();
+            let seconds = took.as_secs_f64();
+            if let Some(at) = BUCKETS.iter().position(|bound| seconds <= *bound) {
+                latency.buckets[at] += 1;
+            }
+            latency.count += 1;
+            latency.sum += seconds;
+        }
+    }
+
+    /// The whole text.
+    pub fn render(&self) -> String {
+        let mut out = String::with_capacity(16 * 1024);
+        {
+            let requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
+            family(&mut out, "apiserver_request_total", "counter", "Requests by verb, resource and answer code.");
+            for ((series, code), count) in &requests.totals {
+                let _ = writeln!(out, "apiserver_request_total{{code=\"{code}\",{}}} {count}", labels(series));
+            }
+            if requests.beyond > 0 {
+                let _ = writeln!(out, "apiserver_request_total{{code=\"\",verb=\"OTHER\"}} {}", requests.beyond);
+            }
+            family(
+                &mut out,
+                "apiserver_request_duration_seconds",
+                "histogram",
+                "Time from the request's head to its answer.",
+            );
+            for (series, latency) in &requests.latencies {
+                let labels = labels(series);
+                let mut below = 0;
+                for (bound, count) in BUCKETS.iter().zip(latency.buckets) {
+                    below += count;
+                    let _ =
+                        writeln!(out, "apiserver_request_duration_seconds_bucket{{{labels},le=\"{bound}\"}} {below}");
+                }
+                let _ = writeln!(
+                    out,
+                    "apiserver_request_duration_seconds_bucket{{{labels},le=\"+Inf\"}} {}",
+                    latency.count
+                );
+                let _ = writeln!(out, "apiserver_request_duration_seconds_sum{{{labels}}} {}", latency.sum);
+                let _ = writeln!(out, "apiserver_request_duration_seconds_count{{{labels}}} {}", latency.count);
+            }
+        }
+        let get = |value: &AtomicI64| value.load(Ordering::Relaxed);
+        family(&mut out, "apiserver_current_inflight_requests", "gauge", "Requests under way.");
+        let _ = writeln!(
+            out,
+            "apiserver_current_inflight_requests{{request_kind=\"mutating\"}} {}",
+            get(&self.inflight_writes)
+        );
+        let _ = writeln!(
+            out,
+            "apiserver_current_inflight_requests{{request_kind=\"readOnly\"}} {}",
+            get(&self.inflight_reads)
+        );
+        for (name, kind, help, value) in [
+            ("apiserver_longrunning_requests", "gauge", "Watches and streams under way.", &self.longrunning),
+            ("apiserver_open_connections", "gauge", "Connections that are open.", &self.connections),
+            (
+                "apiserver_dropped_requests_total",
+                "counter",
+                "Requests turned away because there were too many.",
+                &self.dropped,
+            ),
+            ("apiserver_panics_total", "counter", "Handlers that panicked.", &self.panics),
+        ] {
+            family(&mut out, name, kind, help);
+            let _ = writeln!(out, "{name} {}", get(value));
+        }
+        let sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for source in sources {
+            source.render(&mut out);
+        }
+        out
+    }
+}
+
+/// Appends the two lines that open a family.
+pub fn family(out: &mut String, name: &str, kind: &str, help: &str) {
+    let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}");
+}
+
+fn labels(series: &Series) -> String {
+    format!(
+        "component=\"apiserver\",dry_run=\"\",group=\"{}\",resource=\"{}\",scope=\"{}\",subresource=\"{}\",verb=\"{}\",version=\"{}\"",
+        series.group, series.resource, series.scope, series.subresource, series.verb, series.version
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_are_counted_by_series() {
+        let metrics = Metrics::default();
+        let series = Series {
+            verb: "LIST",
+            group: "".into(),
+            version: "v1".into(),
+            resource: "pods".into(),
+            subresource: "",
+            scope: "cluster",
+        };
+        metrics.record(series.clone(), 200, Some(Duration::from_millis(2)));
+        metrics.record(series, 200, Some(Duration::from_millis(20)));
+        metrics.add(Arc::new(|out: &mut String| out.push_str("mine 1\n")));
+        let text = metrics.render();
+        assert!(text.contains("apiserver_request_total{code=\"200\",component=\"apiserver\",dry_run=\"\",group=\"\",resource=\"pods\",scope=\"cluster\",subresource=\"\",verb=\"LIST\",version=\"v1\"} 2"), "{text}");
+        assert!(
+            text.contains("le=\"0.0025\"} 1") && text.contains("le=\"+Inf\"} 2") && text.ends_with("mine 1\n"),
+            "{text}"
+        );
+    }
+}

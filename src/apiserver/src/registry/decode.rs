@@ -1,0 +1,81 @@
+//! Bodies as objects of the kind that is expected.
+//!
+//! In: bytes, their format, the kind of the path. Out: an object that fits its schema, with what
+//! to warn about, or a 400 in Kubernetes' words. Nothing is filled in here.
+
+use kedge_api::Object;
+use kedge_api::check::{self, FieldValidation};
+use kedge_api::decode::{self, DecodeError, Decoded, Limits};
+use kedge_api::kinds::Gvk;
+use kedge_api::status::Status;
+use serde_json::Value;
+
+use crate::media::Format;
+
+/// An object of a body.
+#[derive(Debug)]
+pub struct Sent {
+    /// The object.
+    pub object: Object,
+    /// What to warn about.
+    pub warnings: Vec<String>,
+}
+
+/// Reads a body as an object of that kind.
+pub fn object(bytes: &[u8], format: Format, expected: &Gvk, validation: FieldValidation) -> Result<Sent, Status> {
+    let mut decoded = value(bytes, format)?;
+    if format == Format::Yaml
+        && let Some(schema) = kedge_api::schema::of(expected)
+    {
+        check::octals(schema, &mut decoded.value);
+    }
+    fit(decoded, expected, validation)
+}
+
+/// Reads a body as any value.
+pub fn value(bytes: &[u8], format: Format) -> Result<Decoded, Status> {
+    let decoded = match format {
+        Format::Json => decode::json(bytes, &Limits::REQUEST),
+        Format::Yaml => decode::yaml(bytes, &Limits::REQUEST),
+    };
+    decoded.map_err(|error| match error {
+        DecodeError::TooLong { limit } => Status::too_large(limit),
+        error => Status::bad_request(format!("the object provided is unrecognized (must be of type {}): couldn't get version/kind; {} parse error: {error}", "Object", match format {
+            Format::Json => "json",
+            Format::Yaml => "yaml",
+        })),
+    })
+}
+
+/// Holds a value against the schema of the kind; a body that does not say what it is, is that kind.
+pub fn fit(mut decoded: Decoded, expected: &Gvk, validation: FieldValidation) -> Result<Sent, Status> {
+    let Some(map) = decoded.value.as_object_mut() else {
+        return Err(Status::bad_request("Object 'Kind' is missing in the body: it is no object"));
+    };
+    let text = |value: Option<&Value>| value.and_then(Value::as_str).unwrap_or("").to_owned();
+    let (version, kind) = (text(map.get("apiVersion")), text(map.get("kind")));
+    let wanted = expected.api_version();
+    if !kind.is_empty() && kind != *expected.kind {
+        return Err(Status::bad_request(format!(
+            "{kind} in version \"{}\" cannot be handled as a {}: converting ({kind}) to ({}): unknown conversion",
+            version.rsplit('/').next().unwrap_or(""),
+            expected.kind,
+            expected.kind
+        )));
+    }
+    if !version.is_empty() && version != wanted {
+        return Err(Status::bad_request(format!(
+            "the API version in the data ({version}) does not match the expected API version ({wanted})"
+        )));
+    }
+    map.insert("apiVersion".to_owned(), Value::from(wanted));
+    map.insert("kind".to_owned(), Value::from(&*expected.kind));
+    match kedge_api::schema::of(expected) {
+        Some(schema) => {
+            let checked = check::object(expected, schema, decoded, validation)
+                .map_err(|refusal| Status::bad_request(refusal.to_string()))?;
+            Ok(Sent { object: checked.object, warnings: checked.warnings })
+        }
+        None => Ok(Sent { object: decoded.value, warnings: Vec::new() }),
+    }
+}

@@ -1,0 +1,354 @@
+//! Deleting objects: at once, with grace, or once their finalizers are gone.
+//!
+//! In: options. Out: the object as it is now, or gone. [`plan`] decides, without time or store;
+//! `delete` does it.
+
+use bytes::Bytes;
+use kedge_api::kinds::Kind;
+use kedge_api::status::Status;
+use kedge_api::{Object, meta};
+use kedge_store::WriteError;
+use serde_json::{Value, json};
+use std::time::{Duration, SystemTime};
+
+use super::{Act, Outcome, body, decode_kept, hooks, rules};
+use crate::admission::{self, Operation};
+use crate::error;
+
+/// What becomes of the dependents of a deleted object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Propagation {
+    /// They stay, without their owner.
+    Orphan,
+    /// They go after it.
+    Background,
+    /// They go before it.
+    Foreground,
+}
+
+/// Options of a deletion.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DeleteOptions {
+    /// Seconds of grace; `None` for the kind's own.
+    pub grace: Option<i64>,
+    /// Only an object of this uid.
+    pub uid: Option<String>,
+    /// Only an object of this version.
+    pub version: Option<String>,
+    /// What becomes of dependents; `None` for the kind's own.
+    pub propagation: Option<Propagation>,
+    /// Whether nothing is kept.
+    pub dry_run: bool,
+}
+
+/// How an object is to be deleted.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Plan {
+    /// At once.
+    Remove,
+    /// It stays for now, like this.
+    Mark(Object),
+    /// It is being deleted already, and nothing changes.
+    Nothing,
+}
+
+const ORPHAN: &str = "orphan";
+const FOREGROUND: &str = "foregroundDeletion";
+/// Seconds a pod has to end by itself unless it says otherwise.
+const POD_GRACE: i64 = 30;
+/// A deletion that keeps losing races is given up after this many tries.
+const TRIES: usize = 10;
+
+/// Whether a marked object has nothing left to wait for.
+pub fn is_finished(kind: &Kind, object: &Object) -> bool {
+    meta::deletion_timestamp(object).is_some()
+        && meta::finalizers(object).next().is_none()
+        && meta::deletion_grace_period(object).unwrap_or(0) == 0
+        && (!is_namespace(kind) || meta::list_at(object, &["spec", "finalizers"]).is_empty())
+}
+
+fn is_namespace(kind: &Kind) -> bool {
+    kind.group.is_empty() && kind.plural == "namespaces"
+}
+
+/// What to do with an object that shall be deleted.
+pub fn plan(kind: &Kind, object: &Object, options: &DeleteOptions, now: SystemTime) -> Plan {
+    let mut marked = object.clone();
+    set_finalizers(&mut marked, kind, options.propagation);
+    let grace = match pod_grace(kind, object, options) {
+        Some(0) | None => 0,
+        Some(seconds) => seconds,
+    };
+    let waits = grace > 0
+        || meta::finalizers(&marked).next().is_some()
+        || (is_namespace(kind) && !meta::list_at(&marked, &["spec", "finalizers"]).is_empty());
+    if !waits {
+        return Plan::Remove;
+    }
+    match meta::deletion_timestamp(object) {
+        None => {
+            let end = kedge_api::clock::rfc3339(now + Duration::from_secs(grace.unsigned_abs()));
+            meta::set_deletion(&mut marked, &end, grace);
+            if meta::generation(&marked) > 0 {
+                let generation = meta::generation(&marked) + 1;
+                meta::set_generation(&mut marked, generation);
+            }
+        }
+        Some(end) => {
+            // Grace may only get shorter.
+            let before = meta::deletion_grace_period(object).unwrap_or(0);
+            if grace < before {
+                let start = kedge_api::clock::parse(end)
+                    .and_then(|t| t.checked_sub(Duration::from_secs(before.unsigned_abs())))
+                    .unwrap_or(now);
+                let end = kedge_api::clock::rfc3339(start + Duration::from_secs(grace.unsigned_abs()));
+                meta::set_deletion(&mut marked, &end, grace);
+            }
+        }
+    }
+    if is_namespace(kind) {
+        marked["status"]["phase"] = json!("Terminating");
+    }
+    if marked == *object { Plan::Nothing } else { Plan::Mark(marked) }
+}
+
+/// Seconds of grace, for the one kind that has it.
+fn pod_grace(kind: &Kind, pod: &Object, options: &DeleteOptions) -> Option<i64> {
+    if !(kind.group.is_empty() && kind.plural == "pods") {
+        return None;
+    }
+    let asked = options.grace.or_else(|| meta::int_at(pod, &["spec", "terminationGracePeriodSeconds"]));
+    let bound = meta::text_at(pod, &["spec", "nodeName"]);
+    let phase = meta::text_at(pod, &["status", "phase"]);
+    if bound.is_empty() || matches!(phase, "Succeeded" | "Failed") {
+        return Some(0);
+    }
+    // A negative grace means at once, but through the node: one second.
+    let grace = match asked.unwrap_or(POD_GRACE) {
+        negative if negative < 0 => 1,
+        seconds => seconds,
+    };
+    match meta::deletion_grace_period(pod).filter(|_| meta::deletion_timestamp(pod).is_some()) {
+        Some(before) => Some(match options.grace {
+            Some(_) => grace.min(before),
+            None => before,
+        }),
+        None => Some(grace),
+    }
+}
+
+fn set_finalizers(object: &mut Object, kind: &Kind, propagation: Option<Propagation>) {
+    let has = |name: &str| meta::finalizers(object).any(|f| f == name);
+    let (has_orphan, has_foreground) = (has(ORPHAN), has(FOREGROUND));
+    let default_orphans = kind.group.is_empty() && kind.plural == "replicationcontrollers";
+    let (orphan, foreground) = match propagation {
+        Some(Propagation::Orphan) => (true, false),
+        Some(Propagation::Foreground) => (false, true),
+        Some(Propagation::Background) => (false, false),
+        None if has_orphan => (true, false),
+        None if has_foreground => (false, true),
+        None => (default_orphans, false),
+    };
+    if orphan != has_orphan {
+        if orphan {
+            meta::add_finalizer(object, ORPHAN);
+        } else {
+            meta::remove_finalizer(object, ORPHAN);
+        }
+    }
+    if foreground != has_foreground {
+        if foreground {
+            meta::add_finalizer(object, FOREGROUND);
+        } else {
+            meta::remove_finalizer(object, FOREGROUND);
+        }
+    }
+}
+
+/// A deletion that was done or has begun.
+#[derive(Debug)]
+pub struct Deleted {
+    /// The object: as it is kept, or as it was.
+    pub outcome: Outcome,
+    /// Whether it is gone.
+    pub gone: bool,
+}
+
+/// Deletes an object.
+pub async fn delete(act: &Act<'_>, options: &DeleteOptions) -> Result<Deleted, Status> {
+    let core = act.core;
+    let attributes = act.attributes(Operation::Delete);
+    for _ in 0..TRIES {
+        let entry = act.kept().await?;
+        let object = decode_kept(&entry)?;
+        preconditions(act, &object, options)?;
+        admission::validate(&core.admission, &attributes, None, Some(&object), core.reader()).await?;
+        let planned = plan(act.kind, &object, options, core.clock.now());
+        if act.dry_run || options.dry_run {
+            return Ok(match planned {
+                Plan::Remove => Deleted { outcome: Outcome::Made(object), gone: true },
+                Plan::Mark(marked) => Deleted { outcome: Outcome::Made(marked), gone: false },
+                Plan::Nothing => Deleted { outcome: Outcome::Kept(entry), gone: false },
+            });
+        }
+        let written = match planned {
+            Plan::Nothing => return Ok(Deleted { outcome: Outcome::Kept(entry), gone: false }),
+            Plan::Remove => {
+                let gone = core.store.delete(&entry.key, entry.revision, body::encode(&object)).await;
+                if gone.is_ok() {
+                    hooks::release(act, &object);
+                }
+                gone.map(|entry| (entry, true))
+            }
+            Plan::Mark(marked) => {
+                let index = Bytes::from(rules::index(act.kind, &marked));
+                core.store.update(&entry.key, entry.revision, body::encode(&marked), index).await.map(|e| (e, false))
+            }
+        };
+        match written {
+            Ok((entry, gone)) => return Ok(Deleted { outcome: Outcome::Kept(entry), gone }),
+            Err(WriteError::Conflict(_)) => {}
+            Err(fault) => return Err(error::write(fault, act.about())),
+        }
+    }
+    Err(act.about().conflict())
+}
+
+fn preconditions(act: &Act<'_>, object: &Object, options: &DeleteOptions) -> Result<(), Status> {
+    let (group, plural) = (&act.kind.group, &act.kind.plural);
+    if let Some(uid) = options.uid.as_deref().filter(|u| *u != meta::uid(object)) {
+        return Err(Status::uid_precondition(group, plural, act.name, uid, meta::uid(object)));
+    }
+    if let Some(version) = options.version.as_deref().filter(|v| *v != meta::resource_version(object)) {
+        return Err(Status::version_precondition(group, plural, act.name, version, meta::resource_version(object)));
+    }
+    Ok(())
+}
+
+/// Reads the options of a deletion from the query and the body; the body counts.
+pub fn options(query: &crate::query::Query, body: Option<&Value>) -> Result<DeleteOptions, Status> {
+    let mut options = DeleteOptions {
+        dry_run: crate::query::dry_run(query.all("dryRun")).map_err(|f| error::option(&f))?,
+        ..DeleteOptions::default()
+    };
+    let number = |text: &str| {
+        text.parse::<i64>().map_err(|_| Status::bad_request(format!("invalid gracePeriodSeconds {text:?}")))
+    };
+    if let Some(text) = query.get("gracePeriodSeconds").filter(|t| !t.is_empty()) {
+        options.grace = Some(number(text)?);
+    }
+    let mut policy = query.get("propagationPolicy").filter(|p| !p.is_empty()).map(str::to_owned);
+    let mut orphan = query.get("orphanDependents").map(|_| query.flag("orphanDependents"));
+    if let Some(body) = body {
+        let text = |path: &[&str]| Some(meta::text_at(body, path)).filter(|t| !t.is_empty()).map(str::to_owned);
+        options.grace = meta::int_at(body, &["gracePeriodSeconds"]).or(options.grace);
+        options.uid = text(&["preconditions", "uid"]);
+        options.version = text(&["preconditions", "resourceVersion"]);
+        policy = text(&["propagationPolicy"]).or(policy);
+        orphan = body.get("orphanDependents").and_then(Value::as_bool).or(orphan);
+        let asked = meta::list_at(body, &["dryRun"]).iter().filter_map(Value::as_str);
+        options.dry_run |= crate::query::dry_run(asked).map_err(|f| error::option(&f))?;
+    }
+    if policy.is_some() && orphan.is_some() {
+        return Err(Status::bad_request("orphanDependents and deletionPropagation cannot be both set"));
+    }
+    options.propagation = match (policy.as_deref(), orphan) {
+        (Some("Orphan"), _) | (_, Some(true)) => Some(Propagation::Orphan),
+        (Some("Background"), _) | (_, Some(false)) => Some(Propagation::Background),
+        (Some("Foreground"), _) => Some(Propagation::Foreground),
+        (Some(other), _) => {
+            return Err(Status::invalid(
+                "meta.k8s.io",
+                "DeleteOptions",
+                "",
+                &[kedge_api::field::FieldError::not_supported(
+                    &kedge_api::field::Path::root("propagationPolicy"),
+                    other,
+                    &["Foreground", "Background", "Orphan", "nil"],
+                )],
+            ));
+        }
+        (None, None) => None,
+    };
+    Ok(options)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kedge_api::kinds::Kinds;
+    use std::time::UNIX_EPOCH;
+
+    const NOW: u64 = 1_700_000_000; // 2023-11-14T22:13:20Z
+
+    /// `expected`: "remove", "nothing", or "END GRACE FINALIZERS".
+    #[track_caller]
+    fn check(kind: &str, object: Value, options: DeleteOptions, expected: &str) {
+        let kinds = Kinds::builtin();
+        let kind = kinds.by_word(kind).unwrap();
+        let seen = match plan(kind, &object, &options, UNIX_EPOCH + Duration::from_secs(NOW)) {
+            Plan::Remove => "remove".to_owned(),
+            Plan::Nothing => "nothing".to_owned(),
+            Plan::Mark(marked) => format!(
+                "{} {} {}",
+                meta::deletion_timestamp(&marked).unwrap_or("-"),
+                meta::deletion_grace_period(&marked).unwrap_or(-1),
+                meta::finalizers(&marked).collect::<Vec<_>>().join(",")
+            ),
+        };
+        assert_eq!(seen.trim_end(), expected);
+    }
+
+    fn with(grace: Option<i64>, propagation: Option<Propagation>) -> DeleteOptions {
+        DeleteOptions { grace, propagation, ..DeleteOptions::default() }
+    }
+
+    #[test]
+    fn only_pods_on_nodes_have_grace() {
+        let bound = json!({"metadata": {"name": "a"}, "spec": {"nodeName": "n", "terminationGracePeriodSeconds": 30}});
+        check("po", bound.clone(), with(None, None), "2023-11-14T22:13:50Z 30");
+        check("po", bound.clone(), with(Some(5), None), "2023-11-14T22:13:25Z 5");
+        check("po", bound.clone(), with(Some(0), None), "remove");
+        check("po", bound.clone(), with(Some(-1), None), "2023-11-14T22:13:21Z 1");
+        check("po", json!({"spec": {}}), with(None, None), "remove");
+        let mut done = bound;
+        done["status"]["phase"] = json!("Succeeded");
+        check("po", done, with(None, None), "remove");
+        check("cm", json!({"metadata": {"name": "a"}}), with(Some(30), None), "remove");
+    }
+
+    #[test]
+    fn grace_only_gets_shorter() {
+        let dying = json!({"metadata": {"name": "a", "deletionTimestamp": "2023-11-14T22:13:50Z", "deletionGracePeriodSeconds": 30},
+            "spec": {"nodeName": "n"}});
+        check("po", dying.clone(), with(Some(60), None), "nothing");
+        check("po", dying.clone(), with(None, None), "nothing");
+        check("po", dying.clone(), with(Some(10), None), "2023-11-14T22:13:30Z 10");
+        check("po", dying, with(Some(0), None), "remove");
+    }
+
+    #[test]
+    fn propagation_becomes_finalizers() {
+        let plain = json!({"metadata": {"name": "a"}});
+        check("rs", plain.clone(), with(None, None), "remove");
+        check("rs", plain.clone(), with(None, Some(Propagation::Background)), "remove");
+        check("rs", plain.clone(), with(None, Some(Propagation::Orphan)), "2023-11-14T22:13:20Z 0 orphan");
+        check(
+            "rs",
+            plain.clone(),
+            with(None, Some(Propagation::Foreground)),
+            "2023-11-14T22:13:20Z 0 foregroundDeletion",
+        );
+        check("rc", plain, with(None, None), "2023-11-14T22:13:20Z 0 orphan");
+        let held = json!({"metadata": {"finalizers": ["x/y", "orphan"]}});
+        check("cm", held, with(None, Some(Propagation::Background)), "2023-11-14T22:13:20Z 0 x/y");
+    }
+
+    #[test]
+    fn a_namespace_waits_for_its_contents() {
+        let namespace =
+            json!({"metadata": {"name": "a"}, "spec": {"finalizers": ["kubernetes"]}, "status": {"phase": "Active"}});
+        check("ns", namespace, with(None, None), "2023-11-14T22:13:20Z 0");
+        check("ns", json!({"metadata": {"name": "a"}, "spec": {}}), with(None, None), "remove");
+    }
+}

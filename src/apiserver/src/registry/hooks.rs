@@ -1,0 +1,105 @@
+//! What only some kinds need beside their rules: grants are not widened, Services get addresses.
+//!
+//! In: an object about to be kept. Out: a claim that is given back if it is not kept.
+
+use kedge_api::status::Status;
+use kedge_api::{Object, meta};
+use serde_json::Value;
+
+use super::Act;
+use super::services::Claim;
+use crate::authz::Wanted;
+use crate::authz::rules::{Rule, not_covered};
+
+const RBAC: &str = "rbac.authorization.k8s.io";
+
+/// Refuses to make what would give its maker's friends more than the maker has.
+pub fn may_create(act: &Act<'_>, object: &Object) -> Result<(), Status> {
+    escalation(act, object)
+}
+
+/// The same for an update that changes what is granted.
+pub fn may_update(act: &Act<'_>, new: &Object, old: &Object) -> Result<(), Status> {
+    let same = ["rules", "aggregationRule", "roleRef", "subjects"].iter().all(|key| new.get(key) == old.get(key));
+    if same { Ok(()) } else { escalation(act, new) }
+}
+
+/// Takes the addresses and ports a Service needs.
+pub async fn claim<'a>(act: &Act<'a>, object: &mut Object, old: Option<&Object>) -> Result<Claim<'a>, Status> {
+    if act.kind.stored.0.is_empty() && act.kind.plural == "services" && act.sub.is_none() {
+        return act.core.services.claim(act.about(), object, old, &act.core.random, act.dry_run);
+    }
+    Ok(act.core.services.nothing())
+}
+
+/// Gives back what an object held that is gone.
+pub fn release(act: &Act<'_>, object: &Object) {
+    if act.kind.stored.0.is_empty() && act.kind.plural == "services" {
+        act.core.services.release(object);
+    }
+}
+
+fn escalation(act: &Act<'_>, object: &Object) -> Result<(), Status> {
+    if act.kind.group != RBAC || act.sub.is_some() {
+        return Ok(());
+    }
+    let (verb, resource, role_name, handed_out) = match &*act.kind.plural {
+        "roles" | "clusterroles" => {
+            ("escalate", &*act.kind.plural, meta::name(object).to_owned(), Rule::read_all(object.get("rules")))
+        }
+        _ => {
+            let text = |key: &str| meta::text_at(object, &["roleRef", key]).to_owned();
+            let name = text("name");
+            let (resource, namespace) = match text("kind").as_str() {
+                "Role" => ("roles", Some(act.namespace)),
+                _ => ("clusterroles", None),
+            };
+            let Some(rules) = act.core.authorizer.rules_of_role(namespace, &name) else {
+                // Only whoever may bind anything may bind what is not there.
+                if allowed(act, "bind", resource, &name) {
+                    return Ok(());
+                }
+                let kind = if namespace.is_some() { "roles" } else { "clusterroles" };
+                return Err(Status::not_found(RBAC, kind, &name));
+            };
+            ("bind", resource, name, rules)
+        }
+    };
+    if allowed(act, verb, resource, &role_name) {
+        return Ok(());
+    }
+    let held = act.core.authorizer.rules_of(act.who, act.namespace);
+    let missing = not_covered(&held, &handed_out);
+    if missing.is_empty() && object.get("aggregationRule").is_none_or(Value::is_null) {
+        return Ok(());
+    }
+    let listed: Vec<String> = missing.iter().map(words).collect();
+    Err(act.on(meta::name(object)).about().forbidden(format!(
+        "user {:?} (groups={:?}) is attempting to grant RBAC permissions not currently held:\n{}",
+        act.who.name,
+        act.who.groups,
+        listed.join("\n")
+    )))
+}
+
+fn allowed(act: &Act<'_>, verb: &str, resource: &str, name: &str) -> bool {
+    let wanted = Wanted::Resource { verb, group: RBAC, resource, subresource: "", namespace: act.namespace, name };
+    act.core.authorizer.decide(act.who, &wanted).allowed
+}
+
+fn words(rule: &Rule) -> String {
+    let list = |words: &[Box<str>]| words.iter().map(|w| format!("{w:?}")).collect::<Vec<_>>().join(" ");
+    let mut parts = Vec::new();
+    for (name, words) in [
+        ("APIGroups", &rule.groups),
+        ("Resources", &rule.resources),
+        ("ResourceNames", &rule.names),
+        ("NonResourceURLs", &rule.paths),
+        ("Verbs", &rule.verbs),
+    ] {
+        if !words.is_empty() {
+            parts.push(format!("{name}:[{}]", list(words)));
+        }
+    }
+    format!("{{{}}}", parts.join(", "))
+}

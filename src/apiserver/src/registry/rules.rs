@@ -1,0 +1,127 @@
+//! What the schema table and the rules of each kind say, in the words the registry uses.
+//!
+//! In: a kind and objects. Out: defaults filled in, versions converted, faults found. One place,
+//! so that custom kinds can take their rules from their definition here.
+
+use kedge_api::field::FieldError;
+use kedge_api::fields::Index;
+use kedge_api::kinds::{Gvk, Kind, Sub};
+use kedge_api::strategy::{self, Part};
+use kedge_api::{Object, convert, defaults, validate};
+
+/// The name under which an object's uid is found in its index.
+pub const UID: &str = "metadata.uid";
+
+/// Fills in what was left out, in the version that was sent.
+pub fn default(gvk: &Gvk, object: &mut Object) {
+    defaults::apply(gvk, object);
+}
+
+/// Puts a new object right.
+pub fn prepare_create(kind: &Kind, object: &mut Object) {
+    strategy::prepare_create(kind, object);
+}
+
+/// Puts an update right.
+pub fn prepare_update(kind: &Kind, sub: Option<Sub>, new: &mut Object, old: &Object) {
+    strategy::prepare_update(kind, part(sub), new, old);
+}
+
+/// What is wrong with a new object.
+pub fn validate_create(kind: &Kind, object: &Object) -> Vec<FieldError> {
+    validate::create(kind, object)
+}
+
+/// What is wrong with an update.
+pub fn validate_update(kind: &Kind, sub: Option<Sub>, new: &Object, old: &Object) -> Vec<FieldError> {
+    validate::update(kind, part(sub), new, old)
+}
+
+fn part(sub: Option<Sub>) -> Part {
+    match sub {
+        Some(Sub::Status) => Part::Status,
+        Some(Sub::Finalize) => Part::Finalize,
+        Some(Sub::Approval) => Part::Approval,
+        Some(Sub::EphemeralContainers) => Part::EphemeralContainers,
+        Some(Sub::Resize) => Part::Resize,
+        _ => Part::Main,
+    }
+}
+
+/// What selectors may ask of an object, and its uid.
+pub fn index(kind: &Kind, object: &Object) -> Vec<u8> {
+    Index::of(&kind.stored_gvk(), object, &[UID])
+}
+
+/// Where objects of the kind are kept.
+pub fn tier(kind: &Kind) -> kedge_store::Tier {
+    match kind.tier {
+        kedge_api::kinds::Tier::Durable => kedge_store::Tier::Durable,
+        kedge_api::kinds::Tier::Volatile => kedge_store::Tier::Volatile,
+    }
+}
+
+/// Whether objects are served in the version they are kept in.
+pub fn served_as_kept(kind: &Kind) -> bool {
+    kind.stored.0 == kind.group && kind.stored.1 == kind.version
+}
+
+/// From the served to the kept version.
+pub fn to_kept(kind: &Kind, object: &mut Object) {
+    change_version(&kind.gvk(), &kind.stored_gvk(), object);
+}
+
+/// From the kept to the served version.
+pub fn to_served(kind: &Kind, object: &mut Object) {
+    change_version(&kind.stored_gvk(), &kind.gvk(), object);
+}
+
+fn change_version(from: &Gvk, to: &Gvk, object: &mut Object) {
+    if from == to {
+        return;
+    }
+    match convert::to(from, to, std::mem::take(object)) {
+        Ok(converted) => *object = converted,
+        // The table of kinds only pairs versions that convert.
+        Err(fault) => tracing::error!(%fault, %from, %to, "served versions do not convert"),
+    }
+}
+
+/// Kinds that a PUT may create (Kubernetes' `AllowCreateOnUpdate`).
+pub fn put_creates(kind: &Kind) -> bool {
+    matches!(
+        (&*kind.stored.0, &*kind.plural),
+        ("", "endpoints" | "events" | "limitranges" | "podtemplates" | "services")
+            | ("coordination.k8s.io", "leases")
+            | ("rbac.authorization.k8s.io", _)
+    )
+}
+
+/// Kinds whose update must say which version it is based on (no `AllowUnconditionalUpdate`).
+pub fn needs_version(kind: &Kind) -> bool {
+    kind.custom
+        || matches!(
+            (&*kind.stored.0, &*kind.plural),
+            ("coordination.k8s.io" | "node.k8s.io" | "flowcontrol.apiserver.k8s.io" | "discovery.k8s.io", _)
+                | ("policy", "poddisruptionbudgets")
+                | ("storage.k8s.io", "csidrivers" | "csinodes" | "csistoragecapacities" | "volumeattachments")
+                | ("apiextensions.k8s.io" | "apiregistration.k8s.io" | "admissionregistration.k8s.io", _)
+        )
+}
+
+/// Kinds whose deletion answers with the object (Kubernetes' `ReturnDeletedObject`).
+pub fn deletion_returns_object(kind: &Kind) -> bool {
+    matches!(
+        (&*kind.stored.0, &*kind.plural),
+        (
+            "",
+            "pods"
+                | "podtemplates"
+                | "persistentvolumes"
+                | "persistentvolumeclaims"
+                | "resourcequotas"
+                | "serviceaccounts"
+                | "services"
+        ) | ("storage.k8s.io", "storageclasses" | "csidrivers" | "csinodes" | "volumeattachments")
+    )
+}

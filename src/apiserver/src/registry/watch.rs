@@ -1,0 +1,306 @@
+//! Watches: what there is, then what changes, until the time is over.
+//!
+//! In: options of a watch. Out: a body of events, one JSON object a line. Events that are ready
+//! together leave together; a watch that asked for it hears of progress when the server's one
+//! timer says so. A watch never holds up a write: the store drops it if it falls behind.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use bytes::{BufMut, Bytes, BytesMut};
+use kedge_api::field::{FieldError, Path};
+use kedge_api::status::Status;
+use kedge_store::{Change, Entry, Event, Revision, Watch};
+use tokio::sync::watch::Receiver;
+use tokio::time::Instant;
+
+use super::list::{self, reach, refused};
+use super::render::{self, View};
+use super::selection::Selection;
+use super::{Act, body, decode_kept, keys};
+use crate::core::Core;
+use crate::error;
+use crate::media::Shape;
+use crate::query::ListOptions;
+use crate::respond::{self, Answer};
+
+/// A watch that does not say how long it lasts ends after half an hour to an hour, at random, so
+/// that not all come back at once.
+const SHORTEST: u64 = 1800;
+/// Events that are ready together leave in pieces of about this size: one TLS record.
+const PIECE: usize = 16 * 1024;
+
+/// Where a watch begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Start {
+    /// With everything there is once it is at least this, told as ADDED; then a bookmark if so.
+    Everything {
+        /// Not before that revision.
+        not_before: Revision,
+        /// Whether a bookmark says that this was everything.
+        marked: bool,
+    },
+    /// With what comes after now.
+    Now,
+    /// With what comes after that revision.
+    After(Revision),
+}
+
+/// Where the options say that a watch begins.
+pub fn start(options: &ListOptions) -> Result<Start, Status> {
+    let matching = Path::root("resourceVersionMatch");
+    let mut faults = Vec::new();
+    let version = match options.resource_version.as_deref().map(str::parse::<Revision>) {
+        None => None,
+        Some(Ok(version)) => Some(version),
+        Some(Err(_)) => {
+            let text = options.resource_version.as_deref().unwrap_or("");
+            faults.push(FieldError::invalid(&Path::root("resourceVersion"), text, "must be a number"));
+            None
+        }
+    };
+    match (options.send_initial_events, options.resource_version_match.as_deref()) {
+        (Some(_), Some("NotOlderThan")) | (None, None) => {}
+        (Some(_), _) => faults.push(FieldError::forbidden(
+            &matching,
+            "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
+        )),
+        (None, Some(_)) => {
+            faults.push(FieldError::forbidden(
+                &matching,
+                "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
+            ));
+        }
+    }
+    if !faults.is_empty() {
+        return Err(refused(&faults));
+    }
+    Ok(match (options.send_initial_events, version) {
+        (Some(true), version) => Start::Everything { not_before: version.unwrap_or(0), marked: options.bookmarks },
+        (Some(false), None | Some(0)) => Start::Now,
+        (None, None | Some(0)) => Start::Everything { not_before: 0, marked: false },
+        (_, Some(version)) => Start::After(version),
+    })
+}
+
+/// Opens a watch.
+pub async fn open(act: &Act<'_>, core: &Arc<Core>, options: &ListOptions, view: View) -> Result<Answer, Status> {
+    let selection = Selection::parse(act.kind, &options.label_selector, &options.field_selector)?;
+    let start = start(options)?;
+    let seconds = options.timeout_seconds.filter(|s| *s > 0).unwrap_or_else(|| SHORTEST + core.random.below(SHORTEST));
+    let prefix = match selection.name() {
+        Some(name) if !act.kind.namespaced || !act.namespace.is_empty() => keys::object(act.kind, act.namespace, name),
+        _ => keys::collection(act.kind, act.namespace),
+    };
+    let content_type = view.accepted.content_type();
+    let mut feed = Feed {
+        core: core.clone(),
+        watch: None,
+        view,
+        selection,
+        bookmarks: options.bookmarks,
+        end: Instant::now() + Duration::from_secs(seconds),
+        progress: core.progress.subscribe(),
+        initial: Vec::new().into_iter(),
+        first: None,
+        after: 0,
+        told: 0,
+        columns_sent: false,
+        fault: None,
+        done: false,
+    };
+    let from = match start {
+        Start::Everything { not_before, marked } => {
+            reach(act, not_before).await?;
+            let all = ListOptions { limit: 0, ..ListOptions::default() };
+            let listing = list::list(act, &all, &feed.selection).await?;
+            feed.initial = listing.entries.into_iter();
+            feed.first = Some(marked);
+            listing.revision
+        }
+        Start::Now => core.store.revision(),
+        Start::After(revision) => {
+            // A revision this server has not reached is waited for by letting events up to it pass.
+            feed.after = revision;
+            revision.min(core.store.revision())
+        }
+    };
+    feed.told = from;
+    match core.store.watch(&prefix, from) {
+        Ok(watch) => feed.watch = Some(watch),
+        Err(fault) => feed.fault = Some(error::watch(fault, from)),
+    }
+    let stream = futures::stream::unfold(feed, |mut feed| async move {
+        let piece = feed.next().await?;
+        Some((Ok::<Bytes, std::convert::Infallible>(piece), feed))
+    });
+    Ok(respond::stream(content_type, Body::from_stream(stream)))
+}
+
+struct Feed {
+    core: Arc<Core>,
+    watch: Option<Watch>,
+    view: View,
+    selection: Selection,
+    bookmarks: bool,
+    end: Instant,
+    progress: Receiver<u64>,
+    initial: std::vec::IntoIter<Arc<Entry>>,
+    /// Set while everything there is is being told; whether a bookmark follows.
+    first: Option<bool>,
+    /// Events up to here are not told.
+    after: Revision,
+    /// The newest revision the client knows of.
+    told: Revision,
+    columns_sent: bool,
+    fault: Option<Status>,
+    done: bool,
+}
+
+impl Feed {
+    /// The next piece of the body; `None` at its end.
+    async fn next(&mut self) -> Option<Bytes> {
+        let mut out = BytesMut::new();
+        if let Some(marked) = self.first {
+            while out.len() < PIECE {
+                let Some(entry) = self.initial.next() else {
+                    self.first = None;
+                    if marked {
+                        let end = render::bookmark(&self.view, self.told, true);
+                        frame(&mut out, "BOOKMARK", &end);
+                    }
+                    break;
+                };
+                self.tell(&mut out, "ADDED", &entry, entry.revision, false);
+            }
+            if !out.is_empty() {
+                return Some(out.freeze());
+            }
+        }
+        while !self.done {
+            if let Some(status) = self.fault.take() {
+                self.done = true;
+                frame(&mut out, "ERROR", &Bytes::from(status.to_json().to_string()));
+                return Some(out.freeze());
+            }
+            let watch = self.watch.as_mut()?;
+            tokio::select! {
+                biased;
+                events = watch.next() => match events {
+                    Ok(events) => {
+                        for event in &events {
+                            self.event(&mut out, event);
+                        }
+                    }
+                    Err(fault) => self.fault = Some(error::watch(fault, self.told)),
+                },
+                changed = self.progress.changed(), if self.bookmarks => {
+                    if changed.is_err() {
+                        return None;
+                    }
+                    let reached = self.watch.as_ref().map_or(0, Watch::progress);
+                    if reached > self.told && reached > self.after {
+                        self.told = reached;
+                        let mark = render::bookmark(&self.view, reached, false);
+                        frame(&mut out, "BOOKMARK", &mark);
+                    }
+                }
+                () = tokio::time::sleep_until(self.end) => self.done = true,
+                () = self.core.stop.cancelled() => self.done = true,
+            }
+            if !out.is_empty() {
+                return Some(out.freeze());
+            }
+        }
+        None
+    }
+
+    fn event(&mut self, out: &mut BytesMut, event: &Event) {
+        if event.revision <= self.after {
+            return;
+        }
+        self.told = event.revision;
+        let now = event.change != Change::Deleted && self.selection.has(&event.entry);
+        let before = event.previous.as_ref().filter(|entry| self.selection.has(entry));
+        match (now, before) {
+            (true, None) => self.tell(out, "ADDED", &event.entry, event.revision, false),
+            (true, Some(_)) => self.tell(out, "MODIFIED", &event.entry, event.revision, false),
+            (false, Some(_)) if event.change == Change::Deleted => {
+                self.tell(out, "DELETED", &event.entry, event.revision, false);
+            }
+            (false, Some(previous)) => {
+                let previous = previous.clone();
+                self.tell(out, "DELETED", &previous, event.revision, true);
+            }
+            (false, None) => {}
+        }
+    }
+
+    /// Appends one event. `previous`: the entry is the one before the event, told at its revision.
+    fn tell(&mut self, out: &mut BytesMut, kind: &'static str, entry: &Entry, revision: Revision, previous: bool) {
+        let view = &self.view;
+        if view.is_plain() {
+            if previous {
+                frame(out, kind, &render::previous(entry, revision));
+            } else {
+                frame(out, kind, &entry.bytes);
+            }
+            return;
+        }
+        let make = |columns: bool| {
+            let bytes = if previous { render::previous(entry, revision) } else { entry.bytes.clone() };
+            let object = match body::decode(&bytes) {
+                Ok(object) => object,
+                Err(_) => decode_kept(entry).unwrap_or_default(),
+            };
+            match view.accepted.shape {
+                Shape::Table => render::table_event(view, object, columns),
+                _ => render::object(view, object).unwrap_or_default(),
+            }
+        };
+        let bytes = if view.accepted.shape == Shape::Table && !self.columns_sent {
+            make(true)
+        } else {
+            self.core.encoded.get(view.form(revision, previous), || make(false))
+        };
+        frame(out, kind, &bytes);
+        self.columns_sent = true;
+    }
+}
+
+fn frame(out: &mut BytesMut, kind: &str, object: &[u8]) {
+    out.reserve(object.len() + 40);
+    out.put_slice(b"{\"type\":\"");
+    out.put_slice(kind.as_bytes());
+    out.put_slice(b"\",\"object\":");
+    out.put_slice(object);
+    out.put_slice(b"}\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::query::Query;
+
+    #[track_caller]
+    fn check(query: &str, expected: Result<Start, u16>) {
+        let options = ListOptions::parse(&Query::parse(query)).unwrap();
+        assert_eq!(start(&options).map_err(|s| s.code), expected, "{query}");
+    }
+
+    #[test]
+    fn options_say_where_a_watch_begins() {
+        let everything = |not_before, marked| Ok(Start::Everything { not_before, marked });
+        check("", everything(0, false));
+        check("resourceVersion=0", everything(0, false));
+        check("resourceVersion=7", Ok(Start::After(7)));
+        check("sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true", everything(0, true));
+        check("sendInitialEvents=true&resourceVersionMatch=NotOlderThan&resourceVersion=7", everything(7, false));
+        check("sendInitialEvents=false&resourceVersionMatch=NotOlderThan", Ok(Start::Now));
+        check("sendInitialEvents=false&resourceVersionMatch=NotOlderThan&resourceVersion=7", Ok(Start::After(7)));
+        check("sendInitialEvents=true", Err(422));
+        check("resourceVersionMatch=NotOlderThan", Err(422));
+        check("resourceVersion=x", Err(422));
+    }
+}

@@ -1,0 +1,305 @@
+//! Requests for resources: which kind, which verb, which subresource, and the answer's form.
+//!
+//! In: a call that was let in. Out: its answer. Reads bodies, options and headers; everything done
+//! to objects is the registry's.
+
+mod collection;
+mod eviction;
+mod pods;
+mod reviews;
+mod scale;
+mod streams;
+pub mod tokens;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use http::StatusCode;
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use kedge_api::field::{FieldError, Path};
+use kedge_api::kinds::{self, Gvk, Kind, Sub};
+use kedge_api::status::Status;
+use kedge_api::{Object, apply, validate};
+
+use crate::chain::Call;
+use crate::error;
+use crate::media::{self, Accepted, Format, PatchKind};
+use crate::query::{ListOptions, WriteOptions};
+use crate::registry::render::{self, View};
+use crate::registry::update::{Change, Updated};
+use crate::registry::{Act, Outcome, create, decode, delete, list, rules, update, watch};
+use crate::request::Verb;
+use crate::respond::{self, Answer};
+
+/// Answers a call for a resource.
+pub async fn answer(call: &mut Call) -> Result<Answer, Status> {
+    let kinds = call.core.kinds();
+    let info = &call.info;
+    let Some(kind) = kinds.resource(&info.group, &info.version, &info.resource).cloned() else {
+        return Err(Status::no_such_resource());
+    };
+    let sub = match info.subresource.as_str() {
+        "" => None,
+        name => Some(Sub::parse(name).filter(|sub| kind.has_sub(*sub)).ok_or_else(Status::no_such_resource)?),
+    };
+    let belongs = if kind.namespaced {
+        !(info.namespace.is_empty() && !info.name.is_empty() && !names_by_selector(call))
+    } else {
+        info.namespace.is_empty() || kind.plural == "namespaces"
+    };
+    if !belongs {
+        return Err(Status::no_such_resource());
+    }
+    let warnings = Mutex::new(Vec::new());
+    let outcome = dispatch(call, &kind, sub, &warnings).await;
+    call.warnings.append(&mut warnings.into_inner().unwrap_or_else(PoisonError::into_inner));
+    outcome
+}
+
+/// The name came from a field selector, not from the path.
+fn names_by_selector(call: &Call) -> bool {
+    matches!(call.info.verb, Verb::List | Verb::Watch | Verb::DeleteCollection)
+}
+
+async fn dispatch(
+    call: &mut Call,
+    kind: &Arc<Kind>,
+    sub: Option<Sub>,
+    warnings: &Mutex<Vec<String>>,
+) -> Result<Answer, Status> {
+    let verb = kind_verb(call.info.verb).ok_or_else(Status::method_not_allowed)?;
+    let allowed = match sub {
+        None => kind.verbs.has(verb) || (verb == kinds::Verb::Update && kind.verbs.has(kinds::Verb::Update)),
+        Some(sub) => sub.verbs().has(verb),
+    };
+    if !allowed {
+        return Err(Status::method_not_supported(&kind.group, &kind.plural, call.info.verb.as_str()));
+    }
+    let core = call.core.clone();
+    let info = call.info.clone();
+    let who = call.who.clone();
+    let manager = manager(call);
+    let named = if names_by_selector(call) { "" } else { info.name.as_str() };
+    let act = Act {
+        core: &core,
+        who: &who,
+        kind,
+        sub,
+        namespace: if kind.namespaced { &info.namespace } else { "" },
+        name: named,
+        manager: &manager,
+        // Anything but `All` is refused where the options are read.
+        dry_run: call.query.all("dryRun").any(|value| !value.is_empty()),
+        warnings,
+    };
+    match sub {
+        Some(Sub::Scale) => return scale::answer(call, &act, kind).await,
+        Some(Sub::Binding) => return pods::bind(call, &act).await,
+        Some(Sub::Eviction) => return eviction::evict(call, &act).await,
+        Some(Sub::Token) => return tokens::request(call, &act).await,
+        Some(Sub::Log | Sub::Exec | Sub::Attach | Sub::PortForward | Sub::Proxy) => {
+            return streams::answer(call, &act).await;
+        }
+        _ => {}
+    }
+    if !kind.is_kept() {
+        return reviews::answer(call, &act, kind).await;
+    }
+    match call.info.verb {
+        Verb::Get => get(call, &act, kind).await,
+        Verb::List => collection::list(call, &act, kind).await,
+        Verb::Watch => {
+            let options = ListOptions::parse(&call.query).map_err(|f| error::option(&f))?;
+            let view = view(call, kind)?;
+            watch::open(&act, &call.core, &options, view).await
+        }
+        Verb::Create => post(call, &act, kind).await,
+        Verb::Update => put(call, &act, kind).await,
+        Verb::Patch => patch(call, &act, kind).await,
+        Verb::Delete => remove(call, &act, kind).await,
+        Verb::DeleteCollection => collection::delete(call, &act, kind).await,
+        _ => Err(Status::method_not_allowed()),
+    }
+}
+
+/// The name under which changes are accounted for: the one that was given, or the program's.
+fn manager(call: &Call) -> String {
+    let given = call.query.get("fieldManager").unwrap_or("");
+    if !given.is_empty() {
+        return given.to_owned();
+    }
+    let agent = call.head.headers.get(http::header::USER_AGENT).and_then(|v| v.to_str().ok()).unwrap_or("");
+    match apply::manager_of_user_agent(agent) {
+        "" => "unknown".to_owned(),
+        name => name.to_owned(),
+    }
+}
+
+fn kind_verb(verb: Verb) -> Option<kinds::Verb> {
+    Some(match verb {
+        Verb::Get => kinds::Verb::Get,
+        Verb::List => kinds::Verb::List,
+        Verb::Watch => kinds::Verb::Watch,
+        Verb::Create => kinds::Verb::Create,
+        Verb::Update => kinds::Verb::Update,
+        Verb::Patch => kinds::Verb::Patch,
+        Verb::Delete => kinds::Verb::Delete,
+        Verb::DeleteCollection => kinds::Verb::DeleteCollection,
+        _ => return None,
+    })
+}
+
+/// The form the client asked for, with tables and metadata.
+fn view(call: &Call, kind: &Arc<Kind>) -> Result<View, Status> {
+    let accepted = media::negotiate(&call.head.headers, true)?;
+    View::new(&call.core, kind, accepted, &call.query)
+}
+
+async fn get(call: &Call, act: &Act<'_>, kind: &Arc<Kind>) -> Result<Answer, Status> {
+    let view = view(call, kind)?;
+    list::reach_for_get(act, call.query.get("resourceVersion")).await?;
+    let entry = act.kept().await?;
+    Ok(respond::kept(StatusCode::OK, render::entry(&view, &entry)?, view.accepted))
+}
+
+async fn post(call: &mut Call, act: &Act<'_>, kind: &Arc<Kind>) -> Result<Answer, Status> {
+    if kind.namespaced && act.namespace.is_empty() {
+        return Err(Status::method_not_allowed());
+    }
+    if !act.name.is_empty() {
+        return Err(Status::method_not_supported(&kind.group, &kind.plural, "create"));
+    }
+    let view = view(call, kind)?;
+    let options = write_options(call, "CreateOptions")?;
+    let object = sent(call, act, &kind.gvk(), &options).await?;
+    let outcome = create::create(act, prepared(kind, object)).await?;
+    written(StatusCode::CREATED, &view, &outcome)
+}
+
+async fn put(call: &mut Call, act: &Act<'_>, kind: &Arc<Kind>) -> Result<Answer, Status> {
+    let view = view(call, kind)?;
+    let options = write_options(call, "UpdateOptions")?;
+    let object = sent(call, act, &kind.gvk(), &options).await?;
+    let updated = update::update(act, Change::Replace(prepared(kind, object))).await?;
+    updated_answer(&view, &updated)
+}
+
+async fn patch(call: &mut Call, act: &Act<'_>, kind: &Arc<Kind>) -> Result<Answer, Status> {
+    let view = view(call, kind)?;
+    let options = write_options(call, "PatchOptions")?;
+    let change = patch_of(call, act, kind.custom, &options).await?;
+    let updated = update::update(act, change).await?;
+    updated_answer(&view, &updated)
+}
+
+/// The options of a write, held against Kubernetes' rules.
+fn write_options(call: &Call, kind: &str) -> Result<WriteOptions, Status> {
+    let dry_run: Vec<&str> = call.query.all("dryRun").collect();
+    let faults = validate::options(call.query.get("fieldManager"), &dry_run, call.query.get("fieldValidation"));
+    if !faults.is_empty() {
+        return Err(Status::invalid("meta.k8s.io", kind, "", &faults));
+    }
+    WriteOptions::parse(&call.query).map_err(|f| error::option(&f))
+}
+
+/// The patch in the body.
+async fn patch_of(call: &mut Call, act: &Act<'_>, custom: bool, options: &WriteOptions) -> Result<Change, Status> {
+    let patch_kind = media::patch_kind(&call.head.headers, custom)?;
+    let applies = patch_kind == PatchKind::Apply;
+    let mut faults = Vec::new();
+    if applies && options.field_manager.is_empty() {
+        faults.push(FieldError::required(&Path::root("fieldManager"), "is required for apply patch"));
+    }
+    if !applies && options.force.is_some() {
+        faults.push(FieldError::forbidden(&Path::root("force"), "may not be specified for non-apply patch"));
+    }
+    if !faults.is_empty() {
+        return Err(Status::invalid("meta.k8s.io", "PatchOptions", "", &faults));
+    }
+    let bytes = body(call).await?;
+    let decoded = decode::value(&bytes, if applies { Format::Yaml } else { Format::Json })?;
+    act.warn(decoded.duplicates.into_iter().map(|path| format!("duplicate field {path:?}")));
+    Ok(if applies {
+        Change::Apply { config: decoded.value, force: options.force.unwrap_or(false) }
+    } else {
+        Change::Patch { kind: patch_kind, patch: decoded.value, validation: options.field_validation }
+    })
+}
+
+fn updated_answer(view: &View, updated: &Updated) -> Result<Answer, Status> {
+    let code = if updated.created { StatusCode::CREATED } else { StatusCode::OK };
+    written(code, view, &updated.outcome)
+}
+
+async fn remove(call: &mut Call, act: &Act<'_>, kind: &Arc<Kind>) -> Result<Answer, Status> {
+    let view = view(call, kind)?;
+    let options = delete_options(call).await?;
+    let deleted = delete::delete(act, &options).await?;
+    if deleted.gone && !rules::deletion_returns_object(kind) {
+        let object = deleted.outcome.object()?;
+        let uid = kedge_api::meta::uid(&object);
+        return Ok(respond::status(&Status::success(&kind.group, &kind.plural, act.name, uid), view.accepted.format));
+    }
+    written(StatusCode::OK, &view, &deleted.outcome)
+}
+
+/// The options in query and body of a deletion.
+async fn delete_options(call: &mut Call) -> Result<delete::DeleteOptions, Status> {
+    let bytes = body(call).await?;
+    if bytes.is_empty() {
+        return delete::options(&call.query, None);
+    }
+    let format = media::body_format(&call.head.headers)?;
+    let decoded = decode::value(&bytes, format)?;
+    delete::options(&call.query, Some(&decoded.value))
+}
+
+/// A written object in the form that was asked for.
+fn written(code: StatusCode, view: &View, outcome: &Outcome) -> Result<Answer, Status> {
+    let bytes = match outcome {
+        Outcome::Kept(entry) => render::entry(view, entry)?,
+        Outcome::Made(object) => render::object(view, object.clone())?,
+    };
+    Ok(respond::kept(code, bytes, view.accepted))
+}
+
+/// An object that was sent, with defaults, in the storage version.
+fn prepared(kind: &Kind, mut object: Object) -> Object {
+    rules::default(&kind.gvk(), &mut object);
+    rules::to_kept(kind, &mut object);
+    object
+}
+
+/// The object in the body, held against the schema of its kind.
+async fn sent(call: &mut Call, act: &Act<'_>, gvk: &Gvk, options: &WriteOptions) -> Result<Object, Status> {
+    let format = media::body_format(&call.head.headers)?;
+    let bytes = body(call).await?;
+    let sent = decode::object(&bytes, format, gvk, options.field_validation)?;
+    act.warn(sent.warnings);
+    Ok(sent.object)
+}
+
+/// The whole body, within its limits of size and time.
+async fn body(call: &mut Call) -> Result<Bytes, Status> {
+    let limits = &call.core.config.limits;
+    let limit = limits.body;
+    let declared =
+        call.head.headers.get(http::header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<usize>().ok());
+    if declared.is_some_and(|length| length > limit) {
+        return Err(Status::too_large(limit));
+    }
+    let body = std::mem::take(call.body.get_mut().unwrap_or_else(PoisonError::into_inner));
+    let collected = tokio::time::timeout(limits.body_time, Limited::new(body, limit).collect()).await;
+    match collected {
+        Err(_) => Err(Status::timeout("the body did not arrive in time", 0)),
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(fault)) if fault.downcast_ref::<LengthLimitError>().is_some() => Err(Status::too_large(limit)),
+        Ok(Err(fault)) => Err(Status::bad_request(format!("the body could not be read: {fault}"))),
+    }
+}
+
+/// An object that is made for this answer only.
+fn made(call: &Call, code: StatusCode, object: &Object) -> Result<Answer, Status> {
+    let accepted: Accepted = media::negotiate(&call.head.headers, false)?;
+    Ok(respond::object(code, object, accepted))
+}

@@ -1,0 +1,115 @@
+//! The scale of whatever has replicas.
+//!
+//! In: GET, PUT or PATCH of `scale`. Out: an `autoscaling/v1` Scale; a write changes
+//! `spec.replicas` of the object and nothing else.
+
+use std::sync::Arc;
+
+use http::StatusCode;
+use kedge_api::kinds::{Gvk, Kind, Sub};
+use kedge_api::selector::LabelSelector;
+use kedge_api::status::Status;
+use kedge_api::{Object, meta};
+use serde_json::json;
+
+use super::{made, patch_of, sent};
+use crate::chain::Call;
+use crate::error;
+use crate::query::WriteOptions;
+use crate::registry::update::{self, Change};
+use crate::registry::{Act, decode_kept};
+use crate::request::Verb;
+use crate::respond::Answer;
+
+/// Answers a call for `scale`.
+pub async fn answer(call: &mut Call, act: &Act<'_>, kind: &Arc<Kind>) -> Result<Answer, Status> {
+    let gvk = Sub::Scale.gvk(kind);
+    if call.info.verb == Verb::Get {
+        let object = decode_kept(&*act.kept().await?)?;
+        return made(call, StatusCode::OK, &scale_of(&object));
+    }
+    let options = WriteOptions::parse(&call.query).map_err(|f| error::option(&f))?;
+    let wanted = if call.info.verb == Verb::Update {
+        sent(call, act, &gvk, &options).await?
+    } else {
+        patched(call, act, &gvk, &options).await?
+    };
+    let object = write(act, &wanted).await?;
+    made(call, StatusCode::OK, &scale_of(&object))
+}
+
+async fn patched(call: &mut Call, act: &Act<'_>, gvk: &Gvk, options: &WriteOptions) -> Result<Object, Status> {
+    let Change::Patch { kind, patch, validation } = patch_of(call, act, false, options).await? else {
+        return Err(Status::method_not_allowed());
+    };
+    let mut scale = scale_of(&decode_kept(&*act.kept().await?)?);
+    meta::set_resource_version(&mut scale, "");
+    let sent = update::apply(gvk, &mut scale, kind, &patch, validation)?;
+    act.warn(sent.warnings);
+    Ok(sent.object)
+}
+
+async fn write(act: &Act<'_>, scale: &Object) -> Result<Object, Status> {
+    let replicas = meta::int_at(scale, &["spec", "replicas"]).unwrap_or(0);
+    if !meta::name(scale).is_empty() && meta::name(scale) != act.name {
+        return Err(Status::bad_request(format!(
+            "the name of the object ({}) does not match the name on the URL ({})",
+            meta::name(scale),
+            act.name
+        )));
+    }
+    if replicas < 0 {
+        let spec = kedge_api::field::Path::root("spec");
+        let fault = kedge_api::field::FieldError::invalid(
+            &spec.child("replicas"),
+            replicas,
+            "must be greater than or equal to 0",
+        );
+        return Err(Status::invalid("autoscaling", "Scale", act.name, &[fault]));
+    }
+    let mut patch = json!({"spec": {"replicas": replicas}});
+    for (key, value) in [("resourceVersion", meta::resource_version(scale)), ("uid", meta::uid(scale))] {
+        if !value.is_empty() {
+            patch["metadata"][key] = json!(value);
+        }
+    }
+    // The patch is made in the served version, which the registry converts.
+    let main = Act { sub: None, ..*act };
+    let change = Change::Patch {
+        kind: crate::media::PatchKind::Merge,
+        patch,
+        validation: kedge_api::check::FieldValidation::Ignore,
+    };
+    update::update(&main, change).await?.outcome.object()
+}
+
+fn scale_of(object: &Object) -> Object {
+    let mut metadata = json!({});
+    for key in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"] {
+        if let Some(value) = object["metadata"].get(key) {
+            metadata[key] = value.clone();
+        }
+    }
+    let path = kedge_api::field::Path::root("spec");
+    let selector = object.pointer("/spec/selector");
+    let text = match selector {
+        // A ReplicationController has a plain map.
+        Some(map) if map.get("matchLabels").is_none() && map.get("matchExpressions").is_none() => {
+            let pairs = map.as_object().into_iter().flatten().filter_map(|(k, v)| Some((k.as_str(), v.as_str()?)));
+            LabelSelector::equal(pairs).to_string()
+        }
+        selector => {
+            LabelSelector::from_object(selector, &path.child("selector")).map(|s| s.to_string()).unwrap_or_default()
+        }
+    };
+    json!({
+        "kind": "Scale",
+        "apiVersion": "autoscaling/v1",
+        "metadata": metadata,
+        "spec": {"replicas": meta::int_at(object, &["spec", "replicas"]).unwrap_or(0)},
+        "status": {
+            "replicas": meta::int_at(object, &["status", "replicas"]).unwrap_or(0),
+            "selector": text,
+        },
+    })
+}

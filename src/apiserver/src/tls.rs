@@ -1,0 +1,13 @@
+//! TLS: the certificate authority of the device, the server's certificate, and who a client
+//! certificate names.
+//!
+//! In: the data directory, names and addresses, the time. Out: a rustls configuration whose
+//! server certificate is exchanged while running. Never talks HTTP.
+
+pub mod authority;
+pub mod client;
+pub mod renewal;
+mod serving;
+
+pub use authority::{Authority, AuthorityError};
+pub use serving::{ServingCertificate, server_config};

@@ -1,0 +1,61 @@
+//! What goes on beside requests: roles follow the store, Events end, watches hear of progress,
+//! certificates are renewed, the time is remembered.
+//!
+//! In: the store's events and a few timers. Every task waits for an event or one coalesced timer,
+//! and ends by the server's token.
+
+pub mod events;
+pub mod roles;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::LastSeen;
+use crate::core::Core;
+use crate::tls::ServingCertificate;
+
+/// The longest sleep of the certificate task: the clock may jump while it sleeps.
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// Tells watches of progress, if there was any, while there are watches that want to know.
+pub async fn progress(core: Arc<Core>) {
+    let every = core.config.limits.bookmarks;
+    let mut told = 0;
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(every) => {}
+            () = core.stop.cancelled() => return,
+        }
+        let revision = core.store.revision();
+        if revision > told && core.progress.receiver_count() > 0 {
+            told = revision;
+            core.progress.send_replace(revision);
+        }
+    }
+}
+
+/// Renews the server's certificate and the admin's kubeconfig in time, and remembers the time.
+pub async fn certificates(
+    core: Arc<Core>,
+    serving: Arc<ServingCertificate>,
+    last_seen: LastSeen,
+    renew_admin: impl Fn() + Send,
+) {
+    loop {
+        let wait = match serving.renew() {
+            Ok(wait) => wait.min(DAY).max(Duration::from_secs(60)),
+            Err(error) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "cannot renew the server's certificate");
+                Duration::from_secs(3600)
+            }
+        };
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            () = core.stop.cancelled() => return,
+        }
+        renew_admin();
+        if let Err(error) = last_seen.write(core.clock.now()) {
+            tracing::warn!(%error, "cannot remember the time");
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! Events end after their time, and the oldest when there are too many.
+//!
+//! In: the store's events below `/core/events/`. Out: deletions. Sleeps until the oldest Event's
+//! time is over, at least a minute, so a burst of Events costs one wake-up; without Events there
+//! is none.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kedge_store::{Change, Revision};
+use tokio::time::Instant;
+
+use crate::core::Core;
+use crate::registry::body;
+
+const PREFIX: &str = "/core/events/";
+/// Deletions are done together this often at most.
+const COALESCE: Duration = Duration::from_secs(60);
+
+/// One written version of an Event.
+struct Written {
+    ends: Instant,
+    key: Arc<str>,
+    revision: Revision,
+}
+
+/// Deletes Events whose time is over.
+pub async fn expire(core: Arc<Core>) {
+    let (most, life) = core.config.limits.events;
+    let mut queue: VecDeque<Written> = VecDeque::new();
+    let mut from = core.store.revision();
+    'restart: loop {
+        let Ok(mut watch) = core.store.watch(PREFIX, from) else {
+            // Events that were missed stay until they are written again or the daemon restarts:
+            // they live in memory only.
+            from = core.store.revision();
+            continue;
+        };
+        let mut next = Instant::now() + life;
+        loop {
+            let timer = tokio::time::sleep_until(next);
+            tokio::select! {
+                events = watch.next() => {
+                    let Ok(events) = events else {
+                        from = core.store.revision();
+                        if core.stop.is_cancelled() {
+                            return;
+                        }
+                        continue 'restart;
+                    };
+                    let ends = Instant::now() + life;
+                    for event in events {
+                        if event.change != Change::Deleted {
+                            if queue.is_empty() {
+                                next = ends;
+                            }
+                            queue.push_back(Written { ends, key: event.entry.key.clone(), revision: event.revision });
+                        }
+                    }
+                    // Twice as many versions as Events may be queued: a repeated Event is written again.
+                    while queue.len() > most * 2 {
+                        end_oldest(&core, &mut queue).await;
+                    }
+                    let kept = core.store.count(PREFIX).await.unwrap_or(0);
+                    let mut surplus = usize::try_from(kept).unwrap_or(0).saturating_sub(most);
+                    while surplus > 0 && !queue.is_empty() {
+                        surplus -= usize::from(end_oldest(&core, &mut queue).await);
+                    }
+                }
+                () = timer, if !queue.is_empty() => {
+                    let now = Instant::now();
+                    while queue.front().is_some_and(|w| w.ends <= now) {
+                        end_oldest(&core, &mut queue).await;
+                    }
+                    next = queue.front().map_or(now + life, |w| w.ends.max(now + COALESCE));
+                }
+                () = core.stop.cancelled() => return,
+            }
+        }
+    }
+}
+
+/// Deletes the Event of the oldest queued version, unless it was written again since.
+async fn end_oldest(core: &Core, queue: &mut VecDeque<Written>) -> bool {
+    let Some(oldest) = queue.pop_front() else { return false };
+    let Ok(Some(entry)) = core.store.get(&oldest.key).await else { return false };
+    if entry.revision != oldest.revision {
+        return false;
+    }
+    let Ok(object) = body::decode(&entry.bytes) else { return false };
+    core.store.delete(&oldest.key, entry.revision, body::encode(&object)).await.is_ok()
+}

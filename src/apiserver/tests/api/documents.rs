@@ -1,0 +1,96 @@
+//! Discovery, OpenAPI, version, health, metrics, and what is there from the start.
+
+use serde_json::{Value, json};
+
+use crate::support::{CONFIG_MAPS, config_map, server};
+
+#[tokio::test]
+async fn discovery_is_had_in_both_forms() {
+    let server = server().await;
+    let admin = &server.admin;
+    assert_eq!(admin.get("/api").await.ok()["kind"], "APIVersions");
+    let groups = admin.get("/apis").await.ok();
+    assert!(groups["groups"].as_array().unwrap().iter().any(|g| g["name"] == "apps"));
+    let resources = admin.get("/apis/apps/v1").await.ok();
+    assert!(resources["resources"].as_array().unwrap().iter().any(|r| r["name"] == "deployments/scale"));
+    assert_eq!(admin.get("/apis/apps").await.ok()["kind"], "APIGroup");
+    admin.get("/apis/none.example.com/v1").await.fails(404, "could not find the requested resource");
+    let accept = [("accept", "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json")];
+    let reply = admin.send("GET", "/apis", &accept, "").await;
+    assert!(reply.headers["content-type"].to_str().unwrap().contains("as=APIGroupDiscoveryList"));
+    let tag = reply.headers["etag"].to_str().unwrap().to_owned();
+    let again = admin.send("GET", "/apis", &[accept[0], ("if-none-match", &tag)], "").await;
+    assert_eq!((again.code, again.text.as_str()), (304, ""));
+}
+
+#[tokio::test]
+async fn openapi_describes_the_kinds() {
+    let server = server().await;
+    let v2 = server.admin.get("/openapi/v2").await.ok();
+    assert!(v2["definitions"]["io.k8s.api.core.v1.Pod"].is_object());
+    let index = server.admin.get("/openapi/v3").await.ok();
+    let url = index["paths"]["apis/apps/v1"]["serverRelativeURL"].as_str().unwrap();
+    assert!(server.admin.get(url).await.ok()["components"]["schemas"].is_object());
+    let accept = [("accept", "application/com.github.proto-openapi.spec.v2@v1.0+protobuf")];
+    let old = server.admin.send("GET", "/openapi/v2", &accept, "").await;
+    assert!(old.headers["content-type"].to_str().unwrap().ends_with("+protobuf"));
+}
+
+#[tokio::test]
+async fn figures_have_kubernetes_names() {
+    let server = server().await;
+    server.admin.post(CONFIG_MAPS, config_map("a")).await.ok();
+    let text = server.admin.get("/metrics").await.text;
+    for line in [
+        "apiserver_request_total{code=\"201\"",
+        "apiserver_request_duration_seconds_bucket{",
+        "apiserver_current_inflight_requests{request_kind=\"readOnly\"}",
+        "apiserver_longrunning_requests",
+        "apiserver_storage_objects{resource=\"configmaps\"} 1",
+    ] {
+        assert!(text.contains(line), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn the_start_makes_what_must_be_there() {
+    let server = server().await;
+    let admin = &server.admin;
+    let rows = [
+        "/api/v1/namespaces/default",
+        "/api/v1/namespaces/kube-system",
+        "/api/v1/namespaces/kube-public",
+        "/api/v1/namespaces/kube-node-lease",
+        "/api/v1/namespaces/default/services/kubernetes",
+        "/api/v1/namespaces/default/endpoints/kubernetes",
+        "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices/kubernetes",
+        "/apis/scheduling.k8s.io/v1/priorityclasses/system-node-critical",
+        "/apis/rbac.authorization.k8s.io/v1/clusterroles/cluster-admin",
+        "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/cluster-admin",
+        "/apis/rbac.authorization.k8s.io/v1/namespaces/kube-system/roles/system::leader-locking-kube-scheduler",
+    ];
+    for path in rows {
+        admin.get(path).await.ok();
+    }
+    let admin_role = admin.get("/apis/rbac.authorization.k8s.io/v1/clusterroles/admin").await.ok();
+    assert!(!admin_role["rules"].as_array().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn every_kind_is_served_by_the_same_path() {
+    let server = server().await;
+    for kind in server.api.kinds().iter().filter(|k| k.is_kept()) {
+        let prefix = if kind.group.is_empty() { "/api".to_owned() } else { format!("/apis/{}", kind.group) };
+        let path = format!("{prefix}/{}/{}", kind.version, kind.plural);
+        let list = server.admin.get(&path).await.ok();
+        assert_eq!(list["kind"], *kind.list_kind, "{path}");
+        let table = server
+            .admin
+            .send("GET", &path, &[("accept", "application/json;as=Table;v=v1;g=meta.k8s.io")], "")
+            .await
+            .ok();
+        assert_eq!(table["kind"], "Table", "{path}");
+    }
+    assert_eq!(server.admin.get("/api/v1/componentstatuses").await.ok()["kind"], "ComponentStatusList");
+    let _: Value = json!(null);
+}

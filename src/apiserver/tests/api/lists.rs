@@ -1,0 +1,123 @@
+//! Lists: selectors, pages, revisions, forms.
+
+use serde_json::{Value, json};
+
+use crate::support::{CONFIG_MAPS, PODS, Server, config_map, pod, server};
+
+async fn with_maps(count: usize) -> Server {
+    let server = server().await;
+    for at in 0..count {
+        let mut map = config_map(&format!("m{at:02}"));
+        map["metadata"]["labels"] = json!({"even": (at % 2 == 0).to_string(), "at": at.to_string()});
+        server.admin.post(CONFIG_MAPS, map).await.ok();
+    }
+    server
+}
+
+fn names(list: &Value) -> Vec<&str> {
+    list["items"].as_array().unwrap().iter().map(|o| o["metadata"]["name"].as_str().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn selectors_choose() {
+    let server = with_maps(6).await;
+    let rows: [(&str, &[&str]); 7] = [
+        ("", &["m00", "m01", "m02", "m03", "m04", "m05"]),
+        ("labelSelector=even%3Dtrue", &["m00", "m02", "m04"]),
+        ("labelSelector=even=true,at%20notin%20(0,2)", &["m04"]),
+        ("labelSelector=!even", &[]),
+        ("fieldSelector=metadata.name%3Dm03", &["m03"]),
+        ("fieldSelector=metadata.name!=m03&labelSelector=even=false", &["m01", "m05"]),
+        ("fieldSelector=metadata.namespace=other", &[]),
+    ];
+    for (query, expected) in rows {
+        let list = server.admin.get(&format!("{CONFIG_MAPS}?{query}")).await.ok();
+        assert_eq!(names(&list), expected, "{query}");
+        assert_eq!((&list["kind"], &list["apiVersion"]), (&json!("ConfigMapList"), &json!("v1")));
+    }
+    server
+        .admin
+        .get(&format!("{CONFIG_MAPS}?labelSelector=a%20in%20("))
+        .await
+        .fails(400, "unable to parse requirement");
+    server.admin.get(&format!("{CONFIG_MAPS}?fieldSelector=data.k=v")).await.fails(400, "field");
+    let all = server.admin.get("/api/v1/configmaps").await.ok();
+    assert_eq!(names(&all).len(), 6);
+}
+
+#[tokio::test]
+async fn pages_show_one_revision() {
+    let server = with_maps(5).await;
+    let admin = &server.admin;
+    let first = admin.get(&format!("{CONFIG_MAPS}?limit=2")).await.ok();
+    assert_eq!((names(&first), &first["metadata"]["remainingItemCount"]), (vec!["m00", "m01"], &json!(3)));
+    let token = first["metadata"]["continue"].as_str().unwrap();
+    // What happens between two pages is not in the list.
+    admin.delete(&format!("{CONFIG_MAPS}/m02"), Value::Null).await.ok();
+    admin.post(CONFIG_MAPS, config_map("m09")).await.ok();
+    let second = admin.get(&format!("{CONFIG_MAPS}?limit=2&continue={token}")).await.ok();
+    assert_eq!(names(&second), ["m02", "m03"]);
+    assert_eq!(second["metadata"]["resourceVersion"], first["metadata"]["resourceVersion"]);
+    let token = second["metadata"]["continue"].as_str().unwrap();
+    let third = admin.get(&format!("{CONFIG_MAPS}?limit=2&continue={token}")).await.ok();
+    assert_eq!((names(&third), third["metadata"].get("continue")), (vec!["m04"], None));
+    let selected = admin.get(&format!("{CONFIG_MAPS}?limit=1&labelSelector=even=true")).await.ok();
+    assert!(selected["metadata"]["continue"].is_string() && selected["metadata"].get("remainingItemCount").is_none());
+    admin.get(&format!("{CONFIG_MAPS}?continue=nonsense")).await.fails(400, "continue key is not valid");
+}
+
+#[tokio::test]
+async fn revisions_are_exact_or_not_older() {
+    let server = with_maps(2).await;
+    let admin = &server.admin;
+    let before = admin.get(CONFIG_MAPS).await.ok();
+    let version = before["metadata"]["resourceVersion"].as_str().unwrap();
+    admin.post(CONFIG_MAPS, config_map("new")).await.ok();
+    let then = admin.get(&format!("{CONFIG_MAPS}?resourceVersion={version}&resourceVersionMatch=Exact")).await.ok();
+    assert_eq!((names(&then), &then["metadata"]["resourceVersion"]), (vec!["m00", "m01"], &json!(version)));
+    let now =
+        admin.get(&format!("{CONFIG_MAPS}?resourceVersion={version}&resourceVersionMatch=NotOlderThan")).await.ok();
+    assert_eq!(names(&now).len(), 3);
+    let future = admin.get(&format!("{CONFIG_MAPS}?resourceVersion=999999999")).await;
+    let body = future.fails(504, "Too large resource version");
+    assert_eq!(body["details"]["causes"][0]["reason"], "ResourceVersionTooLarge");
+}
+
+#[tokio::test]
+async fn tables_and_metadata_are_made_on_request() {
+    let server = server().await.with_account().await;
+    let admin = &server.admin;
+    admin.post(PODS, pod("web")).await.ok();
+    let ask =
+        |path: String, accept: &'static str| async move { admin.send("GET", &path, &[("accept", accept)], "").await };
+    let table = ask(PODS.to_owned(), "application/json;as=Table;v=v1;g=meta.k8s.io,application/json").await.ok();
+    assert_eq!(table["kind"], "Table");
+    let row = &table["rows"][0];
+    assert_eq!(row["cells"].as_array().unwrap()[..3], [json!("web"), json!("0/1"), json!("Pending")]);
+    assert_eq!(row["object"]["kind"], "PartialObjectMetadata");
+    let bare = ask(format!("{PODS}?includeObject=None"), "application/json;as=Table;v=v1;g=meta.k8s.io").await.ok();
+    assert!(bare["rows"][0].get("object").is_none());
+    let one = ask(format!("{PODS}/web"), "application/json;as=Table;v=v1;g=meta.k8s.io").await.ok();
+    assert_eq!(one["rows"].as_array().unwrap().len(), 1);
+    let list = ask(PODS.to_owned(), "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1").await.ok();
+    assert_eq!(list["kind"], "PartialObjectMetadataList");
+    assert!(list["items"][0].get("spec").is_none() && list["items"][0]["metadata"]["uid"].is_string());
+    ask(PODS.to_owned(), "text/html").await.fails(406, "");
+}
+
+#[tokio::test]
+async fn collections_are_deleted_by_selector() {
+    let server = with_maps(4).await;
+    let admin = &server.admin;
+    let gone = admin.delete(&format!("{CONFIG_MAPS}?labelSelector=even=true"), Value::Null).await.ok();
+    assert_eq!((&gone["kind"], names(&gone)), (&json!("ConfigMapList"), vec!["m00", "m02"]));
+    assert_eq!(names(&admin.get(CONFIG_MAPS).await.ok()), ["m01", "m03"]);
+    admin.delete("/api/v1/namespaces", Value::Null).await.fails(405, "");
+}
+
+#[tokio::test]
+async fn a_long_list_comes_in_pieces_and_is_whole() {
+    let server = with_maps(90).await;
+    let list = server.admin.get(CONFIG_MAPS).await.ok();
+    assert_eq!(names(&list).len(), 90);
+}

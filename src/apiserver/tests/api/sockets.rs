@@ -1,0 +1,157 @@
+//! Over TLS, on port 0: certificates, kubeconfig, half-open connections, HTTP/2, exec.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use kedge_apiserver::ApiServer;
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tokio_util::sync::CancellationToken;
+
+use crate::support::{Server, server, server_with};
+
+struct Served {
+    server: Server,
+    address: SocketAddr,
+    stop: CancellationToken,
+    task: tokio::task::JoinHandle<()>,
+}
+
+async fn serve(server: Server) -> Served {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    let stop = CancellationToken::new();
+    let (api, token): (ApiServer, _) = (server.api.clone(), stop.clone());
+    let task = tokio::spawn(async move { api.serve(listener, token).await.unwrap() });
+    Served { server, address, stop, task }
+}
+
+impl Served {
+    async fn connect(&self, client: Option<(String, String)>, alpn: &[&[u8]]) -> TlsStream<TcpStream> {
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(self.server.api.ca_certificate().as_bytes()).unwrap()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots);
+        let mut config = match client {
+            None => builder.with_no_client_auth(),
+            Some((certificate, key)) => builder
+                .with_client_auth_cert(
+                    vec![CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap()],
+                    PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap(),
+                )
+                .unwrap(),
+        };
+        config.alpn_protocols = alpn.iter().map(|p| p.to_vec()).collect();
+        let stream = TcpStream::connect(self.address).await.unwrap();
+        TlsConnector::from(Arc::new(config)).connect(ServerName::try_from("localhost").unwrap(), stream).await.unwrap()
+    }
+
+    async fn get(&self, path: &str, client: Option<(String, String)>, header: &str) -> String {
+        let mut stream = self.connect(client, &[]).await;
+        let head = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{header}\r\n");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut text = String::new();
+        let _ = stream.read_to_string(&mut text).await;
+        text
+    }
+
+    async fn end(self) {
+        self.stop.cancel();
+        tokio::time::timeout(Duration::from_secs(10), self.task).await.expect("the server ends").unwrap();
+    }
+}
+
+fn code(answer: &str) -> u16 {
+    answer.get(9..12).and_then(|c| c.parse().ok()).unwrap_or(0)
+}
+
+#[tokio::test]
+async fn certificates_and_tokens_name_their_holders() {
+    let served = serve(server().await).await;
+    let api = &served.server.api;
+    let path = "/api/v1/namespaces/default/configmaps";
+    let day = Duration::from_secs(86400);
+    let admin = api.issue_client_certificate("root", Some("system:masters"), day).unwrap();
+    let jane = api.issue_client_certificate("jane", None, day).unwrap();
+    let stranger =
+        crate::support::server().await.api.issue_client_certificate("root", Some("system:masters"), day).unwrap();
+    assert_eq!(code(&served.get(path, Some(admin), "").await), 200);
+    assert_eq!(code(&served.get(path, Some(jane), "").await), 403);
+    assert_eq!(code(&served.get(path, Some(stranger), "").await), 401);
+    assert_eq!(code(&served.get(path, None, "").await), 403);
+    assert_eq!(code(&served.get(path, None, "Authorization: Bearer nonsense\r\n").await), 401);
+    assert_eq!(code(&served.get("/version", None, "").await), 200);
+    api.add_static_token("secret", kedge_apiserver::Identity::master("token"));
+    assert_eq!(code(&served.get(path, None, "Authorization: Bearer secret\r\n").await), 200);
+    served.end().await;
+}
+
+#[tokio::test]
+async fn the_admin_kubeconfig_is_private_and_names_the_port() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let served = serve(server().await).await;
+    // The file is there before the first connection is answered.
+    assert_eq!(code(&served.get("/readyz", None, "").await), 200);
+    let path = served.server.dir.path().join("admin.kubeconfig");
+    let text = std::fs::read_to_string(&path).unwrap();
+    assert!(text.contains(&format!("https://127.0.0.1:{}", served.address.port())), "{text}");
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    served.end().await;
+}
+
+#[tokio::test]
+async fn idle_connections_keep_nobody_out() {
+    let served = serve(server_with(|config, _| config.limits.half_open = 20).await).await;
+    let mut idle = Vec::new();
+    for _ in 0..200 {
+        idle.push(TcpStream::connect(served.address).await.unwrap());
+    }
+    // Some speak, but not HTTP, and some not to the end.
+    let mut slow = served.connect(None, &[]).await;
+    slow.write_all(b"GET / HT").await.unwrap();
+    let mut garbage = TcpStream::connect(served.address).await.unwrap();
+    garbage.write_all(&[0xff; 4096]).await.unwrap();
+    assert_eq!(code(&served.get("/readyz", None, "").await), 200);
+    // The oldest were dropped.
+    let mut byte = [0u8; 1];
+    let first = tokio::time::timeout(Duration::from_secs(5), idle[0].read(&mut byte)).await.expect("is dropped");
+    assert!(matches!(first, Ok(0) | Err(_)));
+    drop(idle);
+    served.end().await;
+}
+
+#[tokio::test]
+async fn a_huge_head_is_refused() {
+    let served = serve(server().await).await;
+    let answer = served.get("/version", None, &format!("X-Large: {}\r\n", "x".repeat(200_000))).await;
+    assert!(matches!(code(&answer), 0 | 400 | 431), "{answer:.100}");
+    assert_eq!(code(&served.get("/version", None, "").await), 200);
+    served.end().await;
+}
+
+#[tokio::test]
+async fn http2_is_spoken() {
+    let served = serve(server().await).await;
+    let stream = served.connect(None, &[b"h2"]).await;
+    assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
+    let (mut sender, connection) = hyper::client::conn::http2::handshake(
+        hyper_util::rt::TokioExecutor::new(),
+        hyper_util::rt::TokioIo::new(stream),
+    )
+    .await
+    .unwrap();
+    let driver = tokio::spawn(connection);
+    let request = http::Request::builder().uri("https://localhost/version").body(axum::body::Body::empty()).unwrap();
+    assert_eq!(sender.send_request(request).await.unwrap().status(), 200);
+    drop(sender);
+    let _ = driver.await;
+    served.end().await;
+}
