@@ -150,7 +150,9 @@ pub fn apply(
     }
     managers.lose(&changed);
     managers.lose(&difference.removed);
-    let is_changed = live.is_none() || !changed.is_empty() || !difference.removed.is_empty();
+    // What Go leaves out is owned, yet not there.
+    check::prune(schema, &mut result).map_err(|fault| untyped(fault.to_string()))?;
+    let is_changed = live.is_none() || result != bare;
     let same = before.as_ref().filter(|before| !is_changed && before.fields == wanted);
     let time = same.map_or(writer.now.to_owned(), |before| before.time.clone());
     managers.put(mine, wanted, &time);

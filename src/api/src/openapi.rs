@@ -90,6 +90,12 @@ pub fn v3(kinds: &Kinds, group: &str, version: &str) -> Option<Vec<u8>> {
     Some(out.finish())
 }
 
+/// A mark of the version 2 document that changes when the document may: for `ETag`.
+pub fn v2_mark(kinds: &Kinds) -> String {
+    let parts: String = group_versions(kinds).iter().map(|(group, version)| mark(kinds, group, version)).collect();
+    hex(&Sha256::digest(parts))
+}
+
 fn info() -> Value {
     json!({"title": "Kubernetes", "version": "v1.36"})
 }
@@ -109,7 +115,11 @@ fn mark(kinds: &Kinds, group: &str, version: &str) -> String {
     for kind in kinds.of_version(group, version) {
         hasher.update(format!("{kind:?}"));
     }
-    let digest = hasher.finalize();
+    hex(&hasher.finalize())
+}
+
+/// The first 16 bytes, which are enough to tell documents apart.
+fn hex(digest: &[u8]) -> String {
     digest.iter().take(16).fold(String::new(), |text, byte| format!("{text}{byte:02X}"))
 }
 

@@ -155,6 +155,32 @@ fn applying_the_same_again_changes_nothing() {
 }
 
 #[test]
+fn a_zero_that_go_leaves_out_is_owned_and_not_there() {
+    let own = schema::of(&DEPLOYMENT).expect("is built in");
+    let config = deployment(json!({"replicas": 0, "paused": false}));
+    let made = run(&DEPLOYMENT, "me", None, config.clone(), false).expect("applies");
+    assert_eq!(made["spec"], json!({"replicas": 0}));
+    assert_eq!(fields_of(&made, "me"), json!({"f:spec": {"f:replicas": {}, "f:paused": {}}}));
+    let again = apply(own, &writer(&DEPLOYMENT, "me"), Some(&made), config, false).expect("applies");
+    assert!(!again.is_changed);
+    let mut paused = made.clone();
+    paused["spec"]["paused"] = json!(true);
+    update(own, &writer(&DEPLOYMENT, "you"), Some(&made), &mut paused);
+    assert!(run(&DEPLOYMENT, "me", Some(&paused), deployment(json!({"paused": false})), false).is_err());
+}
+
+#[test]
+fn what_somebody_else_has_twice_stays() {
+    let live = deployment(containers(
+        json!([{"name": "c", "env": [{"name": "x", "value": "1"}, {"name": "x", "value": "2"}]}]),
+    ));
+    let config = deployment(containers(json!([{"name": "c", "env": [{"name": "y", "value": "3"}]}])));
+    let after = run(&DEPLOYMENT, "me", Some(&live), config, true).expect("applies");
+    let env = &after["spec"]["template"]["spec"]["containers"][0]["env"];
+    assert_eq!(*env, json!([{"name": "x", "value": "1"}, {"name": "x", "value": "2"}, {"name": "y", "value": "3"}]));
+}
+
+#[test]
 fn lists_keep_the_order_that_both_sides_ask_for() {
     let live = run(
         &DEPLOYMENT,

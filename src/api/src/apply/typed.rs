@@ -262,7 +262,10 @@ fn combine(place: Place<'_>, live: &Value, config: &Value) -> Value {
         }
         (Place::Items(node, kind), Value::Array(old), Value::Array(new)) => {
             let below = if matches!(kind, ListType::Set) { Place::Leaf } else { Place::of_node(node) };
-            Value::Array(combine_lists(below, &steps(old, node, kind), &steps(new, node, kind)))
+            // What somebody else has twice, or without a key, stays as it is.
+            let old: Vec<(Option<Step>, &Value)> =
+                old.iter().map(|item| (step_of(item, node, kind).ok(), item)).collect();
+            Value::Array(combine_lists(below, &old, &steps(new, node, kind)))
         }
         _ => config.clone(),
     }
@@ -270,19 +273,20 @@ fn combine(place: Place<'_>, live: &Value, config: &Value) -> Value {
 
 /// Items that both have stand in the configuration's order; those that only the object has stay before the shared
 /// item that they stood before.
-fn combine_lists(below: Place<'_>, old: &[(Step, &Value)], new: &[(Step, &Value)]) -> Vec<Value> {
-    let old_by_step: BTreeMap<&Step, &Value> = old.iter().map(|(step, item)| (step, *item)).collect();
+fn combine_lists(below: Place<'_>, old: &[(Option<Step>, &Value)], new: &[(Step, &Value)]) -> Vec<Value> {
+    let old_by_step: BTreeMap<&Step, &Value> =
+        old.iter().rev().filter_map(|(step, item)| Some((step.as_ref()?, *item))).collect();
     let new_steps: BTreeMap<&Step, ()> = new.iter().map(|(step, _)| (step, ())).collect();
     let mut shared = new.iter().map(|(step, _)| step).filter(|step| old_by_step.contains_key(*step)).peekable();
     let mut out = Vec::with_capacity(old.len() + new.len());
     let (mut old, mut new) = (old.iter().peekable(), new.iter().peekable());
     loop {
         if let Some((step, item)) = old.peek() {
-            if !new_steps.contains_key(step) {
+            let Some(step) = step.as_ref().filter(|step| new_steps.contains_key(step)) else {
                 out.push((*item).clone());
                 old.next();
                 continue;
-            }
+            };
             // A shared item whose turn has passed or is yet to come: it is taken from the configuration.
             if shared.peek() != Some(&step) {
                 old.next();
