@@ -215,7 +215,11 @@ impl Core {
                 self.queue.happened(Happening::PodLeft, now);
             }
         } else if pod.wants_node(&self.scheduler_name) {
-            self.queue.put(Arc::new(pod), now);
+            // An older version of a pod that is bound already may still be on its way here.
+            let is_bound = self.cluster.is_assumed(&pod.metadata.uid) && !self.queue.contains(&pod.metadata.uid);
+            if !is_bound {
+                self.queue.put(Arc::new(pod), now);
+            }
         } else {
             self.queue.remove(&pod.metadata.uid);
         }

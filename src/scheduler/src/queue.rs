@@ -148,6 +148,11 @@ impl Queue {
         self.pods.values().filter(|waiting| waiting.place == place).count()
     }
 
+    /// Does this pod wait?
+    pub fn contains(&self, uid: &str) -> bool {
+        self.pods.contains_key(uid)
+    }
+
     /// The pods that wait.
     pub fn uids(&self) -> impl Iterator<Item = &Uid> {
         self.pods.keys()

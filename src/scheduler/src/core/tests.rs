@@ -104,6 +104,20 @@ fn a_refused_binding_frees_the_node_and_the_pod_comes_again() {
 }
 
 #[test]
+fn an_old_version_of_a_bound_pod_does_not_come_again() {
+    let mut stage = Stage::new(&[("a", 5)]);
+    stage.pod("x", "");
+    stage.check(0, "x to a");
+    stage.pod("x", "");
+    let start = stage.start;
+    stage.core.bound("x", Done::Accepted, start);
+    stage.pod("x", "");
+    stage.check(400, "nothing");
+    stage.pod("x", "a");
+    stage.check(400, "nothing");
+}
+
+#[test]
 fn what_leaves_makes_room() {
     let mut stage = Stage::new(&[("a", 1)]);
     stage.pod("old", "a");
