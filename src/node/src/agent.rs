@@ -6,7 +6,7 @@
 mod handle;
 mod sweep;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -15,7 +15,7 @@ use std::time::Duration;
 use futures::stream::BoxStream;
 use futures::{FutureExt as _, StreamExt as _};
 use k8s_openapi::api::core::v1::Pod;
-use kedge_api::machine::{ContainerStatus, RuntimeEvent, Sandbox};
+use kedge_api::machine::{ContainerStatus, Exit, RuntimeEvent, Sandbox};
 use serde_json::Value;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
@@ -128,6 +128,7 @@ pub async fn start(config: NodeConfig, ports: Ports, stop: CancellationToken) ->
         listed: None,
         found: Some((containers, sandboxes)),
         leftovers: Some(leftovers),
+        unclaimed: VecDeque::new(),
         stop: stop.clone(),
     };
     tasks.spawn(agent.run(pods, exits));
@@ -149,8 +150,13 @@ struct Agent {
     found: Option<(Vec<ContainerStatus>, Vec<Sandbox>)>,
     /// Folders that were there at the start, until the first list is whole.
     leftovers: Option<sweep::Leftovers>,
+    /// Exits of pods that have no worker yet, until the first list is whole.
+    unclaimed: VecDeque<(String, String, Exit)>,
     stop: CancellationToken,
 }
+
+/// Exits that may come between asking what lives and the first list: each container of a full node ends once or twice.
+const UNCLAIMED: usize = 512;
 
 struct Held {
     input: watch::Sender<Input>,
@@ -185,6 +191,10 @@ impl Agent {
             RuntimeEvent::Exited { id, pod_uid, exit } => match self.held.get(&pod_uid) {
                 // A worker that is gone needs no exits.
                 Some(held) => drop(held.mail.send(Mail::Exited(id, exit)).await),
+                // What was found at the start says that it runs; its worker, when it comes, must hear of the end.
+                None if self.found.is_some() && self.unclaimed.len() < UNCLAIMED => {
+                    self.unclaimed.push_back((pod_uid, id, exit));
+                }
                 None => tracing::debug!(container = id, "an exit of a pod that has no worker"),
             },
             RuntimeEvent::ZygoteRestarted => {
@@ -201,8 +211,9 @@ impl Agent {
             WatchStep::Restarted => self.listed = Some(HashSet::new()),
             WatchStep::Apply(object) => self.apply(object).await,
             WatchStep::Delete(object) => {
-                let uid = object["metadata"]["uid"].as_str().unwrap_or_default();
-                self.gone(uid);
+                let uid = object["metadata"]["uid"].as_str().unwrap_or_default().to_owned();
+                // Its last form says how much grace it has.
+                self.gone(&uid, serde_json::from_value(object).ok());
             }
             WatchStep::Synced => self.synced().await,
         }
@@ -231,9 +242,14 @@ impl Agent {
         }
     }
 
-    fn gone(&mut self, uid: &str) {
+    fn gone(&mut self, uid: &str, last: Option<Pod>) {
         if let Some(held) = self.held.get(uid) {
-            held.input.send_modify(|input| input.removed = true);
+            held.input.send_modify(|input| {
+                input.removed = true;
+                if let Some(last) = last {
+                    input.pod = Arc::new(last);
+                }
+            });
         }
     }
 
@@ -243,8 +259,9 @@ impl Agent {
         };
         let missing: Vec<String> = self.held.keys().filter(|uid| !listed.contains(*uid)).cloned().collect();
         for uid in missing {
-            self.gone(&uid);
+            self.gone(&uid, None);
         }
+        self.unclaimed.clear();
         let (Some((containers, sandboxes)), Some(leftovers)) = (self.found.take(), self.leftovers.take()) else {
             return;
         };
@@ -260,9 +277,11 @@ impl Agent {
     async fn take_up(&mut self, id: PodId, input: Input) {
         let verdict = self.verdict(&input.pod);
         let found = match &self.found {
-            Some((containers, sandboxes)) => {
-                Found { containers: containers.clone(), sandboxes: sandboxes.clone(), verdict }
-            }
+            Some((containers, sandboxes)) => Found {
+                containers: containers.iter().filter(|container| container.pod_uid == id.uid).cloned().collect(),
+                sandboxes: sandboxes.iter().filter(|sandbox| sandbox.pod_uid == id.uid).cloned().collect(),
+                verdict,
+            },
             // Known from before, although the first list did not have it: ask what lives.
             None if self.shared.dirs.record(&id).exists() => look(&self.shared, verdict).await,
             None => Found { containers: Vec::new(), sandboxes: Vec::new(), verdict },
@@ -271,6 +290,10 @@ impl Agent {
         let (mail, mailbox) = mpsc::channel(MAILBOX);
         let (view, view_receiver) = watch::channel(Default::default());
         self.shared.directory.enter(&id, view_receiver);
+        self.unclaimed.retain(|(uid, run, exit)| {
+            // The mailbox is empty and has room for more containers than a pod has.
+            *uid != id.uid || mail.try_send(Mail::Exited(run.clone(), exit.clone())).is_err()
+        });
         self.held.insert(id.uid.clone(), Held { input: input_sender, mail });
         let count = self.held.len() as u64;
         self.shared.metrics.pods.store(count, Ordering::Relaxed);

@@ -21,6 +21,11 @@ const REMEMBERED: usize = 512;
 /// After this long a repetition is a new event; the API forgets events after an hour as well.
 const REPEATS: Mono = Mono::from_secs(3600);
 
+/// So many repetitions are told at once; from then on one is told a minute, with the whole count.
+const OFTEN: u64 = 10;
+/// See above.
+const SELDOM: Mono = Mono::from_secs(60);
+
 /// How grave an event is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
@@ -83,7 +88,8 @@ struct Written {
     namespace: String,
     name: String,
     count: u64,
-    at: Mono,
+    began: Mono,
+    told: Mono,
 }
 
 async fn write(api: Arc<dyn Api>, clock: Arc<dyn Clock>, node: String, mut receiver: mpsc::Receiver<Note>) {
@@ -92,10 +98,13 @@ async fn write(api: Arc<dyn Api>, clock: Arc<dyn Clock>, node: String, mut recei
     while let Some(note) = receiver.recv().await {
         let now = clock.mono();
         let wall = json!(time(clock.wall()));
-        let known = written.iter_mut().find(|known| known.note == note && now - known.at < REPEATS);
+        let known = written.iter_mut().find(|known| known.note == note && now - known.began < REPEATS);
         if let Some(known) = known {
             known.count += 1;
-            known.at = now;
+            if known.count > OFTEN && now - known.told < SELDOM {
+                continue;
+            }
+            known.told = now;
             let body = json!({"count": known.count, "lastTimestamp": wall});
             let namespace = Some(known.namespace.as_str());
             let answer = api.patch(Kind::Event, namespace, &known.name, None, PatchForm::Merge, &body).await;
@@ -112,7 +121,7 @@ async fn write(api: Arc<dyn Api>, clock: Arc<dyn Clock>, node: String, mut recei
                 if written.len() == REMEMBERED {
                     written.pop_front();
                 }
-                written.push_back(Written { note, namespace, name, count: 1, at: now });
+                written.push_back(Written { note, namespace, name, count: 1, began: now, told: now });
             }
             Err(error) => tracing::debug!(%error, reason = note.reason, "an event was not taken"),
         }

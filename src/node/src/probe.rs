@@ -54,6 +54,15 @@ pub enum Outcome {
     Unknown(String),
 }
 
+/// What a container's probes had said before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Before {
+    /// The startup probe had passed.
+    pub started: bool,
+    /// The readiness probe passed.
+    pub ready: bool,
+}
+
 /// Where the probes of one running container stand.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Probes {
@@ -87,6 +96,20 @@ impl Probes {
         let trackers =
             kinds.into_iter().filter_map(|kind| Some(Tracker::new(kind, kind.of(container)?, now))).collect();
         Self { trackers }
+    }
+
+    /// The probes of a container that runs on from before a restart of the agent: what had passed has passed, so that
+    /// the restart takes no pod out of its Services.
+    pub fn resume(container: &Container, now: Mono, before: Before) -> Self {
+        let mut probes = Self::begin(container, now);
+        for tracker in &mut probes.trackers {
+            tracker.passing |= match tracker.kind {
+                ProbeKind::Startup => before.started,
+                ProbeKind::Readiness => before.ready,
+                ProbeKind::Liveness => true,
+            };
+        }
+        probes
     }
 
     /// The startup probe has passed, or there is none.
@@ -265,6 +288,17 @@ mod tests {
         probes.answered(ProbeKind::Startup, &Outcome::Success, secs(1));
         assert!(probes.started());
         assert_eq!(probes.due(secs(1)), [ProbeKind::Readiness]);
+    }
+
+    #[test]
+    fn what_had_passed_before_a_restart_has_passed() {
+        let container = json!({"name": "a", "startupProbe": {}, "readinessProbe": {}});
+        let container = serde_json::from_value(container).unwrap();
+        let probes = Probes::resume(&container, secs(0), Before { started: true, ready: true });
+        assert!(probes.started() && probes.ready());
+        assert_eq!(probes.due(secs(0)), [ProbeKind::Readiness]);
+        let probes = Probes::resume(&container, secs(0), Before::default());
+        assert!(!probes.started() && !probes.ready());
     }
 
     #[test]

@@ -140,7 +140,17 @@ impl Puller {
             }
             Err(fault) => {
                 let message = format!("Failed to pull image \"{name}\": {fault}");
-                events.tell(about, Level::Warning, "Failed", message);
+                events.tell(about.clone(), Level::Warning, "Failed", message);
+                if matches!(fault, ImageFault::RegistryUnavailable(_))
+                    && let Ok(Some(info)) = self.images.present(name).await
+                {
+                    // Without a network a device starts from what it has: better than not at all.
+                    let message = format!(
+                        "Container image \"{name}\" already present on machine; its registry cannot be reached to look for a newer one"
+                    );
+                    events.tell(about, Level::Warning, "Pulled", message);
+                    return Ok(info);
+                }
                 Err(match fault {
                     ImageFault::RegistryUnavailable(_) => Reason::new(
                         "RegistryUnavailable",

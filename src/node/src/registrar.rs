@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use crate::machine::Machine;
+use crate::machine::{Machine, Pressure};
 use crate::node_object::{LEASES, Surroundings, conditions, labels, lease, node, status};
 use crate::port::{ApiFault, Kind, Mono, PatchForm};
 use crate::shared::Shared;
@@ -23,7 +23,13 @@ pub(crate) struct Registrar {
     conditions: Vec<Value>,
     report_at: Mono,
     leased: bool,
+    swept: Option<Mono>,
 }
+
+/// Under disk pressure images are looked at this often.
+const SWEEP: Mono = Mono::from_secs(60);
+/// What is to be freed at once: enough to leave the pressure behind.
+const ROOM: u64 = 1 << 30;
 
 impl Registrar {
     pub fn new(shared: Arc<Shared>, machine: Arc<dyn Machine>) -> Self {
@@ -35,6 +41,7 @@ impl Registrar {
             conditions: Vec::new(),
             report_at: Mono::ZERO,
             leased: false,
+            swept: None,
         }
     }
 
@@ -59,6 +66,7 @@ impl Registrar {
         let now = self.shared.clock.mono();
         let wanted = self.status().await;
         let pressure = self.machine.pressure();
+        self.make_room(pressure, now).await;
         let next = conditions(pressure, &self.conditions, self.shared.clock.wall());
         if self.uid.is_none() {
             self.register(&wanted, &next).await?;
@@ -71,6 +79,19 @@ impl Registrar {
         self.conditions = next;
         self.report_at = now + self.shared.config.status_report;
         self.renew().await
+    }
+
+    /// Under disk pressure, images that nobody uses go; looked at once a minute.
+    async fn make_room(&mut self, pressure: Pressure, now: Mono) {
+        if !pressure.disk || self.swept.is_some_and(|swept| now - swept < SWEEP) {
+            return;
+        }
+        self.swept = Some(now);
+        let in_use = self.shared.directory.images_in_use();
+        match self.shared.puller.images().collect_garbage(&in_use, ROOM).await {
+            Ok(freed) => tracing::info!(freed, "images that nobody uses were removed under disk pressure"),
+            Err(fault) => tracing::warn!(%fault, "images could not be removed under disk pressure"),
+        }
     }
 
     fn changed(&self, next: &[Value]) -> bool {

@@ -564,3 +564,73 @@ async fn logs_and_exec_find_their_container() {
     assert_eq!(handle.usage().await.len(), 1);
     assert!(handle.metrics().contains("kedge_node_pods 1"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_restarted_daemon_writes_no_status_that_says_nothing_new() {
+    let mut device = Device::on().await;
+    device.pod("web", with(json!({"readinessProbe": {"exec": {"command": ["ready"]}}})));
+    device.until("web", "/status/containerStatuses/0/ready", true).await;
+    device.stop().await;
+    let before = device.api.writes().len();
+    device.start().await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let writes = device.api.writes().split_off(before);
+    assert!(!writes.iter().any(|write| write.starts_with("patch Pod")), "{writes:#?}");
+    assert_eq!(device.runtime.calls().iter().filter(|call| call.starts_with("create")).count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_exit_before_the_first_list_is_heard() {
+    let mut device = Device::on().await;
+    device.pod("web", one());
+    device.until("web", PHASE, "Running").await;
+    device.stop().await;
+    device.start().await;
+    // The agent has asked what lives, and none of its tasks has run yet.
+    device.runtime.end(&device.running()[0], 5, false);
+    let pod = device.until("web", "/status/containerStatuses/0/restartCount", 1).await;
+    assert_eq!(pod["status"]["containerStatuses"][0]["lastState"]["terminated"]["exitCode"], 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_registry_a_present_image_is_used() {
+    let device = Device::on().await;
+    device.images.go_offline();
+    device.pod("web", with(json!({"imagePullPolicy": "Always"})));
+    device.until("web", PHASE, "Running").await;
+    device.pod("other", with(json!({"image": "absent:1"})));
+    device.until("other", &format!("{STATE}/waiting/reason"), "RegistryUnavailable").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_forced_deletion_is_quick() {
+    let device = Device::on().await;
+    device.runtime.script("/bin/app", Script { stubborn: true, ..Script::default() });
+    device.pod("web", one());
+    device.until("web", PHASE, "Running").await;
+    let before = device.clock.mono();
+    device.api.delete_pod("default", "web", 0);
+    device.runtime.until(|runtime| runtime.all().is_empty()).await;
+    assert_eq!((device.clock.mono() - before).as_secs(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_pods_come_and_go_and_leave_nothing() {
+    let device = Device::on().await;
+    for number in 0..60 {
+        device.pod(&format!("p{number}"), one());
+    }
+    for number in 0..60 {
+        device.until(&format!("p{number}"), PHASE, "Running").await;
+    }
+    assert_eq!(device.network.attached().len(), 60);
+    for number in 0..60 {
+        device.api.delete_pod("default", &format!("p{number}"), 30);
+    }
+    for number in 0..60 {
+        device.gone(&format!("p{number}")).await;
+    }
+    assert!(device.runtime.all().is_empty() && device.network.attached().is_empty());
+    assert_eq!(device.folders(), [""; 0]);
+    assert!(device.handle().metrics().contains("kedge_node_pods 0"));
+}

@@ -10,6 +10,7 @@ use kedge_api::machine::{Seccomp, Security, User};
 
 use crate::pod::observed::Reason;
 use crate::pod::{PodId, spec};
+use crate::volume::stays_inside;
 
 /// What a container keeps when nothing is said: the set that container engines agree on.
 const DEFAULT: [&str; 14] = [
@@ -87,7 +88,9 @@ pub fn security(pod: &Pod, container: &Container, profiles: &Path) -> Security {
         Some("Unconfined") => Seccomp::Unconfined,
         Some("Localhost") => {
             let file = profile.and_then(|profile| profile.localhost_profile.as_deref());
-            Seccomp::Localhost(profiles.join(file.unwrap_or_default()))
+            // A path that leads out of the folder names no profile, so the container cannot be made.
+            let file = file.filter(|file| stays_inside(file)).unwrap_or("invalid-profile");
+            Seccomp::Localhost(profiles.join(file))
         }
         _ => Seccomp::RuntimeDefault,
     };

@@ -32,6 +32,7 @@ struct State {
     present: BTreeMap<String, ImageInfo>,
     remote: BTreeMap<String, ImageInfo>,
     pulls: Vec<(String, Vec<RegistryLogin>)>,
+    offline: bool,
 }
 
 impl FakeImages {
@@ -56,6 +57,11 @@ impl FakeImages {
         self.lock().remote.insert(name, info);
     }
 
+    /// No registry answers from now on.
+    pub fn go_offline(&self) {
+        self.lock().offline = true;
+    }
+
     /// What was pulled, with which logins.
     pub fn pulls(&self) -> Vec<(String, Vec<RegistryLogin>)> {
         self.lock().pulls.clone()
@@ -78,6 +84,9 @@ impl Images for FakeImages {
     async fn pull(&self, reference: &str, logins: &[RegistryLogin]) -> Result<ImageInfo, ImageFault> {
         let mut state = self.lock();
         state.pulls.push((reference.into(), logins.to_vec()));
+        if state.offline {
+            return Err(ImageFault::RegistryUnavailable("no route to host".into()));
+        }
         let Some(info) = state.remote.get(reference).cloned() else {
             return Err(ImageFault::Pull(format!("{reference}: not found")));
         };

@@ -102,6 +102,15 @@ impl FakeRuntime {
         self.end(id, code, false);
     }
 
+    /// Waits until a look at the runtime is as wanted.
+    pub async fn until(&self, look: impl Fn(&Self) -> bool) {
+        let mut changed = self.state.changed.subscribe();
+        while !look(self) {
+            // The sender lives as long as `self`.
+            let _ = changed.changed().await;
+        }
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock()
     }
@@ -223,6 +232,7 @@ impl Runtime for FakeRuntime {
     async fn remove(&self, id: &str) -> Result<(), RuntimeFault> {
         self.call(format!("remove {id}"));
         self.lock().containers.remove(id);
+        self.state.changed.send_modify(|count| *count += 1);
         Ok(())
     }
 

@@ -24,6 +24,8 @@ pub struct Observed {
     pub verdict: Option<Reason>,
     /// Its object is gone from the API.
     pub removed: bool,
+    /// Since when it is to end.
+    pub leaving_since: Option<Mono>,
     /// Its volumes.
     pub volumes: Prep,
     /// Its namespaces and addresses.
@@ -263,6 +265,11 @@ impl Ended {
             finished: exit.finished,
             seen,
         }
+    }
+
+    /// The same without the agent's own time, which means nothing to a later agent.
+    pub fn timeless(&self) -> Self {
+        Self { seen: Mono::ZERO, ..self.clone() }
     }
 
     /// A run that went down with the machine.

@@ -257,7 +257,7 @@ fn end(pod: &Pod, seen: &Observed, now: Mono, steps: &mut Vec<Step>) {
 
 /// Deleted: stop, remove, clear, and then say so.
 fn leave(pod: &Pod, seen: &Observed, now: Mono, steps: &mut Vec<Step>) {
-    if stop_all(pod, seen, grace(pod), now, steps) {
+    if stop_all(pod, seen, leave_grace(pod, seen), now, steps) {
         return;
     }
     if !remove_sandbox(seen, now, steps) {
@@ -275,6 +275,17 @@ fn leave(pod: &Pod, seen: &Observed, now: Mono, steps: &mut Vec<Step>) {
     }
 }
 
+/// Who deletes a pod's object by force does not want to wait: its containers have a moment and no more.
+fn leave_grace(pod: &Pod, seen: &Observed) -> Duration {
+    match (seen.removed, &pod.metadata.deletion_timestamp) {
+        (true, None) => grace(pod).min(LEAST_GRACE),
+        _ => grace(pod),
+    }
+}
+
+/// What a sidecar has at least, and what is left after a forced deletion, as in Kubernetes.
+const LEAST_GRACE: Duration = Duration::from_secs(2);
+
 /// Stops what lives; sidecars go after all others, last started first. True while something lives.
 fn stop_all(pod: &Pod, seen: &Observed, grace: Duration, now: Mono, steps: &mut Vec<Step>) -> bool {
     let members = members(pod);
@@ -283,6 +294,11 @@ fn stop_all(pod: &Pod, seen: &Observed, grace: Duration, now: Mono, steps: &mut 
     let last_sidecar = members.iter().rev().filter(|member| member.role == Role::Sidecar).find(alive);
     let now_stopping = if others.is_empty() { last_sidecar.into_iter().collect() } else { others };
     for member in now_stopping {
+        let grace = match (member.role, seen.leaving_since) {
+            // Sidecars have what the others have left of the pod's grace.
+            (Role::Sidecar, Some(since)) => grace.saturating_sub(now.saturating_sub(since)).max(LEAST_GRACE),
+            _ => grace,
+        };
         let name = &member.container.name;
         let running = match &seen.member(name).life {
             Life::Running(running) => running,

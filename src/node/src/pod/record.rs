@@ -18,9 +18,10 @@ use super::observed::{
 };
 use super::phase::wall;
 use super::plan::completed;
+use super::status::container_id;
 use super::{Role, members, restarts};
 use crate::port::Mono;
-use crate::probe::Probes;
+use crate::probe::{Before, Probes};
 
 /// The checkpoint of one pod.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -92,8 +93,8 @@ impl MemberRecord {
             next_attempt: state.next_attempt,
             run: running.map(|running| running.run.clone()).or_else(|| state.intent.clone()),
             ran: running.is_some(),
-            ended: state.ended().cloned(),
-            last: state.last.clone(),
+            ended: state.ended().map(Ended::timeless),
+            last: state.last.as_ref().map(Ended::timeless),
             delay: state.backoff.delay(),
             image_id: state.image_id.clone(),
         }
@@ -158,7 +159,7 @@ pub fn adopt(
                 Some(ContainerState::Running { started, .. }) => {
                     state.restarts = run.attempt;
                     state.next_attempt = run.attempt + 1;
-                    state.probes = Probes::begin(member.container, now);
+                    state.probes = Probes::resume(member.container, now, before(pod, name, &run.id));
                     state.life = Life::Running(Running {
                         run: run.clone(),
                         started: *started,
@@ -192,6 +193,14 @@ pub fn adopt(
             seen.sandbox = SandboxState::Ready(facts);
         } else if seen.over.is_none() && !completed(pod, &seen) {
             sandbox_lost = true;
+            for (name, state) in &mut seen.members {
+                // A process that lives on without its namespaces is of no use.
+                if let Life::Running(running) = &state.life {
+                    let run = running.run.clone();
+                    state.end(Ended::lost(run, wall_now, now));
+                    ended.push(name.clone());
+                }
+            }
             begin_again(pod, &mut seen);
         }
     }
@@ -200,6 +209,22 @@ pub fn adopt(
     }
     let strays = mine.iter().map(|container| container.id.clone()).filter(|id| !known.contains(id)).collect();
     Adopted { seen, strays, ended, sandbox_lost }
+}
+
+/// Whether the API's status had this very run started and ready.
+fn before(pod: &Pod, name: &str, run: &str) -> Before {
+    let status = pod.status.as_ref();
+    let lists = [
+        status.and_then(|status| status.container_statuses.as_ref()),
+        status.and_then(|status| status.init_container_statuses.as_ref()),
+    ];
+    let id = container_id(run);
+    lists
+        .into_iter()
+        .flatten()
+        .flatten()
+        .find(|old| old.name == name && old.container_id.as_ref() == Some(&id))
+        .map_or_else(Before::default, |old| Before { started: old.started == Some(true), ready: old.ready })
 }
 
 /// After the loss of the sandbox: init containers run again, and every other that is to run starts anew.

@@ -202,6 +202,14 @@ pub fn patch(uid: &str, before: &PodStatus, after: &PodStatus) -> Value {
                 new.insert(key.clone(), Value::Null);
             }
         }
+        // Conditions merge by type; a reason that is over must go.
+        for condition in new.get_mut("conditions").and_then(Value::as_array_mut).into_iter().flatten() {
+            for key in ["reason", "message"] {
+                if let Value::Object(condition) = condition {
+                    condition.entry(key).or_insert(Value::Null);
+                }
+            }
+        }
         for key in ["podIPs", "hostIPs"] {
             // These lists merge by address; an address that is gone must go.
             let (Some(was), Some(Value::Array(is))) = (old.get(key), new.get_mut(key)) else {
@@ -214,6 +222,40 @@ pub fn patch(uid: &str, before: &PodStatus, after: &PodStatus) -> Value {
     }
     json!({"metadata": {"uid": uid}, "status": new})
 }
+
+/// The part of a status that is the node agent's own, in the form in which it writes it: what it compares with.
+pub fn own(status: &PodStatus) -> PodStatus {
+    let conditions = status.conditions.as_deref().unwrap_or_default();
+    let conditions: Vec<_> = OWN_CONDITIONS
+        .iter()
+        .filter_map(|kind| conditions.iter().find(|condition| condition.type_ == *kind).cloned())
+        .collect();
+    let mut init = status.init_container_statuses.clone();
+    let mut apps = status.container_statuses.clone();
+    for old in [&mut init, &mut apps].into_iter().flatten().flatten() {
+        // The API keeps an empty last state as absent.
+        old.last_state.get_or_insert_default();
+    }
+    PodStatus {
+        phase: status.phase.clone(),
+        reason: status.reason.clone(),
+        message: status.message.clone(),
+        conditions: (!conditions.is_empty()).then_some(conditions),
+        container_statuses: apps,
+        init_container_statuses: init,
+        host_ip: status.host_ip.clone(),
+        host_ips: status.host_ips.clone(),
+        pod_ip: status.pod_ip.clone(),
+        pod_ips: status.pod_ips.clone(),
+        qos_class: status.qos_class.clone(),
+        start_time: status.start_time.clone(),
+        observed_generation: status.observed_generation,
+        ..PodStatus::default()
+    }
+}
+
+/// Conditions whose times are the node agent's own, in its order.
+pub const OWN_CONDITIONS: [&str; 4] = ["PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady"];
 
 /// Top-level status fields that nobody but the node agent writes.
 const OWNED: [&str; 11] = [

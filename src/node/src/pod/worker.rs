@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use super::observed::{Clearing, Observed, Reason, SandboxFacts, SandboxState};
 use super::plan::{Step, deadline, past_deadline, plan};
 use super::record::{Adopted, Record, adopt};
+use super::status::own;
 use super::{PodId, phase};
 use crate::acts::{Launched, Prepared};
 use crate::container::env::SourceRef;
@@ -154,7 +155,7 @@ impl Worker {
         }
         let silent = !known && seen.over.is_some();
         let mut worker = Self {
-            written: pod.status.clone().unwrap_or_default(),
+            written: pod.status.as_ref().map(own).unwrap_or_default(),
             id,
             pod,
             seen,
@@ -271,6 +272,9 @@ impl Worker {
             self.seen.verdict = phase::reason(&self.seen, now);
         }
         let leaving = self.seen.removed || self.pod.metadata.deletion_timestamp.is_some();
+        if leaving || self.seen.verdict.is_some() {
+            self.seen.leaving_since.get_or_insert(now);
+        }
         if self.seen.over.is_none() && !leaving && !self.seen.any_alive() {
             self.seen.over = phase::over(&self.pod, &self.seen, now);
         }

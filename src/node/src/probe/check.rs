@@ -38,7 +38,15 @@ pub async fn ask(runtime: &Arc<dyn Runtime>, id: &str, target: &Target, limit: D
                 Err(_) => Outcome::Failure(format!("dial tcp {address}: i/o timeout")),
             }
         }
-        Target::Grpc(..) => Outcome::Unknown("gRPC probes are not supported by this node".into()),
+        Target::Grpc(host, port, service) => match tokio::time::timeout(limit, grpc::check(host, *port, service)).await
+        {
+            Ok(outcome) => outcome,
+            Err(_) => Outcome::Failure(format!(
+                "timeout: failed to connect service \"{}\" within {}s: context deadline exceeded",
+                authority(host, *port),
+                limit.as_secs()
+            )),
+        },
         Target::Sleep(duration) => {
             let _ = tokio::time::timeout(limit, tokio::time::sleep(*duration)).await;
             Outcome::Success
@@ -151,6 +159,8 @@ where
         },
     }
 }
+
+mod grpc;
 
 mod tls {
     //! TLS to a container whose certificate nobody has signed for the pod's address: encrypted, not authenticated.

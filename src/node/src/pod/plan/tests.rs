@@ -243,6 +243,18 @@ fn a_shorter_grace_takes_the_place_of_a_longer_one() {
 }
 
 #[test]
+fn sidecars_have_what_is_left_of_the_grace() {
+    let mut spec = with_sidecar();
+    spec["terminationGracePeriodSeconds"] = json!(30);
+    let pod = words(spec, true);
+    let mut seen = seen(&pod, "s=r i=0 a=0");
+    for (ago, want) in [(1, "stop s 4"), (100, "stop s 2")] {
+        seen.leaving_since = Some(NOW - Duration::from_secs(ago));
+        check_seen(&pod, &seen, &[want]);
+    }
+}
+
+#[test]
 fn the_active_deadline_ends_a_pod() {
     let pod = words(two(), false);
     let mut seen = seen(&pod, "a=r b=r");

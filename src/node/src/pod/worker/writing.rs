@@ -13,7 +13,7 @@ use super::{Done, Worker, pause};
 use crate::metrics::Metrics;
 use crate::pod::observed::{Clearing, Life, Prep, SandboxState};
 use crate::pod::record::Record;
-use crate::pod::status::{Surroundings, patch, status};
+use crate::pod::status::{OWN_CONDITIONS, Surroundings, patch, status};
 use crate::port::{ApiFault, Kind, Mono, PatchForm};
 use crate::shared::{ContainerView, PodView};
 
@@ -29,7 +29,7 @@ impl Worker {
         let own = before.conditions.get_or_insert_default();
         for condition in others {
             match own.iter_mut().find(|old| old.type_ == condition.type_) {
-                Some(_) if OWN.contains(&condition.type_.as_str()) => {}
+                Some(_) if OWN_CONDITIONS.contains(&condition.type_.as_str()) => {}
                 Some(old) => *old = condition.clone(),
                 None => own.push(condition.clone()),
             }
@@ -171,6 +171,3 @@ impl Worker {
         });
     }
 }
-
-/// Conditions whose times are the worker's own.
-const OWN: [&str; 4] = ["PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady"];
