@@ -2,12 +2,12 @@
 //!
 //! Data only: no I/O, no async.
 
-mod base64;
 pub mod apply;
-pub mod clock;
-pub mod cron;
+mod base64;
 pub mod check;
+pub mod clock;
 pub mod convert;
+pub mod cron;
 pub mod decode;
 pub mod defaults;
 pub mod discovery;
@@ -22,8 +22,8 @@ pub mod patch;
 pub mod print;
 pub mod protobuf;
 pub mod quantity;
-pub mod selector;
 pub mod schema;
+pub mod selector;
 pub mod status;
 pub mod strategy;
 pub mod validate;
