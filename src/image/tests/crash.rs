@@ -1,4 +1,4 @@
-//! A process that loads and removes images is killed again and again: what the store then shows is whole.
+//! Loads that end badly: a process that is killed again and again, a disk that is full. What the store shows is whole.
 
 // A test that cannot prepare itself has failed.
 #![allow(clippy::unwrap_used)]
@@ -12,6 +12,7 @@ use kedge_image::build::{Layer, Recipe, oci_archive};
 use kedge_image::{Images, Options};
 
 const FOLDER: &str = "KEDGE_IMAGE_CRASH_FOLDER";
+const SMALL: &str = "KEDGE_IMAGE_SMALL_DISK";
 const ROUNDS: u64 = 25;
 
 fn archive(name: &str) -> Vec<u8> {
@@ -74,4 +75,47 @@ fn a_killed_process_leaves_whole_images_or_none() {
         assert_eq!(std::fs::read_dir(folder.path().join("store/tmp")).unwrap().count(), 0);
     }
     assert!(seen > 0, "no round had an image: the victim was killed too early");
+}
+
+/// Not a test by itself: loads on a file system of 4 MiB.
+#[test]
+fn tenant_of_a_small_disk() {
+    let Ok(folder) = std::env::var(SMALL) else { return };
+    let mut options = Options::new(Path::new(&folder).join("store"));
+    options.limits.reserve = 0;
+    let images = Images::open(options).unwrap();
+    let recipe =
+        Recipe::new("large", Layer::new().file("a", 0o644, vec![1; 3 << 20]).file("b", 0o644, vec![2; 3 << 20]));
+    let mut bytes = Vec::new();
+    oci_archive(&[recipe], &mut bytes).unwrap();
+    let path = std::env::temp_dir().join(format!("large-{}.tar", std::process::id()));
+    std::fs::write(&path, &bytes).unwrap();
+    runtime().block_on(async {
+        let spooled = images.load_archive(io::Cursor::new(bytes), false).await.unwrap_err().to_string();
+        let unpacked = images.load_file(&path, false).await.unwrap_err().to_string();
+        std::fs::remove_file(&path).unwrap();
+        assert!(spooled.contains("No space left"), "{spooled}");
+        assert!(unpacked.contains("not enough disk space"), "{unpacked}");
+        assert!(images.list().await.is_empty());
+        // What failed is gone, so that this fits.
+        images.load_archive(io::Cursor::new(archive("one")), false).await.unwrap();
+    });
+}
+
+#[test]
+fn a_full_disk_is_named_and_leaves_room() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("skipped: mounting a small file system needs root");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let own = std::env::current_exe().unwrap();
+    let script = "mount -t tmpfs -o size=4m none \"$0\" && exec \"$1\" tenant_of_a_small_disk --exact --nocapture";
+    let output = Command::new("unshare")
+        .args(["-m", "sh", "-c", script])
+        .args([folder.path(), &own])
+        .env(SMALL, folder.path())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }

@@ -501,3 +501,26 @@ async fn a_saved_image_is_the_image_that_was_loaded() {
     let error = bench.images.save("web:v1", Sink::default()).await.unwrap_err().to_string();
     assert!(error.contains("cannot be put together again"), "{error}");
 }
+
+#[tokio::test]
+async fn an_archive_is_loaded_while_it_arrives() {
+    let Some(bench) = bench() else { return };
+    let bytes = docker(&recipe());
+    assert!(bench.images.load_stream(io::Cursor::new(bytes.clone()), false).await.is_ok());
+    let broken = tokio::io::AsyncReadExt::chain(io::Cursor::new(bytes[..3000].to_vec()), Broken);
+    let error = bench.images.load_stream(broken, false).await.unwrap_err().to_string();
+    assert!(error.contains("the client went away"), "{error}");
+}
+
+/// A connection that breaks.
+struct Broken;
+
+impl tokio::io::AsyncRead for Broken {
+    fn poll_read(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+        _: &mut tokio::io::ReadBuf<'_>,
+    ) -> std::task::Poll<io::Result<()>> {
+        std::task::Poll::Ready(Err(io::Error::other("the client went away")))
+    }
+}
