@@ -87,7 +87,12 @@ pub fn parse(text: &str) -> Option<SystemTime> {
     }
     let (year, month, day) = (number(0..4)?, number(5..7)?, number(8..10)?);
     let (hour, minute, second) = (number(11..13)?, number(14..16)?, number(17..19)?);
-    if !(1..=12).contains(&month) || hour > 23 || minute > 59 || second > 60 || !(1..=days_in(year, month)).contains(&day) {
+    if !(1..=12).contains(&month)
+        || hour > 23
+        || minute > 59
+        || second > 60
+        || !(1..=days_in(year, month)).contains(&day)
+    {
         return None;
     }
     let mut rest = text.get(19..)?;

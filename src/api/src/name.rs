@@ -235,7 +235,9 @@ pub fn check_path_segment(text: &str) -> Result<(), Faults> {
     let mut faults = Faults::new();
     match text {
         "." | ".." => faults.push(format!("may not be '{text}'").into()),
-        _ => faults.extend(["/", "%"].iter().filter(|bad| text.contains(**bad)).map(|bad| format!("may not contain '{bad}'").into())),
+        _ => faults.extend(
+            ["/", "%"].iter().filter(|bad| text.contains(**bad)).map(|bad| format!("may not contain '{bad}'").into()),
+        ),
     }
     verdict(faults)
 }
@@ -274,7 +276,9 @@ pub fn check_env_name(text: &str) -> Result<(), Faults> {
         faults.push("environment variable name must be non-empty".into());
     }
     if text.bytes().any(|b| !(b' '..=b'~').contains(&b) || b == b'=') {
-        faults.push("a valid environment variable name must consist only of printable ASCII characters other than '='".into());
+        faults.push(
+            "a valid environment variable name must consist only of printable ASCII characters other than '='".into(),
+        );
     }
     verdict(faults)
 }
@@ -361,15 +365,19 @@ mod tests {
     fn messages_are_kubernetes() {
         assert_eq!(
             check_label("A").unwrap_err(),
-            ["a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and \
+            [
+                "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and \
               end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is \
-              '[a-z0-9]([-a-z0-9]*[a-z0-9])?')"]
+              '[a-z0-9]([-a-z0-9]*[a-z0-9])?')"
+            ]
         );
         assert_eq!(
             check_subdomain("A").unwrap_err(),
-            ["a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must \
+            [
+                "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must \
               start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is \
-              '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"]
+              '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
+            ]
         );
         assert_eq!(
             check_label_value("a b").unwrap_err(),

@@ -13,6 +13,7 @@ mod metadata;
 mod network;
 mod pod;
 mod policy;
+mod request;
 mod service;
 mod storage;
 mod workload;
@@ -21,7 +22,7 @@ use serde_json::Value;
 
 use crate::Object;
 use crate::field::FieldError;
-use crate::kinds::Kind;
+use crate::kinds::{Gvk, Kind};
 use crate::strategy::Part;
 use at::{At, Out};
 
@@ -128,6 +129,22 @@ fn status(kind: &Kind, object: &Object, old: &Object, out: &mut Out) {
         ("certificates.k8s.io", "CertificateSigningRequest") => access::request_status(object, old, out),
         _ => {}
     }
+}
+
+/// Judges an object that is only asked with (a Binding, a Scale, a review ...), which is not kept.
+pub fn request(gvk: &Gvk, object: &Object) -> Vec<FieldError> {
+    let mut out = Out::default();
+    match &*gvk.kind {
+        "Binding" => request::binding(object, &mut out),
+        "Scale" => request::scale(object, &mut out),
+        "Eviction" => request::eviction(object, &mut out),
+        "TokenRequest" => request::token(object, &mut out),
+        "SubjectAccessReview" => request::access_review(object, false, false, &mut out),
+        "LocalSubjectAccessReview" => request::access_review(object, false, true, &mut out),
+        "SelfSubjectAccessReview" => request::access_review(object, true, false, &mut out),
+        _ => {}
+    }
+    out.errors
 }
 
 /// Judges the options that a request carries in its query: `fieldManager`, `dryRun`, `fieldValidation`.

@@ -29,9 +29,7 @@ pub fn check_ip(text: &str) -> Result<(), Faults> {
         return Err(vec!["must not have leading 0s".into()]);
     }
     match address {
-        IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some() => {
-            Err(vec!["must not be an IPv4-mapped IPv6 address".into()])
-        }
+        IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some() => Err(vec!["must not be an IPv4-mapped IPv6 address".into()]),
         _ => Ok(()),
     }
 }

@@ -56,11 +56,7 @@ pub(super) fn printer(kind: &str) -> Option<Printer> {
         "Namespace" => Printer {
             columns: NAMESPACE,
             cells: |object, now| {
-                vec![
-                    meta::name(object).into(),
-                    text_at(object, &["status", "phase"]).into(),
-                    text::age(object, now),
-                ]
+                vec![meta::name(object).into(), text_at(object, &["status", "phase"]).into(), text::age(object, now)]
             },
         },
         "Secret" => Printer {
@@ -157,8 +153,8 @@ fn event(object: &Object, now: SystemTime) -> Vec<Value> {
         &either(&["reportingComponent"], &["reportingController"]),
     )
     .to_string();
-    let host =
-        or(&either(&["source", "host"], &["deprecatedSource", "host"]), text_at(object, &["reportingInstance"])).to_string();
+    let host = or(&either(&["source", "host"], &["deprecatedSource", "host"]), text_at(object, &["reportingInstance"]))
+        .to_string();
     let source = if host.is_empty() { component } else { format!("{component}, {host}") };
     let message = either(&["message"], &["note"]);
     vec![

@@ -10,8 +10,11 @@ use super::text::{self, UNSET, condition};
 use crate::Object;
 use crate::meta::{self, at, list_at, text_at};
 
-const WEBHOOKS: &[Column] =
-    &[name(), Column::int("Webhooks", "Webhooks indicates the number of webhooks registered in this configuration"), age()];
+const WEBHOOKS: &[Column] = &[
+    name(),
+    Column::int("Webhooks", "Webhooks indicates the number of webhooks registered in this configuration"),
+    age(),
+];
 const VALIDATING: &[Column] = &[
     name(),
     Column::int("Validations", "Validations indicates the number of validation rules defined in this configuration"),

@@ -100,9 +100,8 @@ fn gates(pod: &Object) -> String {
 pub fn status(pod: &Object) -> Summary {
     let phase = text_at(pod, &["status", "phase"]);
     let init = list_at(pod, &["spec", "initContainers"]);
-    let sidecar = |name: &str| {
-        init.iter().any(|c| meta::text(c, "name") == name && meta::text(c, "restartPolicy") == "Always")
-    };
+    let sidecar =
+        |name: &str| init.iter().any(|c| meta::text(c, "name") == name && meta::text(c, "restartPolicy") == "Always");
     let sidecars = init.iter().filter(|c| meta::text(c, "restartPolicy") == "Always").count();
     let mut summary = Summary {
         reason: or(text_at(pod, &["status", "reason"]), phase).to_string(),

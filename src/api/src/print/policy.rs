@@ -27,11 +27,11 @@ const PRIORITY: &[Column] = &[
 const RUNTIME: &[Column] = &[name(), Column::text("Handler", "How such pods are run."), age()];
 const QUOTA: &[Column] = &[
     name(),
+    Column::text("Request", "Request represents a minimum amount of cpu/memory that a container may consume."),
     Column::text(
-        "Request",
-        "Request represents a minimum amount of cpu/memory that a container may consume.",
+        "Limit",
+        "Limits control the maximum amount of cpu/memory that a container may use independent of contention on the node.",
     ),
-    Column::text("Limit", "Limits control the maximum amount of cpu/memory that a container may use independent of contention on the node."),
     age(),
 ];
 const FLOW: &[Column] = &[
@@ -103,12 +103,7 @@ fn quota(object: &Object, now: SystemTime) -> Vec<Value> {
         let text = format!("{resource}: {used}/{}", scalar(Some(most), "0"));
         if resource.starts_with("limits.") { limits.push(text) } else { requests.push(text) }
     }
-    vec![
-        meta::name(object).into(),
-        requests.join(", ").into(),
-        limits.join(", ").into(),
-        text::age(object, now),
-    ]
+    vec![meta::name(object).into(), requests.join(", ").into(), limits.join(", ").into(), text::age(object, now)]
 }
 
 fn flow(object: &Object, now: SystemTime) -> Vec<Value> {

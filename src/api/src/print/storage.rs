@@ -127,9 +127,8 @@ fn class_of(object: &Object) -> String {
 }
 
 fn volume(object: &Object, now: SystemTime) -> Vec<Value> {
-    let claim = at(object, &["spec", "claimRef"]).map_or_else(String::new, |claim| {
-        format!("{}/{}", meta::text(claim, "namespace"), meta::text(claim, "name"))
-    });
+    let claim = at(object, &["spec", "claimRef"])
+        .map_or_else(String::new, |claim| format!("{}/{}", meta::text(claim, "namespace"), meta::text(claim, "name")));
     vec![
         meta::name(object).into(),
         scalar(at(object, &["spec", "capacity", "storage"]), "0").into(),

@@ -28,7 +28,12 @@ fn pod(spec: Value, status: Value) -> Value {
 
 #[track_caller]
 fn pod_shows(object: Value, ready: &str, reason: &str, restarts: &str) {
-    check("v1", "Pod", object, &format!("x | {ready} | {reason} | {restarts} | 3m20s | <none> | <none> | <none> | <none>"));
+    check(
+        "v1",
+        "Pod",
+        object,
+        &format!("x | {ready} | {reason} | {restarts} | 3m20s | <none> | <none> | <none> | <none>"),
+    );
 }
 
 #[test]
@@ -60,8 +65,18 @@ fn pods() {
     let init = json!({"containers": [{"name": "a"}], "initContainers": [{"name": "i"}]});
     let failed = |end: Value| json!({"phase": "Pending", "initContainerStatuses": [{"state": end}]});
     pod_shows(pod(init.clone(), failed(json!({"terminated": {"exitCode": 2}}))), "0/1", "Init:ExitCode:2", "0");
-    pod_shows(pod(init.clone(), failed(json!({"terminated": {"exitCode": 2, "reason": "Error"}}))), "0/1", "Init:Error", "0");
-    pod_shows(pod(init, failed(json!({"waiting": {"reason": "ImagePullBackOff"}}))), "0/1", "Init:ImagePullBackOff", "0");
+    pod_shows(
+        pod(init.clone(), failed(json!({"terminated": {"exitCode": 2, "reason": "Error"}}))),
+        "0/1",
+        "Init:Error",
+        "0",
+    );
+    pod_shows(
+        pod(init, failed(json!({"waiting": {"reason": "ImagePullBackOff"}}))),
+        "0/1",
+        "Init:ImagePullBackOff",
+        "0",
+    );
     pod_shows(
         pod(
             json!({"containers": [{"name": "a"}]}),
@@ -127,7 +142,12 @@ fn workloads() {
         json!({"spec": {"replicas": 3, "selector": selector, "template": template}, "status": {"replicas": 2}}),
         "x | 3 | 2 | 0 | 3m20s | c,d | i:1,j | app=web",
     );
-    check("apps/v1", "StatefulSet", json!({"spec": {"replicas": 2, "template": template}}), "x | 0/2 | 3m20s | c,d | i:1,j");
+    check(
+        "apps/v1",
+        "StatefulSet",
+        json!({"spec": {"replicas": 2, "template": template}}),
+        "x | 0/2 | 3m20s | c,d | i:1,j",
+    );
     check(
         "apps/v1",
         "DaemonSet",
@@ -246,7 +266,12 @@ fn storage_and_policy() {
             "claimRef": {"namespace": "n", "name": "c"}, "storageClassName": "s", "volumeMode": "Filesystem"}, "status": {"phase": "Bound"}}),
         "x | 1Gi | RWO | Retain | Bound | n/c | s | <unset> |  | 3m20s | Filesystem",
     );
-    check("v1", "PersistentVolumeClaim", json!({"status": {"phase": "Pending"}}), "x | Pending |  |  |  |  | <unset> | 3m20s | <unset>");
+    check(
+        "v1",
+        "PersistentVolumeClaim",
+        json!({"status": {"phase": "Pending"}}),
+        "x | Pending |  |  |  |  | <unset> | 3m20s | <unset>",
+    );
     check(
         "storage.k8s.io/v1",
         "StorageClass",
@@ -268,7 +293,12 @@ fn storage_and_policy() {
         "x | pods: 1/4 | limits.cpu: 0/2 | 3m20s",
     );
     check("scheduling.k8s.io/v1", "PriorityClass", json!({"value": 7}), "x | 7 | false | 3m20s | <none>");
-    check("apiregistration.k8s.io/v1", "APIService", json!({"status": {"conditions": [{"type": "Available", "status": "False", "reason": "R"}]}}), "x | Local | False (R) | 3m20s");
+    check(
+        "apiregistration.k8s.io/v1",
+        "APIService",
+        json!({"status": {"conditions": [{"type": "Available", "status": "False", "reason": "R"}]}}),
+        "x | Local | False (R) | 3m20s",
+    );
 }
 
 #[test]

@@ -124,12 +124,7 @@ pub(super) fn printer(kind: &str) -> Option<Printer> {
                         format!("{kind}/{}", o.name)
                     },
                 );
-                vec![
-                    meta::name(object).into(),
-                    owner.into(),
-                    int(object, &["revision"]).into(),
-                    text::age(object, now),
-                ]
+                vec![meta::name(object).into(), owner.into(), int(object, &["revision"]).into(), text::age(object, now)]
             },
         },
         _ => return None,

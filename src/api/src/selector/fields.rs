@@ -127,7 +127,9 @@ fn unescape(value: &str) -> Result<String, SelectorError> {
             '\\' => match chars.next() {
                 Some(next @ ('\\' | ',' | '=')) => out.push(next),
                 Some(next) => {
-                    return Err(SelectorError::Field(format!("invalid field selector: invalid escape sequence: \\{next}")));
+                    return Err(SelectorError::Field(format!(
+                        "invalid field selector: invalid escape sequence: \\{next}"
+                    )));
                 }
                 None => {
                     return Err(SelectorError::Field("invalid field selector: invalid escape sequence: \\".into()));
@@ -162,7 +164,12 @@ mod tests {
         check("a==b,c!=d", "a=b,c!=d", &[("a", "b")], true);
         check("a=", "a=", &[], true);
         check("a!=", "a!=", &[], false);
-        check("spec.nodeName=x,status.phase!=Failed", "spec.nodeName=x,status.phase!=Failed", &[("spec.nodeName", "x")], true);
+        check(
+            "spec.nodeName=x,status.phase!=Failed",
+            "spec.nodeName=x,status.phase!=Failed",
+            &[("spec.nodeName", "x")],
+            true,
+        );
         check("a=b\\,c\\=d\\\\", "a=b\\,c\\=d\\\\", &[("a", "b,c=d\\")], true);
     }
 

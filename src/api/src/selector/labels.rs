@@ -44,7 +44,12 @@ pub struct Requirement {
 
 impl Requirement {
     /// A checked requirement; `path` is where it stands, for the error's sake.
-    pub fn new(key: &str, op: Op, values: Vec<String>, path: Option<&Path<'_>>) -> Result<Requirement, Vec<FieldError>> {
+    pub fn new(
+        key: &str,
+        op: Op,
+        values: Vec<String>,
+        path: Option<&Path<'_>>,
+    ) -> Result<Requirement, Vec<FieldError>> {
         // A selector in a query stands nowhere; Kubernetes prints Go's nil path.
         let nowhere = Path::root("<nil>");
         let root_values = Path::root("values");
@@ -172,7 +177,8 @@ impl LabelSelector {
 
     /// Of the equality of every pair, unchecked: for selectors such as a Service's, which hold label maps.
     pub fn equal<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> LabelSelector {
-        let one = |(key, value): (&str, &str)| Requirement { key: key.into(), op: Op::Equals, values: vec![value.into()] };
+        let one =
+            |(key, value): (&str, &str)| Requirement { key: key.into(), op: Op::Equals, values: vec![value.into()] };
         LabelSelector::of(pairs.map(one).collect())
     }
 
@@ -186,7 +192,9 @@ impl LabelSelector {
                 // `in` and `notin` are fine as keys.
                 Token::Word(_) | Token::Not | Token::In | Token::NotIn => {
                     let made = requirement(&mut scanner).map_err(|error| match error {
-                        SelectorError::Syntax(text) => SelectorError::Syntax(format!("unable to parse requirement: {text}")),
+                        SelectorError::Syntax(text) => {
+                            SelectorError::Syntax(format!("unable to parse requirement: {text}"))
+                        }
                         other => other,
                     });
                     requirements.push(made?);
@@ -361,12 +369,14 @@ mod tests {
         refuse("a=b,", "found '', expected: identifier after ','");
         refuse("a b", "unable to parse requirement: found 'b', expected: in, notin, =, ==, !=, gt, lt");
         refuse("x in a", "unable to parse requirement: found 'a' expected: '('");
-        refuse(
-            "a=b c",
-            "found 'c', expected: ',' or 'end of string'",
-        );
+        refuse("a=b c", "found 'c', expected: ',' or 'end of string'");
         let text = LabelSelector::parse("a=b@c").unwrap_err().to_string();
-        assert!(text.starts_with("unable to parse requirement: values[0][a]: Invalid value: \"b@c\": a valid label must be"), "{text}");
+        assert!(
+            text.starts_with(
+                "unable to parse requirement: values[0][a]: Invalid value: \"b@c\": a valid label must be"
+            ),
+            "{text}"
+        );
         assert!(LabelSelector::parse("n>x").is_err());
         assert!(LabelSelector::parse("=b").is_err());
     }

@@ -6,8 +6,7 @@ use super::{Cause, Details, Reason, Status};
 use crate::field::{FieldError, quote};
 
 /// What the optimistic lock says.
-const MODIFIED: &str =
-    "the object has been modified; please apply your changes to the latest version and try again";
+const MODIFIED: &str = "the object has been modified; please apply your changes to the latest version and try again";
 const CONTINUE_EXPIRED: &str = "The provided continue parameter is too old to display a consistent list result. \
     You can start a new list without the continue parameter";
 
@@ -124,9 +123,7 @@ impl Status {
             qualified(group, resource),
             quote(name)
         );
-        Status::new(409, Reason::AlreadyExists, message)
-            .with_details(about(group, resource, name))
-            .with_retry_after(1)
+        Status::new(409, Reason::AlreadyExists, message).with_details(about(group, resource, name)).with_retry_after(1)
     }
 
     /// 409: the object was changed meanwhile (optimistic lock).
@@ -155,12 +152,24 @@ impl Status {
         Status::conflict_because(group, resource, name, why)
     }
 
-    /// 409: fields of an apply belong to other managers. Each conflict is (message, field).
+    /// 409: fields of an apply belong to other managers. Each conflict is (`conflict with ...`, field).
     pub fn apply_conflict(conflicts: &[(String, String)]) -> Status {
-        let texts: Vec<String> = conflicts.iter().map(|(m, f)| format!("{m}: {f}")).collect();
-        let message = match texts.as_slice() {
-            [one] => format!("Apply failed with 1 conflict: {one}"),
-            many => format!("Apply failed with {} conflicts: {}", many.len(), many.join("\n- ")),
+        let message = match conflicts {
+            [(who, field)] => format!("Apply failed with 1 conflict: {who}: {field}"),
+            many => {
+                let mut sorted: Vec<&(String, String)> = many.iter().collect();
+                sorted.sort_by(|a, b| a.0.cmp(&b.0));
+                let mut lines: Vec<String> = Vec::new();
+                let mut last = "";
+                for (who, field) in sorted {
+                    if who != last {
+                        lines.push(format!("{}:", who.replacen("conflict with", "conflicts with", 1)));
+                        last = who;
+                    }
+                    lines.push(format!("- {field}"));
+                }
+                format!("Apply failed with {} conflicts: {}", many.len(), lines.join("\n"))
+            }
         };
         let mut status = Status::new(409, Reason::Conflict, message).with_details(Details::default());
         for (message, field) in conflicts {
@@ -329,12 +338,7 @@ mod tests {
             "Forbidden",
             "pods is forbidden: User \"u\" cannot list resource \"pods\" in API group \"\" in the namespace \"default\"",
         );
-        check(
-            Status::path_denied("u", "get", "/x"),
-            403,
-            "Forbidden",
-            "forbidden: User \"u\" cannot get path \"/x\"",
-        );
+        check(Status::path_denied("u", "get", "/x"), 403, "Forbidden", "forbidden: User \"u\" cannot get path \"/x\"");
         check(Status::too_old_version(1, 5), 410, "Expired", "too old resource version: 1 (5)");
         check(Status::timeout("slow", 2), 504, "Timeout", "Timeout: slow");
         check(Status::internal("boom"), 500, "InternalError", "Internal error occurred: boom");
@@ -345,6 +349,19 @@ mod tests {
             "patch is not supported on resources of kind \"pods\"",
         );
         check(Status::too_large(3), 413, "RequestEntityTooLarge", "Request entity too large: limit is 3");
+    }
+
+    #[test]
+    fn conflicts_are_grouped_by_manager() {
+        let row = |who: &str, field: &str| (format!("conflict with {who:?}"), field.to_string());
+        let one = Status::apply_conflict(&[row("kubectl", ".spec.a")]);
+        assert_eq!(one.message, "Apply failed with 1 conflict: conflict with \"kubectl\": .spec.a");
+        let many = Status::apply_conflict(&[row("b", ".x"), row("a", ".y"), row("b", ".z")]);
+        assert_eq!(
+            many.message,
+            "Apply failed with 3 conflicts: conflicts with \"a\":\n- .y\nconflicts with \"b\":\n- .x\n- .z"
+        );
+        assert_eq!(many.details.map(|d| d.causes.len()), Some(3));
     }
 
     #[test]

@@ -83,8 +83,7 @@ pub fn qos_class(pod: &Object) -> &'static str {
         let value = at(resources?, &[which, name])?;
         Quantity::from_json(value).ok().filter(|q| !q.is_zero())
     };
-    let containers =
-        || list_at(pod, &["spec", "containers"]).iter().chain(list_at(pod, &["spec", "initContainers"]));
+    let containers = || list_at(pod, &["spec", "containers"]).iter().chain(list_at(pod, &["spec", "initContainers"]));
     let sources: Vec<Option<&Value>> = match whole {
         Some(_) => vec![whole],
         None => containers().map(|c| c.get("resources")).collect(),

@@ -23,7 +23,9 @@ fn has_cluster_ip(service: &Object) -> bool {
 fn has_node_ports(service: &Object) -> bool {
     match kind_of(service) {
         "NodePort" => true,
-        "LoadBalancer" => at(service, &["spec", "allocateLoadBalancerNodePorts"]).and_then(Value::as_bool) != Some(false),
+        "LoadBalancer" => {
+            at(service, &["spec", "allocateLoadBalancerNodePorts"]).and_then(Value::as_bool) != Some(false)
+        }
         _ => false,
     }
 }
@@ -82,10 +84,8 @@ fn drop_of_type(new: &mut Object, old: &Object) {
         }
     }
     if has_node_ports(old) && !has_node_ports(new) {
-        let kept: Vec<i64> =
-            list_at(old, &["spec", "ports"]).iter().filter_map(|p| int_at(p, &["nodePort"])).collect();
-        let sent: Vec<i64> =
-            list_at(new, &["spec", "ports"]).iter().filter_map(|p| int_at(p, &["nodePort"])).collect();
+        let kept: Vec<i64> = list_at(old, &["spec", "ports"]).iter().filter_map(|p| int_at(p, &["nodePort"])).collect();
+        let sent: Vec<i64> = list_at(new, &["spec", "ports"]).iter().filter_map(|p| int_at(p, &["nodePort"])).collect();
         if kept == sent {
             for port in ports_mut(new) {
                 if let Some(map) = port.as_object_mut() {

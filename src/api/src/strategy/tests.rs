@@ -163,7 +163,10 @@ fn quality_of_service() {
     };
     check(json!([{}]), "BestEffort");
     check(json!([{"resources": {"limits": {"cpu": "1", "memory": "1Gi"}}}]), "Guaranteed");
-    check(json!([{"resources": {"limits": {"cpu": "1", "memory": "1Gi"}, "requests": {"cpu": "1000m", "memory": "1Gi"}}}]), "Guaranteed");
+    check(
+        json!([{"resources": {"limits": {"cpu": "1", "memory": "1Gi"}, "requests": {"cpu": "1000m", "memory": "1Gi"}}}]),
+        "Guaranteed",
+    );
     check(json!([{"resources": {"limits": {"cpu": "1", "memory": "1Gi"}}}, {}]), "Burstable");
     check(json!([{"resources": {"requests": {"cpu": "1"}}}]), "Burstable");
 }

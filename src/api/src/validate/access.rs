@@ -107,7 +107,8 @@ pub(super) fn request(object: &Value, out: &mut Out) {
     let spec = At::root(object, "spec");
     let request = spec.get("request");
     let pem = base64::decode(request.text()).and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default();
-    if !pem.contains("-----BEGIN CERTIFICATE REQUEST-----") && !pem.contains("-----BEGIN NEW CERTIFICATE REQUEST-----") {
+    if !pem.contains("-----BEGIN CERTIFICATE REQUEST-----") && !pem.contains("-----BEGIN NEW CERTIFICATE REQUEST-----")
+    {
         out.invalid(&request, "PEM block type must be CERTIFICATE REQUEST");
     }
     let usages = spec.get("usages");

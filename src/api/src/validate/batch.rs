@@ -32,7 +32,9 @@ pub(super) fn job(object: &Value, old: Option<&Value>, out: &mut Out) {
     if !elastic {
         out.immutable(&completions, before.get("completions").value);
     }
-    for field in ["selector", "completionMode", "podFailurePolicy", "backoffLimitPerIndex", "managedBy", "successPolicy"] {
+    for field in
+        ["selector", "completionMode", "podFailurePolicy", "backoffLimitPerIndex", "managedBy", "successPolicy"]
+    {
         out.immutable(&at.get(field), before.get(field).value);
     }
     template_update(&at, &before, old, out);
@@ -94,9 +96,15 @@ fn owned(object: &Value, at: &At<'_, '_>, selector: &LabelSelector, out: &mut Ou
 }
 
 fn spec(at: &At<'_, '_>, out: &mut Out) {
-    for field in
-        ["parallelism", "completions", "activeDeadlineSeconds", "backoffLimit", "ttlSecondsAfterFinished", "backoffLimitPerIndex", "maxFailedIndexes"]
-    {
+    for field in [
+        "parallelism",
+        "completions",
+        "activeDeadlineSeconds",
+        "backoffLimit",
+        "ttlSecondsAfterFinished",
+        "backoffLimitPerIndex",
+        "maxFailedIndexes",
+    ] {
         out.nonnegative(&at.get(field));
     }
     out.one_of(&at.get("completionMode"), &["Indexed", "NonIndexed"]);
@@ -201,7 +209,10 @@ pub(super) fn cron_job(object: &Value, out: &mut Out) {
         match zone.text() {
             "" => out.invalid(&zone, "timeZone must be nil or non-empty string"),
             text if text.eq_ignore_ascii_case("local") => {
-                out.invalid(&zone, "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones");
+                out.invalid(
+                    &zone,
+                    "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones",
+                );
             }
             text if !zone_name(text) => out.invalid(&zone, format!("unknown time zone {text}")),
             _ => {}
@@ -224,8 +235,6 @@ pub(super) fn cron_job(object: &Value, out: &mut Out) {
 
 /// The shape of a name in the time zone database.
 fn zone_name(text: &str) -> bool {
-    let part = |p: &str| {
-        !p.is_empty() && p.bytes().all(|b| b.is_ascii_alphanumeric() || b"_+-".contains(&b))
-    };
+    let part = |p: &str| !p.is_empty() && p.bytes().all(|b| b.is_ascii_alphanumeric() || b"_+-".contains(&b));
     text.split('/').all(part)
 }

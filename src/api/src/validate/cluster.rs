@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::at::{At, Out};
+use super::pod;
 use crate::field::FieldError;
 use crate::meta;
 use crate::name;
@@ -22,7 +23,9 @@ pub(super) fn namespace(object: &Value, out: &mut Out) {
     let list = spec.get("finalizers");
     for finalizer in list.items() {
         out.form_of(&list, finalizer.text(), name::check_qualified);
-        if !finalizer.text().contains('/') && !matches!(finalizer.text(), "kubernetes" | "orphan" | "foregroundDeletion") {
+        if !finalizer.text().contains('/')
+            && !matches!(finalizer.text(), "kubernetes" | "orphan" | "foregroundDeletion")
+        {
             let text = "name is neither a standard finalizer name nor is it fully qualified";
             out.push(FieldError::invalid(&list.path, finalizer.text(), text));
         }
@@ -43,16 +46,21 @@ pub(super) fn namespace_status(object: &Value, out: &mut Out) {
 
 pub(super) fn node(object: &Value, old: Option<&Value>, out: &mut Out) {
     let spec = At::root(object, "spec");
+    let metadata = At::root(object, "metadata");
     let mut seen = BTreeSet::new();
-    for taint in spec.get("taints").items() {
+    // The place is Kubernetes' own slip.
+    let taints = At { value: spec.get("taints").value, path: metadata.path.child("taints") };
+    for taint in taints.items() {
         let (key, effect) = (taint.get("key"), taint.get("effect"));
-        out.filled_form(&key, name::check_qualified);
+        out.form_of(&key, key.text(), name::check_qualified);
         if let Err(faults) = name::check_label_value(taint.text_of("value")) {
             out.push(FieldError::invalid(&taint.get("value").path, taint.text_of("value"), faults.join(";")));
         }
         out.one_of_required(&effect, &["NoSchedule", "PreferNoSchedule", "NoExecute"]);
         if !seen.insert((key.text(), effect.text())) {
-            out.duplicate(&taint);
+            let mut error = FieldError::duplicate(&taint.path, taint.value.clone());
+            error.detail = "taints must be unique by key and effect pair".to_string();
+            out.push(error);
         }
     }
     let cidrs = spec.get("podCIDRs");
@@ -63,14 +71,13 @@ pub(super) fn node(object: &Value, old: Option<&Value>, out: &mut Out) {
         out.invalid(&cidrs, "may specify no more than one CIDR for each IP family");
     }
     let Some(old) = old else { return };
-    for field in ["podCIDR", "providerID"] {
-        let before = meta::text_at(old, &["spec", field]);
-        if !before.is_empty() && spec.text_of(field) != before {
-            out.forbidden(
-                &spec.get(field),
-                format!("node updates may not change {field} except from \"\" to valid"),
-            );
-        }
+    let before = meta::list_at(old, &["spec", "podCIDRs"]);
+    if !before.is_empty() && Some(before) != cidrs.value.as_array().map(Vec::as_slice) {
+        out.forbidden(&cidrs, "node updates may not change podCIDR except from \"\" to valid");
+    }
+    let before = meta::text_at(old, &["spec", "providerID"]);
+    if !before.is_empty() && spec.text_of("providerID") != before {
+        out.forbidden(&spec.get("providerID"), "node updates may not change providerID except from \"\" to valid");
     }
 }
 
@@ -129,7 +136,17 @@ pub(super) fn event(object: &Value, old: Option<&Value>, modern: bool, out: &mut
         out.invalid(&kind, "has invalid value: ".to_string() + kind.text());
     }
     if let Some(old) = old {
-        for field in ["regarding", "related", "reason", "reportingController", "reportingInstance", "action", "note", "type", "eventTime"] {
+        for field in [
+            "regarding",
+            "related",
+            "reason",
+            "reportingController",
+            "reportingInstance",
+            "action",
+            "note",
+            "type",
+            "eventTime",
+        ] {
             out.immutable(&At::root(object, field), old.get(field).unwrap_or(&Value::Null));
         }
     }
@@ -177,9 +194,28 @@ pub(super) fn limit_range(object: &Value, out: &mut Out) {
             && limit.get("min").key("storage").value.is_null()
             && limit.get("max").key("storage").value.is_null()
         {
-            out.required(&limit.get("limits"), "either minimum or maximum storage value is required, but neither was provided");
+            out.required(
+                &limit.get("limits"),
+                "either minimum or maximum storage value is required, but neither was provided",
+            );
         }
         limit_values(&limit, out);
+    }
+}
+
+/// A resource's name: qualified, and known where it has no domain.
+fn resource_name(at: &At<'_, '_>, name: &str, container: bool, out: &mut Out) {
+    if name::check_qualified(name).is_err() {
+        return out.form_of(at, name, name::check_qualified);
+    }
+    if name.contains('/') {
+        return;
+    }
+    if !pod::standard_resource(name) {
+        out.push(FieldError::invalid(&at.path, name, "must be a standard resource type or fully qualified"));
+    }
+    if container && !pod::standard_container_resource(name) {
+        out.push(FieldError::invalid(&at.path, name, "must be a standard resource for containers"));
     }
 }
 
@@ -189,7 +225,7 @@ fn limit_values(limit: &At<'_, '_>, out: &mut Out) {
     for list in ["min", "max", "default", "defaultRequest", "maxLimitRequestRatio"] {
         for (key, value) in limit.get(list).entries() {
             names.insert(key);
-            out.form_of(&value, key, name::check_qualified);
+            resource_name(&value, key, matches!(limit.text_of("type"), "Pod" | "Container"), out);
             out.amount(&value);
         }
     }
@@ -243,7 +279,8 @@ pub(super) fn quota(object: &Value, old: Option<&Value>, out: &mut Out) {
     for scope in spec.get("scopes").items() {
         out.one_of(&scope, &SCOPES);
     }
-    let scopes: Vec<&str> = spec.get("scopes").value.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let scopes: Vec<&str> =
+        spec.get("scopes").value.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     for (a, b) in [("BestEffort", "NotBestEffort"), ("Terminating", "NotTerminating")] {
         if scopes.contains(&a) && scopes.contains(&b) {
             out.invalid(&spec.get("scopes"), "conflicting scopes");
@@ -253,12 +290,13 @@ pub(super) fn quota(object: &Value, old: Option<&Value>, out: &mut Out) {
         out.one_of_required(&term.get("scopeName"), &SCOPES);
         let (operator, values) = (term.get("operator"), term.get("values"));
         match operator.text() {
-            "In" | "NotIn" if values.len() == 0 => out.required(
-                &values,
-                "must be at least one value when `operator` is 'In' or 'NotIn' for scope selector",
-            ),
+            "In" | "NotIn" if values.len() == 0 => out
+                .required(&values, "must be at least one value when `operator` is 'In' or 'NotIn' for scope selector"),
             "Exists" | "DoesNotExist" if values.len() > 0 => {
-                out.invalid(&values, "must be no value when `operator` is 'Exist' or 'DoesNotExist' for scope selector");
+                out.invalid(
+                    &values,
+                    "must be no value when `operator` is 'Exist' or 'DoesNotExist' for scope selector",
+                );
             }
             "In" | "NotIn" | "Exists" | "DoesNotExist" => {}
             _ => out.invalid(&operator, "not a valid selector operator"),
@@ -295,7 +333,7 @@ fn amounts(at: &At<'_, '_>, out: &mut Out) {
         "services.nodeports",
     ];
     for (key, value) in at.entries() {
-        out.form_of(&value, key, name::check_qualified);
+        resource_name(&value, key, false, out);
         out.amount(&value);
         let counted = WHOLE.contains(&key) || key.starts_with("count/") || key == "services.loadbalancers";
         if counted && value.quantity().is_some_and(|q| !q.is_whole()) {

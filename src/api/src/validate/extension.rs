@@ -218,7 +218,8 @@ pub(super) fn definition(object: &Value, old: Option<&Value>, out: &mut Out) {
         _ => {}
     }
     if spec.get("preserveUnknownFields").yes() {
-        let text = "cannot set to true, set x-kubernetes-preserve-unknown-fields to true in spec.versions[*].schema instead";
+        let text =
+            "cannot set to true, set x-kubernetes-preserve-unknown-fields to true in spec.versions[*].schema instead";
         out.push(FieldError::invalid(&spec.get("preserveUnknownFields").path, true, text));
     }
     let Some(old) = old else { return };
@@ -232,8 +233,11 @@ pub(super) fn definition(object: &Value, old: Option<&Value>, out: &mut Out) {
         out.immutable(&scope, before.get("scope").value);
         out.immutable(&names.get("kind"), before.get("names").get("kind").value);
     }
-    let present: Vec<&str> = spec.get("versions").value.as_array().into_iter().flatten().map(|v| meta::text(v, "name")).collect();
-    for (i, version) in meta::list_at(object, &["status", "storedVersions"]).iter().filter_map(Value::as_str).enumerate() {
+    let present: Vec<&str> =
+        spec.get("versions").value.as_array().into_iter().flatten().map(|v| meta::text(v, "name")).collect();
+    for (i, version) in
+        meta::list_at(object, &["status", "storedVersions"]).iter().filter_map(Value::as_str).enumerate()
+    {
         if !present.contains(&version) {
             let status = At::root(object, "status");
             let text = "must appear in spec.versions";

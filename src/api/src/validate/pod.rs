@@ -17,13 +17,13 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::at::{At, NEGATIVE, Out};
+use super::at::{At, Out};
 use super::metadata;
 use crate::field::FieldError;
 use crate::name;
 use crate::strategy::Part;
 
-pub(super) use resources::{extended, standard_container_resource};
+pub(super) use resources::{extended, standard_container_resource, standard_resource};
 pub(super) use volume::source as volume_source;
 
 /// Most search domains of a pod's resolver.
@@ -47,6 +47,12 @@ impl Scope<'_> {
         self.spec.get(field).and_then(Value::as_bool).unwrap_or(false)
     }
 
+    /// The volume of that name.
+    fn volume(&self, name: &str) -> Option<&Value> {
+        let list = self.spec.get("volumes").and_then(Value::as_array);
+        list?.iter().find(|v| v.get("name").and_then(Value::as_str) == Some(name))
+    }
+
     /// Seconds that the pod has to end.
     fn grace(&self) -> i64 {
         self.spec.get("terminationGracePeriodSeconds").and_then(Value::as_i64).unwrap_or(30)
@@ -59,9 +65,11 @@ pub(super) fn create(pod: &Value, out: &mut Out) {
     spec(&at, false, out);
     let metadata = At::root(pod, "metadata");
     annotations(&metadata.get("annotations"), out);
-    let ephemeral = at.get("ephemeralContainers");
-    if ephemeral.len() > 0 {
-        out.forbidden(&ephemeral, "cannot be set on create");
+    if at.get("ephemeralContainers").len() > 0 {
+        out.forbidden(&at.get("ephemeralContainers"), "cannot be set on create");
+    }
+    if !at.text_of("nodeName").is_empty() && at.get("schedulingGates").len() > 0 {
+        out.forbidden(&at.get("nodeName"), "cannot be set until all schedulingGates have been cleared");
     }
 }
 
@@ -77,9 +85,17 @@ pub(super) fn update(part: Part, new: &Value, old: &Value, out: &mut Out) {
 
 /// The template of a workload.
 pub(super) fn template(at: &At<'_, '_>, out: &mut Out) {
-    let metadata = at.get("metadata");
-    out.labels(&metadata.get("labels"));
-    metadata::annotations(&metadata.get("annotations"), out);
+    // The places leave out `metadata`, as Kubernetes' do.
+    for (field, labels) in [("labels", true), ("annotations", false)] {
+        let metadata = at.get("metadata");
+        let shown = At { value: metadata.get(field).value, path: at.path.child(field) };
+        if labels {
+            out.labels(&shown);
+        } else {
+            metadata::annotations(&shown, out);
+            annotations(&shown, out);
+        }
+    }
     let spec_at = at.get("spec");
     spec(&spec_at, true, out);
     let ephemeral = spec_at.get("ephemeralContainers");
@@ -103,36 +119,37 @@ fn annotations(at: &At<'_, '_>, out: &mut Out) {
 fn spec(at: &At<'_, '_>, template: bool, out: &mut Out) {
     let scope = Scope { spec: at.value, template };
     let volumes = volume::all(&at.get("volumes"), out);
-    container::all(at, &volumes, scope, out);
-    out.one_of(&at.get("restartPolicy"), &["Always", "Never", "OnFailure"]);
-    dns(at, out);
-    security::pod(at, out);
-    placement::all(at, out);
-    host_aliases(&at.get("hostAliases"), out);
-    for (field, rule) in [
-        ("serviceAccountName", name::check_subdomain as fn(&str) -> Result<(), name::Faults>),
-        ("nodeName", name::check_subdomain),
-        ("hostname", name::check_label),
-        ("subdomain", name::check_label),
-        ("priorityClassName", name::check_subdomain),
-        ("runtimeClassName", name::check_subdomain),
-    ] {
-        out.optional_form(&at.get(field), rule);
-    }
-    out.labels(&at.get("nodeSelector"));
-    out.within(&at.get("activeDeadlineSeconds"), 1, i64::from(i32::MAX));
-    out.nonnegative(&at.get("terminationGracePeriodSeconds"));
-    out.one_of(&at.get("preemptionPolicy"), &["Never", "PreemptLowerPriority"]);
-    resources::overhead(&at.get("overhead"), out);
-    resources::pod(&at.get("resources"), out);
-    gates(at, out);
-    os(at, out);
     claims(&at.get("resourceClaims"), out);
+    container::all(at, &volumes, scope, out);
+    resources::pod(&at.get("resources"), out);
+    out.one_of(&at.get("restartPolicy"), &["Always", "OnFailure", "Never"]);
+    out.one_of(&at.get("dnsPolicy"), &["ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"]);
+    out.labels(&at.get("nodeSelector"));
+    security::pod(at, out);
+    placement::affinity(at, out);
+    dns(at, out);
+    gates(at, out);
+    placement::spread(&at.get("topologySpreadConstraints"), out);
+    security::host_users(at, out);
+    for field in ["serviceAccountName", "nodeName"] {
+        out.optional_form(&at.get(field), name::check_subdomain);
+    }
+    out.within(&at.get("activeDeadlineSeconds"), 1, i64::from(i32::MAX));
+    for field in ["hostname", "subdomain"] {
+        out.optional_form(&at.get(field), name::check_label);
+    }
+    placement::tolerations(&at.get("tolerations"), out);
+    host_aliases(&at.get("hostAliases"), out);
+    for field in ["priorityClassName", "runtimeClassName"] {
+        out.optional_form(&at.get(field), name::check_subdomain);
+    }
+    out.one_of(&at.get("preemptionPolicy"), &["PreemptLowerPriority", "Never"]);
+    resources::overhead(&at.get("overhead"), out);
+    os(at, out);
 }
 
 fn dns(at: &At<'_, '_>, out: &mut Out) {
     let policy = at.get("dnsPolicy");
-    out.one_of(&policy, &["ClusterFirst", "ClusterFirstWithHostNet", "Default", "None"]);
     let config = at.get("dnsConfig");
     if policy.text() == "None" && !config.is_set() {
         out.required(&config, "must provide `dnsConfig` when `dnsPolicy` is None");
@@ -175,7 +192,7 @@ fn host_aliases(at: &At<'_, '_>, out: &mut Out) {
     for alias in at.items() {
         out.form(&alias.get("ip"), name::check_ip);
         for hostname in alias.get("hostnames").items() {
-            out.form_of(&alias.get("hostnames"), hostname.text(), name::check_subdomain);
+            out.form(&hostname, name::check_subdomain);
         }
     }
 }
@@ -191,9 +208,6 @@ fn gates(at: &At<'_, '_>, out: &mut Out) {
         if !seen.insert(gate.text_of("name")) {
             out.push(FieldError::duplicate(&gate.path, gate.text_of("name")));
         }
-    }
-    if gates.len() > 0 && !at.text_of("nodeName").is_empty() {
-        out.forbidden(&at.get("nodeName"), "cannot be set until all schedulingGates have been cleared");
     }
 }
 
@@ -243,23 +257,15 @@ fn claims(at: &At<'_, '_>, out: &mut Out) {
         }
         let (direct, template) = (claim.get("resourceClaimName"), claim.get("resourceClaimTemplateName"));
         match (direct.is_set(), template.is_set()) {
-            (true, true) => out.invalid(
-                &claim,
-                "at most one of `resourceClaimName` or `resourceClaimTemplateName` may be specified",
-            ),
-            (false, false) => out.invalid(
-                &claim,
-                "must specify one of: `resourceClaimName`, `resourceClaimTemplateName`",
-            ),
+            (true, true) => out
+                .invalid(&claim, "at most one of `resourceClaimName` or `resourceClaimTemplateName` may be specified"),
+            (false, false) => {
+                out.invalid(&claim, "must specify one of: `resourceClaimName`, `resourceClaimTemplateName`")
+            }
             _ => {
                 out.optional_form(&direct, name::check_subdomain);
                 out.optional_form(&template, name::check_subdomain);
             }
         }
     }
-}
-
-/// The wording of "may not go below zero" for others in this folder.
-fn negative(at: &At<'_, '_>, out: &mut Out) {
-    out.invalid(at, NEGATIVE);
 }

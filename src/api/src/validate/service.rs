@@ -55,17 +55,20 @@ fn of_kind(spec: &At<'_, '_>, kind: &str, out: &mut Out) {
         }
         _ => {}
     }
+    // The place is spelt as the Go field is.
+    let ranges =
+        At { value: spec.get("loadBalancerSourceRanges").value, path: spec.path.child("LoadBalancerSourceRanges") };
     if kind != "LoadBalancer" {
-        for field in ["loadBalancerClass", "allocateLoadBalancerNodePorts"] {
+        if ranges.len() > 0 {
+            out.forbidden(&ranges, "may only be used when `type` is 'LoadBalancer'");
+        }
+        for field in ["allocateLoadBalancerNodePorts", "loadBalancerClass"] {
             if spec.get(field).is_set() {
                 out.forbidden(&spec.get(field), "may only be used when `type` is 'LoadBalancer'");
             }
         }
-        if spec.get("loadBalancerSourceRanges").len() > 0 {
-            out.forbidden(&spec.get("loadBalancerSourceRanges"), "may only be used when `type` is 'LoadBalancer'");
-        }
     }
-    for range in spec.get("loadBalancerSourceRanges").items() {
+    for range in ranges.items() {
         out.form_of(&range, range.text().trim(), name::check_cidr);
     }
     out.optional_form(&spec.get("loadBalancerClass"), name::check_qualified);
@@ -95,12 +98,16 @@ fn ports(at: &At<'_, '_>, kind: &str, out: &mut Out) {
         }
         out.optional_form(&port.get("appProtocol"), name::check_qualified);
         if !pairs.insert((protocol.text(), number.int())) {
-            out.push(FieldError::duplicate(&port.path, port.value.clone()));
+            let pair = serde_json::json!({"port": number.value, "protocol": protocol.text()});
+            out.push(FieldError::duplicate(&port.path, pair));
         }
         let node = port.get("nodePort");
         let Some(wanted) = node.int().filter(|n| *n != 0) else { continue };
         if matches!(kind, "ClusterIP" | "ExternalName" | "") {
-            out.forbidden(&node, format!("may not be used when `type` is '{}'", if kind.is_empty() { "ClusterIP" } else { kind }));
+            out.forbidden(
+                &node,
+                format!("may not be used when `type` is '{}'", if kind.is_empty() { "ClusterIP" } else { kind }),
+            );
             continue;
         }
         out.port(&node);
@@ -116,8 +123,14 @@ fn affinity(spec: &At<'_, '_>, out: &mut Out) {
     let config = spec.get("sessionAffinityConfig");
     match kind.text() {
         "ClientIP" => {
-            let seconds = config.get("clientIP");
-            let seconds = seconds.get("timeoutSeconds");
+            let client = config.get("clientIP");
+            let seconds = client.get("timeoutSeconds");
+            for at in [&config, &client, &seconds] {
+                if !at.is_set() {
+                    out.required(at, "when session affinity type is ClientIP");
+                    return;
+                }
+            }
             if seconds.int().is_some_and(|n| n <= 0 || n > AFFINITY_MOST) {
                 out.invalid(&seconds, format!("must be greater than 0 and less than {AFFINITY_MOST}"));
             }

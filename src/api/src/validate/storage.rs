@@ -85,10 +85,7 @@ pub(super) fn volume(object: &Value, old: Option<&Value>, out: &mut Out) {
     let Some(old) = old else { return };
     let before = &old["spec"];
     if without(spec.value, &NOT_SOURCE) != without(before, &NOT_SOURCE) {
-        out.forbidden(
-            &spec.get("persistentvolumesource"),
-            "spec.persistentvolumesource is immutable after creation",
-        );
+        out.forbidden(&spec.get("persistentvolumesource"), "spec.persistentvolumesource is immutable after creation");
     }
     out.immutable(&spec.get("volumeMode"), before.get("volumeMode").unwrap_or(&Value::Null));
     let kept = before.get("nodeAffinity").filter(|a| !a.is_null());
@@ -218,7 +215,9 @@ pub(super) fn attachment(object: &Value, old: Option<&Value>, out: &mut Out) {
     let source = spec.get("source");
     let (named, inline) = (source.get("persistentVolumeName"), source.get("inlineVolumeSpec"));
     match (named.is_set(), inline.is_set()) {
-        (false, false) => out.required(&source, "must specify exactly one of inlineVolumeSpec and persistentVolumeName"),
+        (false, false) => {
+            out.required(&source, "must specify exactly one of inlineVolumeSpec and persistentVolumeName")
+        }
         (true, true) => {
             out.invalid(&source, "must specify exactly one of inlineVolumeSpec and persistentVolumeName");
         }

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::defaults;
-use crate::kinds::{Gvk, Kinds};
+use crate::kinds::Kinds;
 use crate::meta;
 
 fn kind(api_version: &str, name: &str) -> Kind {

@@ -109,10 +109,7 @@ pub(super) fn stateful_set(object: &Value, old: Option<&Value>, out: &mut Out) {
                 }
             }
         }
-        "OnDelete" => out.invalid(
-            &strategy.get("rollingUpdate"),
-            "only allowed for updateStrategy 'RollingUpdate'",
-        ),
+        "OnDelete" => out.invalid(&strategy.get("rollingUpdate"), "only allowed for updateStrategy 'RollingUpdate'"),
         _ => out.invalid(&strategy, "must be 'RollingUpdate' or 'OnDelete'"),
     }
     let retention = spec.get("persistentVolumeClaimRetentionPolicy");
@@ -148,11 +145,12 @@ pub(super) fn stateful_set(object: &Value, old: Option<&Value>, out: &mut Out) {
 
 pub(super) fn replication_controller(object: &Value, out: &mut Out) {
     let spec = At::root(object, "spec");
-    counts(&spec, &["replicas", "minReadySeconds"], out);
+    counts(&spec, &["minReadySeconds"], out);
     let selector = spec.get("selector");
     if selector.len() == 0 {
         out.required(&selector, "");
     }
+    counts(&spec, &["replicas"], out);
     let template = spec.get("template");
     if !template.is_set() {
         out.required(&template, "");
@@ -163,7 +161,7 @@ pub(super) fn replication_controller(object: &Value, out: &mut Out) {
     if selector.entries().any(|(key, value)| labels.value.get(key) != Some(value.value)) {
         out.invalid(&labels, "`selector` does not match template `labels`");
     }
-    pods(&template, out);
+    pods(&template, "ReplicationController", out);
 }
 
 pub(super) fn controller_revision(object: &Value, old: Option<&Value>, out: &mut Out) {
@@ -233,7 +231,7 @@ fn selected(spec: &At<'_, '_>, what: &str, out: &mut Out) {
             fits(&selector, &template, out);
         }
     }
-    pods(&template, out);
+    pods(&template, "ReplicaSet", out);
 }
 
 fn fits(selector: &LabelSelector, template: &At<'_, '_>, out: &mut Out) {
@@ -246,7 +244,7 @@ fn fits(selector: &LabelSelector, template: &At<'_, '_>, out: &mut Out) {
 }
 
 /// A template of pods that live for ever.
-fn pods(template: &At<'_, '_>, out: &mut Out) {
+fn pods(template: &At<'_, '_>, owner: &str, out: &mut Out) {
     pod::template(template, out);
     let spec = template.get("spec");
     let policy = spec.get("restartPolicy");
@@ -255,7 +253,7 @@ fn pods(template: &At<'_, '_>, out: &mut Out) {
     }
     let deadline = spec.get("activeDeadlineSeconds");
     if deadline.is_set() {
-        out.forbidden(&deadline, "activeDeadlineSeconds in ReplicaSet is not Supported");
+        out.forbidden(&deadline, format!("activeDeadlineSeconds in {owner} is not Supported"));
     }
 }
 

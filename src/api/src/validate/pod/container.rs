@@ -4,8 +4,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Scope;
 use super::super::at::{At, Out};
+use super::Scope;
 use super::{env, probe, resources, security};
 use crate::field::FieldError;
 use crate::name;
@@ -30,19 +30,17 @@ pub(super) fn all(spec: &At<'_, '_>, volumes: &Volumes<'_>, scope: Scope<'_>, ou
         out.required(&containers, "");
     }
     let mut names = BTreeSet::new();
+    for container in containers.items() {
+        one(&container, Role::Regular, volumes, scope, &mut names, out);
+    }
     let mut host_ports = BTreeSet::new();
     for container in containers.items() {
-        one(&container, Role::Regular, volumes, scope, out);
-        unique(&container, &mut names, out);
         conflicts(&container, &mut host_ports, out);
     }
     for container in spec.get("initContainers").items() {
         let sidecar = container.text_of("restartPolicy") == "Always";
-        one(&container, if sidecar { Role::Sidecar } else { Role::Init }, volumes, scope, out);
-        unique(&container, &mut names, out);
-        if sidecar {
-            conflicts(&container, &mut host_ports, out);
-        }
+        one(&container, if sidecar { Role::Sidecar } else { Role::Init }, volumes, scope, &mut names, out);
+        conflicts(&container, &mut BTreeSet::new(), out);
     }
     ephemeral(spec, volumes, scope, &mut names, out);
 }
@@ -56,8 +54,7 @@ pub(super) fn ephemeral<'v>(
     out: &mut Out,
 ) {
     for container in spec.get("ephemeralContainers").items() {
-        one(&container, Role::Ephemeral, volumes, scope, out);
-        unique(&container, names, out);
+        one(&container, Role::Ephemeral, volumes, scope, names, out);
         let target = container.get("targetContainerName");
         let known = |list: &str| spec.get(list).items().any(|c| c.text_of("name") == target.text());
         if !target.text().is_empty() && !known("containers") && !known("initContainers") {
@@ -93,14 +90,21 @@ fn conflicts(container: &At<'_, '_>, seen: &mut BTreeSet<String>, out: &mut Out)
     for port in container.get("ports").items() {
         let host = port.get("hostPort");
         let Some(number) = host.int().filter(|n| *n != 0) else { continue };
-        let key = format!("{number}/{}/{}", port.text_of("hostIP"), port.text_of("protocol"));
+        let key = format!("{}/{}/{number}", port.text_of("protocol"), port.text_of("hostIP"));
         if !seen.insert(key.clone()) {
             out.push(FieldError::duplicate(&host.path, key));
         }
     }
 }
 
-fn one(at: &At<'_, '_>, role: Role, volumes: &Volumes<'_>, scope: Scope<'_>, out: &mut Out) {
+fn one<'v>(
+    at: &At<'v, '_>,
+    role: Role,
+    volumes: &Volumes<'_>,
+    scope: Scope<'_>,
+    names: &mut BTreeSet<&'v str>,
+    out: &mut Out,
+) {
     out.filled_form(&at.get("name"), name::check_label);
     let image = at.get("image");
     if image.text().is_empty() {
@@ -108,17 +112,18 @@ fn one(at: &At<'_, '_>, role: Role, volumes: &Volumes<'_>, scope: Scope<'_>, out
     } else if !scope.template && image.text().trim() != image.text() {
         out.invalid(&image, "must not have leading or trailing whitespace");
     }
-    out.one_of(&at.get("imagePullPolicy"), &PULL_POLICIES);
-    out.one_of(&at.get("terminationMessagePolicy"), &["FallbackToLogsOnError", "File"]);
-    restart_policy(at, role, out);
+    out.one_of(&at.get("terminationMessagePolicy"), &["File", "FallbackToLogsOnError"]);
     ports(&at.get("ports"), scope, out);
     env::all(at, out);
-    mounts(at, volumes, out);
-    devices(&at.get("volumeDevices"), volumes, out);
-    probes(at, role, scope, out);
+    mounts(at, volumes, scope, out);
+    devices(at, volumes, out);
+    out.one_of(&at.get("imagePullPolicy"), &PULL_POLICIES);
     resources::container(&at.get("resources"), out);
-    resources::resize_policy(&at.get("resizePolicy"), out);
+    resources::resize_policy(&at.get("resizePolicy"), scope, out);
     security::container(&at.get("securityContext"), scope, out);
+    restart_policy(at, role, out);
+    unique(at, names, out);
+    probes(at, role, scope, out);
 }
 
 fn restart_policy(at: &At<'_, '_>, role: Role, out: &mut Out) {
@@ -161,7 +166,7 @@ fn ports(at: &At<'_, '_>, scope: Scope<'_>, out: &mut Out) {
         if let Some(number) = outside.int().filter(|n| *n != 0) {
             out.port(&outside);
             if scope.yes("hostNetwork") && Some(number) != inside.int() {
-                out.invalid(&inside, "must match `hostPort` when `hostNetwork` is true");
+                out.invalid(&outside, "must match `containerPort` when `hostNetwork` is true");
             }
         }
         out.optional_form(&port.get("hostIP"), name::check_ip);
@@ -169,11 +174,12 @@ fn ports(at: &At<'_, '_>, scope: Scope<'_>, out: &mut Out) {
     }
 }
 
-fn mounts(container: &At<'_, '_>, volumes: &Volumes<'_>, out: &mut Out) {
+fn mounts(container: &At<'_, '_>, volumes: &Volumes<'_>, scope: Scope<'_>, out: &mut Out) {
     let mut paths = BTreeSet::new();
     let privileged = container.get("securityContext").get("privileged").yes();
     let devices = container.get("volumeDevices");
-    for mount in container.get("volumeMounts").items() {
+    let mounts = container.get("volumeMounts");
+    for mount in mounts.items() {
         let name_at = mount.get("name");
         if name_at.text().is_empty() {
             out.required(&name_at, "");
@@ -188,24 +194,36 @@ fn mounts(container: &At<'_, '_>, volumes: &Volumes<'_>, out: &mut Out) {
                 out.invalid(&path, "must be unique");
             }
             if devices.items().any(|d| d.text_of("devicePath") == path.text()) {
-                out.invalid(&path, "must not already exist in volumeDevices");
+                out.invalid(&path, "must not already exist as a path in volumeDevices");
             }
+        }
+        if devices.items().any(|d| !name_at.text().is_empty() && d.text_of("name") == name_at.text()) {
+            out.invalid(&name_at, "must not already exist in volumeDevices");
         }
         let (sub, expression) = (mount.get("subPath"), mount.get("subPathExpr"));
+        let of_image = scope.volume(name_at.text()).is_some_and(|v| v.get("image").is_some());
         for part in [&sub, &expression] {
-            if !part.text().is_empty() {
-                descending(part, out);
+            if of_image && !part.text().is_empty() {
+                out.invalid(part, "not allowed in image volume sources");
             }
         }
-        if !sub.text().is_empty() && !expression.text().is_empty() {
-            out.invalid(&expression, "subPathExpr and subPath are mutually exclusive");
+        // These have the list's place, not the element's.
+        let whole = |field| At { value: mount.get(field).value, path: mounts.path.child(field) };
+        if !sub.text().is_empty() {
+            descending(&whole("subPath"), out);
         }
-        let propagation = mount.get("mountPropagation");
+        if !expression.text().is_empty() {
+            if !sub.text().is_empty() {
+                out.invalid(&expression, "subPathExpr and subPath are mutually exclusive");
+            }
+            descending(&whole("subPathExpr"), out);
+        }
+        let propagation = whole("mountPropagation");
         out.one_of(&propagation, &["Bidirectional", "HostToContainer", "None"]);
         if propagation.text() == "Bidirectional" && !privileged {
             out.forbidden(&propagation, "Bidirectional mount propagation is available only to privileged containers");
         }
-        let recursive = mount.get("recursiveReadOnly");
+        let recursive = whole("recursiveReadOnly");
         out.one_of(&recursive, &["Disabled", "IfPossible", "Enabled"]);
         if matches!(recursive.text(), "IfPossible" | "Enabled") {
             if !mount.get("readOnly").yes() {
@@ -233,9 +251,11 @@ pub(super) fn backsteps(at: &At<'_, '_>, out: &mut Out) {
     }
 }
 
-fn devices(at: &At<'_, '_>, volumes: &Volumes<'_>, out: &mut Out) {
+fn devices(container: &At<'_, '_>, volumes: &Volumes<'_>, out: &mut Out) {
     let (mut names, mut paths) = (BTreeSet::new(), BTreeSet::new());
-    for device in at.items() {
+    let mounts = container.get("volumeMounts");
+    let mounted = |field: &str, text: &str| !text.is_empty() && mounts.items().any(|m| m.text_of(field) == text);
+    for device in container.get("volumeDevices").items() {
         let name_at = device.get("name");
         if name_at.text().is_empty() {
             out.required(&name_at, "");
@@ -259,7 +279,15 @@ fn devices(at: &At<'_, '_>, volumes: &Volumes<'_>, out: &mut Out) {
             if !paths.insert(path.text()) {
                 out.invalid(&path, "must be unique");
             }
-            backsteps(&path, out);
+            if path.text().split('/').any(|step| step == "..") {
+                out.invalid(&path, "can not contain backsteps ('..')");
+            }
+        }
+        if mounted("name", name_at.text()) {
+            out.invalid(&name_at, "must not already exist in volumeMounts");
+        }
+        if mounted("mountPath", path.text()) {
+            out.invalid(&path, "must not already exist as a path in volumeMounts");
         }
     }
 }

@@ -30,18 +30,19 @@ pub(super) fn all(container: &At<'_, '_>, out: &mut Out) {
         }
         value_from(&variable, out);
     }
-    for from in container.get("envFrom").items() {
+    let list = container.get("envFrom");
+    for from in list.items() {
         out.optional_form(&from.get("prefix"), name::check_env_name);
         let (config, secret) = (from.get("configMapRef"), from.get("secretRef"));
-        match (config.is_set(), secret.is_set()) {
-            (false, false) => empty(&from, "must specify one of: `configMapRef` or `secretRef`", out),
-            (true, true) => empty(&from, "may not have more than one field specified at a time", out),
-            _ => {}
-        }
         for reference in [&config, &secret] {
             if reference.is_set() {
                 out.filled_form(&reference.get("name"), name::check_subdomain);
             }
+        }
+        match (config.is_set(), secret.is_set()) {
+            (false, false) => empty(&list, "must specify one of: `configMapRef` or `secretRef`", out),
+            (true, true) => empty(&list, "may not have more than one field specified at a time", out),
+            _ => {}
         }
     }
 }
@@ -85,7 +86,11 @@ fn value_from(variable: &At<'_, '_>, out: &mut Out) {
         }
     }
     if sources == 0 {
-        empty(&from, "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef`, `secretKeyRef` or `fileKeyRef`", out);
+        empty(
+            &from,
+            "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef`, `secretKeyRef` or `fileKeyRef`",
+            out,
+        );
     } else if !variable.text_of("value").is_empty() {
         empty(&from, "may not be specified when `value` is not empty", out);
     } else if sources > 1 {

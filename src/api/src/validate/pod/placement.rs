@@ -11,13 +11,11 @@ use crate::name;
 const REQUIRED: &str = "requiredDuringSchedulingIgnoredDuringExecution";
 const PREFERRED: &str = "preferredDuringSchedulingIgnoredDuringExecution";
 
-pub(super) fn all(spec: &At<'_, '_>, out: &mut Out) {
+pub(super) fn affinity(spec: &At<'_, '_>, out: &mut Out) {
     let affinity = spec.get("affinity");
     node_affinity(&affinity.get("nodeAffinity"), out);
     pod_affinity(&affinity.get("podAffinity"), out);
     pod_affinity(&affinity.get("podAntiAffinity"), out);
-    tolerations(&spec.get("tolerations"), out);
-    spread(&spec.get("topologySpreadConstraints"), out);
 }
 
 fn node_affinity(at: &At<'_, '_>, out: &mut Out) {
@@ -27,18 +25,18 @@ fn node_affinity(at: &At<'_, '_>, out: &mut Out) {
     }
     for preferred in at.get(PREFERRED).items() {
         weight(&preferred.get("weight"), out);
-        node_term(&preferred.get("preference"), out);
+        node_term(&preferred.get("preference"), false, out);
     }
 }
 
 /// A node selector: alternatives of terms.
-pub(in super::super) fn node_selector(at: &At<'_, '_>, out: &mut Out) {
+fn node_selector(at: &At<'_, '_>, out: &mut Out) {
     let terms = at.get("nodeSelectorTerms");
     if terms.len() == 0 {
         out.required(&terms, "must have at least one node selector term");
     }
     for term in terms.items() {
-        node_term(&term, out);
+        node_term(&term, true, out);
     }
 }
 
@@ -48,7 +46,8 @@ fn weight(at: &At<'_, '_>, out: &mut Out) {
     }
 }
 
-fn node_term(at: &At<'_, '_>, out: &mut Out) {
+/// One alternative; values of preferences need not be label values.
+fn node_term(at: &At<'_, '_>, strict: bool, out: &mut Out) {
     for expression in at.get("matchExpressions").items() {
         let (operator, values) = (expression.get("operator"), expression.get("values"));
         match operator.text() {
@@ -67,6 +66,11 @@ fn node_term(at: &At<'_, '_>, out: &mut Out) {
             }
         }
         out.form(&expression.get("key"), name::check_qualified);
+        if strict {
+            for value in values.items() {
+                out.form(&value, name::check_label_value);
+            }
+        }
     }
     for requirement in at.get("matchFields").items() {
         let (operator, values, key) = (requirement.get("operator"), requirement.get("values"), requirement.get("key"));
@@ -131,7 +135,7 @@ fn label_keys(at: &At<'_, '_>, selects: bool, out: &mut Out) {
 }
 
 /// Tolerations: operators, values and effects that fit together.
-pub(in super::super) fn tolerations(at: &At<'_, '_>, out: &mut Out) {
+pub(super) fn tolerations(at: &At<'_, '_>, out: &mut Out) {
     for toleration in at.items() {
         let (key, operator) = (toleration.get("key"), toleration.get("operator"));
         out.optional_form(&key, name::check_qualified);
@@ -171,7 +175,8 @@ pub(in super::super) fn tolerations(at: &At<'_, '_>, out: &mut Out) {
     }
 }
 
-fn spread(at: &At<'_, '_>, out: &mut Out) {
+/// Rules of even spreading.
+pub(super) fn spread(at: &At<'_, '_>, out: &mut Out) {
     let mut seen = BTreeSet::new();
     for constraint in at.items() {
         let skew = constraint.get("maxSkew");

@@ -4,6 +4,7 @@
 
 use super::super::at::{At, NEGATIVE, Out};
 use super::Scope;
+use crate::field::FieldError;
 use crate::name;
 
 pub(super) fn lifecycle(at: &At<'_, '_>, scope: Scope<'_>, out: &mut Out) {
@@ -17,9 +18,8 @@ pub(super) fn lifecycle(at: &At<'_, '_>, scope: Scope<'_>, out: &mut Out) {
                 let value = seconds.int().unwrap_or(0);
                 let grace = scope.grace();
                 if value < 0 || value > grace {
-                    let text =
-                        format!("must be non-negative and less than or equal to terminationGracePeriodSeconds ({grace})");
-                    out.invalid(&seconds, text);
+                    let text = format!("must be non-negative and less than terminationGracePeriodSeconds ({grace})");
+                    out.push(FieldError::invalid(&sleep.path, value, text));
                 }
             }
         }
@@ -103,7 +103,8 @@ fn http(at: &At<'_, '_>, out: &mut Out) {
     }
     out.port_or_name(&at.get("port"));
     out.one_of(&at.get("scheme"), &["HTTP", "HTTPS"]);
-    for header in at.get("httpHeaders").items() {
-        out.form(&header.get("name"), name::check_header_name);
+    let headers = at.get("httpHeaders");
+    for header in headers.items() {
+        out.form_of(&headers, header.text_of("name"), name::check_header_name);
     }
 }

@@ -5,12 +5,40 @@
 use std::collections::BTreeSet;
 
 use super::super::at::{At, NEGATIVE, Out};
+use super::Scope;
 use crate::field::FieldError;
 use crate::name;
 
 /// Resources of a container without a domain.
 pub(in super::super) fn standard_container_resource(name: &str) -> bool {
     matches!(name, "cpu" | "memory" | "ephemeral-storage") || name.starts_with("hugepages-")
+}
+
+/// Any resource without a domain that Kubernetes counts somewhere.
+pub(in super::super) fn standard_resource(name: &str) -> bool {
+    const KNOWN: [&str; 20] = [
+        "cpu",
+        "memory",
+        "ephemeral-storage",
+        "requests.cpu",
+        "requests.memory",
+        "requests.ephemeral-storage",
+        "limits.cpu",
+        "limits.memory",
+        "limits.ephemeral-storage",
+        "pods",
+        "resourcequotas",
+        "services",
+        "replicationcontrollers",
+        "secrets",
+        "configmaps",
+        "persistentvolumeclaims",
+        "storage",
+        "requests.storage",
+        "services.nodeports",
+        "services.loadbalancers",
+    ];
+    KNOWN.contains(&name) || name.starts_with("hugepages-") || name.starts_with("requests.hugepages-")
 }
 
 /// A resource of somebody else's: `example.com/gpu`.
@@ -95,6 +123,9 @@ fn lists(requests: &At<'_, '_>, limits: &At<'_, '_>, out: &mut Out) {
 fn resource_name(at: &At<'_, '_>, name: &str, out: &mut Out) {
     out.form_of(at, name, name::check_qualified);
     if !name.contains('/') {
+        if !standard_resource(name) {
+            out.push(FieldError::invalid(&at.path, name, "must be a standard resource type or fully qualified"));
+        }
         if !standard_container_resource(name) {
             out.push(FieldError::invalid(&at.path, name, "must be a standard resource for containers"));
         }
@@ -120,14 +151,24 @@ fn quantity(at: &At<'_, '_>, name: &str, out: &mut Out) {
     }
 }
 
-pub(super) fn resize_policy(at: &At<'_, '_>, out: &mut Out) {
+pub(super) fn resize_policy(at: &At<'_, '_>, scope: Scope<'_>, out: &mut Out) {
     let mut seen = BTreeSet::new();
+    let never = scope.spec.get("restartPolicy").and_then(serde_json::Value::as_str) == Some("Never");
     for policy in at.items() {
-        let resource = policy.get("resourceName");
-        out.one_of_required(&resource, &["cpu", "memory"]);
-        out.one_of_required(&policy.get("restartPolicy"), &["NotRequired", "RestartContainer"]);
-        if !seen.insert(resource.text()) {
-            out.push(FieldError::duplicate(&policy.path, resource.text()));
+        let (resource, restart) = (policy.text_of("resourceName"), policy.text_of("restartPolicy"));
+        if !seen.insert(resource) {
+            out.push(FieldError::duplicate(&policy.path, resource));
+        }
+        for (text, allowed) in [(resource, ["cpu", "memory"]), (restart, ["NotRequired", "RestartContainer"])] {
+            if text.is_empty() {
+                out.required(at, "");
+            } else if !allowed.contains(&text) {
+                out.push(FieldError::not_supported(&at.path, text, &allowed));
+            }
+        }
+        if never && restart != "NotRequired" {
+            let text = "must be 'NotRequired' when `restartPolicy` is 'Never'";
+            out.push(FieldError::invalid(&at.path, restart, text));
         }
     }
 }

@@ -13,31 +13,37 @@ use crate::name;
 const SYSCTL_MOST: usize = 253;
 
 pub(super) fn pod(spec: &At<'_, '_>, out: &mut Out) {
-    let (share, host_pid) = (spec.get("shareProcessNamespace"), spec.get("hostPID"));
-    if share.yes() && host_pid.yes() {
-        out.invalid(&share, "ShareProcessNamespace and HostPID cannot both be enabled");
-    }
-    if spec.get("hostUsers").value.as_bool() == Some(false) {
-        for field in ["hostNetwork", "hostPID", "hostIPC"] {
-            if spec.get(field).yes() {
-                out.forbidden(&spec.get("hostUsers"), format!("when `pod.spec.{field}` is true"));
-            }
-        }
-    }
     let at = spec.get("securityContext");
-    for field in ["fsGroup", "runAsGroup", "runAsUser"] {
+    for field in ["fsGroup", "runAsUser", "runAsGroup"] {
         id(&at.get(field), out);
     }
     for group in at.get("supplementalGroups").items() {
         id(&group, out);
     }
+    let share = At { value: spec.get("shareProcessNamespace").value, path: at.path.child("shareProcessNamespace") };
+    if share.yes() && spec.get("hostPID").yes() {
+        out.invalid(&share, "ShareProcessNamespace and HostPID cannot both be enabled");
+    }
+    sysctls(spec, &at.get("sysctls"), out);
     out.one_of(&at.get("fsGroupChangePolicy"), &["Always", "OnRootMismatch"]);
+    profile(&at.get("seccompProfile"), "seccomp", out);
+    windows(&at.get("windowsOptions"), out);
+    profile(&at.get("appArmorProfile"), "AppArmor", out);
     out.one_of(&at.get("supplementalGroupsPolicy"), &["Merge", "Strict"]);
     out.one_of(&at.get("seLinuxChangePolicy"), &["MountOption", "Recursive"]);
-    profile(&at.get("seccompProfile"), "seccomp", out);
-    profile(&at.get("appArmorProfile"), "AppArmor", out);
-    windows(&at.get("windowsOptions"), out);
-    sysctls(spec, &at.get("sysctls"), out);
+}
+
+/// A pod with users of its own cannot share the host's other namespaces.
+pub(super) fn host_users(spec: &At<'_, '_>, out: &mut Out) {
+    if spec.get("hostUsers").value.as_bool() == Some(false) {
+        for field in ["hostNetwork", "hostPID", "hostIPC"] {
+            if spec.get(field).yes() {
+                // The last two are spelt as the Go fields are.
+                let place = field.replace("hostP", "HostP").replace("hostI", "HostI");
+                out.forbidden(&spec.get(&place), "when `pod.Spec.HostUsers` is false");
+            }
+        }
+    }
 }
 
 fn sysctls(spec: &At<'_, '_>, at: &At<'_, '_>, out: &mut Out) {
@@ -49,7 +55,7 @@ fn sysctls(spec: &At<'_, '_>, at: &At<'_, '_>, out: &mut Out) {
             out.required(&name_at, "");
         } else if dotted.len() > SYSCTL_MOST || !dotted.split('.').all(sysctl_segment) {
             let form = "[a-z0-9]([-_a-z0-9]*[a-z0-9])?";
-            let text = format!("must have at most {SYSCTL_MOST} characters and match regex ^{form}([\\./]{form})*$");
+            let text = format!("must have at most {SYSCTL_MOST} characters and match regex ^({form}[\\./])*{form}$");
             out.invalid(&name_at, text);
         }
         for (field, prefix, words) in [
@@ -111,13 +117,21 @@ fn profile(at: &At<'_, '_>, what: &str, out: &mut Out) {
     }
     let (kind, local) = (at.get("type"), at.get("localhostProfile"));
     if kind.text().is_empty() {
-        out.required(&kind, &format!("type is required when {}Profile is set", if what == "AppArmor" { "appArmor" } else { what }));
+        out.required(
+            &kind,
+            &format!("type is required when {}Profile is set", if what == "AppArmor" { "appArmor" } else { what }),
+        );
     }
     out.one_of(&kind, &["Localhost", "RuntimeDefault", "Unconfined"]);
     match (kind.text(), local.is_set()) {
         ("Localhost", false) => out.required(&local, &format!("must be set when {what} type is Localhost")),
         ("Localhost", true) if what == "seccomp" => descending(&local, out),
-        ("Localhost", true) if local.text().trim().is_empty() => out.required(&local, "must be set when AppArmor type is Localhost"),
+        ("Localhost", true) if local.text().trim() != local.text() => {
+            out.invalid(&local, "must not be padded with whitespace");
+        }
+        ("Localhost", true) if local.text().is_empty() => {
+            out.required(&local, "must be set when AppArmor type is Localhost");
+        }
         ("Localhost", true) => {}
         (_, true) => out.invalid(&local, format!("can only be set when {what} type is Localhost")),
         _ => {}

@@ -29,9 +29,9 @@ pub(super) fn field(at: &At<'_, '_>, allowed: &[&str], out: &mut Out) {
     }
     if let Some((map, key)) = path.text().strip_suffix("']").and_then(|text| text.split_once("['")) {
         match map {
-            "metadata.annotations" => out.form_of(&path, &key.to_lowercase(), name::check_qualified),
-            "metadata.labels" => out.form_of(&path, key, name::check_qualified),
-            _ => out.invalid(&path, format!("{map:?} does not support subscript")),
+            "metadata.annotations" => out.form_of(at, &key.to_lowercase(), name::check_qualified),
+            "metadata.labels" => out.form_of(at, key, name::check_qualified),
+            _ => out.push(FieldError::invalid(&at.path, map, "does not support subscript")),
         }
         return;
     }
@@ -85,10 +85,17 @@ pub(super) fn resource(at: &At<'_, '_>, volume: bool, out: &mut Out) {
         _ => &["1", "1k", "1M", "1G", "1T", "1P", "1E", "1Ki", "1Mi", "1Gi", "1Ti", "1Pi", "1Ei"],
     };
     if !units.contains(&text.as_str()) {
-        let rule = match units.len() {
-            2 => "only divisor's values 1m and 1 are supported with the cpu resource",
-            _ => "only divisor's values 1, 1k, 1M, 1G, 1T, 1P, 1E, 1Ki, 1Mi, 1Gi, 1Ti, 1Pi, 1Ei are supported with the memory resource",
+        let what = match name.split_once('.').map_or("", |(_, resource)| resource) {
+            "cpu" => "cpu",
+            "memory" => "memory",
+            "ephemeral-storage" => "local ephemeral storage",
+            _ => "hugepages",
         };
-        out.invalid(&divisor, rule);
+        let listed = match units {
+            [milli, one] => format!("{milli} and {one}"),
+            many => many.join(", "),
+        };
+        let rule = format!("only divisor's values {listed} are supported with the {what} resource");
+        out.push(FieldError::invalid(&divisor.path, name, rule));
     }
 }

@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::super::at::{At, Out};
-use super::{Scope, container, negative, volume};
+use super::super::at::{At, IMMUTABLE, Out};
+use super::{Scope, container, volume};
 use crate::field::FieldError;
 use crate::meta::{self, list_at, text};
 use crate::name;
@@ -20,19 +20,13 @@ tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it
 pub(super) fn main(new: &Value, old: &Value, out: &mut Out) {
     let spec = At::root(new, "spec");
     let before = At::root(old, "spec");
+    super::annotations(&At::root(new, "metadata").get("annotations"), out);
+    super::spec(&spec, false, out);
     for list in ["containers", "initContainers"] {
         let at = spec.get(list);
         if at.len() != before.get(list).len() {
             out.forbidden(&at, "pod updates may not add or remove containers");
             return;
-        }
-        for one in at.items() {
-            let image = one.get("image");
-            if image.text().is_empty() {
-                out.required(&image, "");
-            } else if image.text().trim() != image.text() {
-                out.invalid(&image, "must not have leading or trailing whitespace");
-            }
         }
     }
     deadline(&spec.get("activeDeadlineSeconds"), before.get("activeDeadlineSeconds").int(), out);
@@ -44,7 +38,6 @@ pub(super) fn main(new: &Value, old: &Value, out: &mut Out) {
         let lines: Vec<String> = differs.iter().map(|path| format!("  {path}")).collect();
         out.forbidden(&spec, format!("{ALLOWED}\n{}\n", lines.join("\n")));
     }
-    super::annotations(&At::root(new, "metadata").get("annotations"), out);
 }
 
 fn deadline(new: &At<'_, '_>, old: Option<i64>, out: &mut Out) {
@@ -69,7 +62,7 @@ fn gates(spec: &At<'_, '_>, before: &At<'_, '_>, out: &mut Out) {
         let name = gate.text_of("name");
         if !known.contains(name) {
             let words = format!("only deletion is allowed, but found new scheduling gate '{name}'");
-            out.forbidden(&gate, words);
+            out.forbidden(&gate.get("name"), words);
         }
     }
 }
@@ -88,7 +81,6 @@ fn tolerations(spec: &At<'_, '_>, before: &At<'_, '_>, out: &mut Out) {
     if list_at(before.value, &["tolerations"]).iter().any(|t| !kept.contains(&bare(t))) {
         out.forbidden(&at, "existing toleration can not be modified except its tolerationSeconds");
     }
-    super::placement::tolerations(&at, out);
 }
 
 /// Fields that differ and may not.
@@ -147,7 +139,8 @@ pub(super) fn ephemeral(new: &Value, old: &Value, out: &mut Out) {
         match found {
             None => out.forbidden(&at, format!("existing ephemeral containers \"{name}\" may not be removed\n")),
             Some(same) if same.value != kept => {
-                out.forbidden(&at, format!("existing ephemeral containers \"{name}\" may not be changed\n"));
+                let changed = "  spec.ephemeralContainers\n";
+                out.forbidden(&at, format!("existing ephemeral containers \"{name}\" may not be changed\n{changed}"));
             }
             Some(_) => {}
         }
@@ -168,9 +161,27 @@ pub(super) fn resize(new: &Value, old: &Value, out: &mut Out) {
     if !before.is_empty() && class != before {
         out.push(FieldError::invalid(&spec.path, class, "Pod QOS Class may not change as a result of resizing"));
     }
+    for list in ["containers", "initContainers"] {
+        for (i, one) in spec.get(list).items().enumerate() {
+            let Some(before) = list_at(old, &["spec", list]).get(i) else { continue };
+            let resources = one.get("resources");
+            for part in ["requests", "limits"] {
+                let now = resources.get(part);
+                let kept = meta::at(before, &["resources", part]).and_then(Value::as_object);
+                if kept.into_iter().flatten().any(|(key, _)| now.value.get(key).is_none()) {
+                    out.forbidden(&now, format!("resource {part} cannot be removed"));
+                }
+            }
+            let sidecar = text(before, "restartPolicy") == "Always";
+            if list == "initContainers" && !sidecar && Some(one.value) != Some(before) {
+                out.forbidden(&spec, "resources for non-sidecar init containers are immutable");
+            }
+        }
+    }
     let others = |pod: &Value| -> Vec<Vec<String>> {
         let names = |container: &Value| {
-            let lists = ["requests", "limits"].map(|l| meta::at(container, &["resources", l]).and_then(Value::as_object));
+            let lists =
+                ["requests", "limits"].map(|l| meta::at(container, &["resources", l]).and_then(Value::as_object));
             let entries = lists.into_iter().flatten().flatten();
             entries.filter(|(k, _)| !matches!(k.as_str(), "cpu" | "memory")).map(|(k, v)| format!("{k}={v}")).collect()
         };
@@ -183,34 +194,77 @@ pub(super) fn resize(new: &Value, old: &Value, out: &mut Out) {
 
 pub(super) fn status(new: &Value, old: &Value, out: &mut Out) {
     let at = At::root(new, "status");
-    let nominated = at.get("nominatedNodeName");
-    out.optional_form(&nominated, name::check_subdomain);
-    let node = (meta::text_at(new, &["spec", "nodeName"]), meta::text_at(old, &["spec", "nodeName"]));
-    if node.0 != node.1 {
-        out.forbidden(&At::root(new, "spec").get("nodeName"), "may not be changed directly");
+    let metadata = At::root(new, "metadata");
+    for (i, condition) in at.get("conditions").items().enumerate() {
+        let kind = condition.text_of("type");
+        if matches!(kind, "PodScheduled" | "Ready" | "Initialized") {
+            continue;
+        }
+        // The place is Kubernetes' own slip.
+        let shown = metadata.get("conditions");
+        let shown = At { value: condition.get("type").value, path: shown.path.index(i) };
+        out.form_of(&shown.get("Type"), kind, name::check_qualified);
     }
-    for list in ["containerStatuses", "initContainerStatuses"] {
-        for one in at.get(list).items() {
-            let count = one.get("restartCount");
-            if count.int().is_some_and(|n| n < 0) {
-                negative(&count, out);
-            }
+    out.optional_form(&at.get("nominatedNodeName"), name::check_subdomain);
+    if meta::text_at(new, &["spec", "nodeName"]) != meta::text_at(old, &["spec", "nodeName"]) {
+        out.forbidden(&at.get("nodeName"), "may not be changed directly");
+    }
+    let class = meta::text_at(old, &["status", "qosClass"]);
+    if !class.is_empty() && at.text_of("qosClass") != class {
+        out.invalid(&at.get("qosClass"), IMMUTABLE);
+    }
+    let policy = meta::text_at(old, &["spec", "restartPolicy"]);
+    for (list, spec) in [("containerStatuses", "containers"), ("initContainerStatuses", "initContainers")] {
+        let containers = list_at(old, &["spec", spec]);
+        ended(&at.get(list), list_at(old, &["status", list]), policy, containers, out);
+    }
+    let ephemeral = "ephemeralContainerStatuses";
+    ended(&at.get(ephemeral), list_at(old, &["status", ephemeral]), "Never", &[], out);
+    for (list, single) in [("podIPs", "podIP"), ("hostIPs", "hostIP")] {
+        addresses(&at, list, single, out);
+    }
+}
+
+/// At most one address of each family, all different.
+fn addresses(status: &At<'_, '_>, list: &str, single: &str, out: &mut Out) {
+    let at = status.get(list);
+    let mut seen = BTreeSet::new();
+    let mut families = [0, 0];
+    if single == "hostIP"
+        && let Some(first) = at.items().next()
+        && first.text_of("ip") != status.text_of(single)
+    {
+        out.push(FieldError::invalid(&first.path.child("ip"), first.text_of("ip"), "must be equal to `hostIP`"));
+    }
+    for ip in at.items() {
+        out.form_of(&ip, ip.text_of("ip"), name::check_ip);
+        if !seen.insert(ip.text_of("ip")) {
+            out.duplicate(&ip);
+        }
+        if let Some(address) = name::parse_ip(ip.text_of("ip")) {
+            families[usize::from(address.is_ipv6())] += 1;
         }
     }
-    let restarts = meta::text_at(new, &["spec", "restartPolicy"]);
-    let rules = list_at(new, &["spec", "containers"]).iter().any(|c| c.get("restartPolicyRules").is_some());
-    if restarts != "Always" && !rules {
-        ended(&at.get("containerStatuses"), list_at(old, &["status", "containerStatuses"]), restarts, out);
-    }
-    for ip in at.get("podIPs").items() {
-        out.optional_form(&ip.get("ip"), name::check_ip);
+    if families.iter().any(|count| *count > 1) {
+        out.invalid(&at, "may specify no more than one IP for each IP family");
     }
 }
 
 /// A container that ended for good stays ended.
-fn ended(at: &At<'_, '_>, old: &[Value], policy: &str, out: &mut Out) {
+fn ended(at: &At<'_, '_>, old: &[Value], policy: &str, containers: &[Value], out: &mut Out) {
+    if policy == "Always" {
+        return;
+    }
     for before in old {
         let Some(end) = meta::at(before, &["state", "terminated"]) else { continue };
+        // A container with a policy or rules of its own may start again.
+        let own = |c: &&Value| {
+            text(c, "name") == text(before, "name")
+                && (matches!(text(c, "restartPolicy"), "Always" | "OnFailure") || c.get("restartPolicyRules").is_some())
+        };
+        if containers.iter().any(|c| own(&c)) {
+            continue;
+        }
         let failed = end.get("exitCode").and_then(Value::as_i64).unwrap_or(0) != 0;
         if failed && policy == "OnFailure" {
             continue;

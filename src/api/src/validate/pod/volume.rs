@@ -101,15 +101,8 @@ fn rules(kind: &str, at: &At<'_, '_>, out: &mut Out) {
         }
         "hostPath" => {
             backsteps(&at.get("path"), out);
-            let allowed = [
-                "BlockDevice",
-                "CharDevice",
-                "Directory",
-                "DirectoryOrCreate",
-                "File",
-                "FileOrCreate",
-                "Socket",
-            ];
+            let allowed =
+                ["BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket"];
             out.one_of(&at.get("type"), &allowed);
         }
         "nfs" => {
@@ -206,7 +199,9 @@ fn projected(at: &At<'_, '_>, out: &mut Out) {
     let mut paths = BTreeSet::new();
     for source in at.get("sources").items() {
         let mut found = 0;
-        for kind in ["secret", "configMap", "downwardAPI", "serviceAccountToken", "clusterTrustBundle", "podCertificate"] {
+        for kind in
+            ["secret", "configMap", "downwardAPI", "serviceAccountToken", "clusterTrustBundle", "podCertificate"]
+        {
             let one = source.get(kind);
             if !one.is_set() {
                 continue;

@@ -49,16 +49,41 @@ fn anything() -> impl Strategy<Value = Value> {
         Just(json!("10.0.0.0/8")),
     ];
     let key = prop_oneof![
-        Just("metadata"), Just("spec"), Just("template"), Just("containers"), Just("name"), Just("ports"), Just("selector"),
-        Just("matchLabels"), Just("matchExpressions"), Just("operator"), Just("values"), Just("rules"), Just("volumes"),
-        Just("status"), Just("type"), Just("data"), Just("resources"), Just("limits"), Just("cpu"), Just("affinity"),
-        Just("limits"), Just("tolerations"), Just("schedule"), Just("env"), Just("valueFrom"), Just("clusterIPs"),
+        Just("metadata"),
+        Just("spec"),
+        Just("template"),
+        Just("containers"),
+        Just("name"),
+        Just("ports"),
+        Just("selector"),
+        Just("matchLabels"),
+        Just("matchExpressions"),
+        Just("operator"),
+        Just("values"),
+        Just("rules"),
+        Just("volumes"),
+        Just("status"),
+        Just("type"),
+        Just("data"),
+        Just("resources"),
+        Just("limits"),
+        Just("cpu"),
+        Just("affinity"),
+        Just("limits"),
+        Just("tolerations"),
+        Just("schedule"),
+        Just("env"),
+        Just("valueFrom"),
+        Just("clusterIPs"),
     ];
     leaf.prop_recursive(6, 64, 6, move |inner| {
         prop_oneof![
             proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
-            proptest::collection::hash_map(key.clone(), inner, 0..6)
-                .prop_map(|map| map.into_iter().map(|(k, v)| (k.to_string(), v)).collect::<serde_json::Map<_, _>>().into()),
+            proptest::collection::hash_map(key.clone(), inner, 0..6).prop_map(|map| map
+                .into_iter()
+                .map(|(k, v)| (k.to_string(), v))
+                .collect::<serde_json::Map<_, _>>()
+                .into()),
         ]
     })
 }

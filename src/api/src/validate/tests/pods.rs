@@ -30,9 +30,12 @@ fn container(fields: Value, expected: &[&str]) {
 
 #[test]
 fn names() {
-    check("v1", "Pod", json!({"metadata": {"name": "Bad_Name"}, "spec": {"containers": [{"name": "c", "image": "i"}]}}), &[
-        "metadata.name: Invalid value: \"Bad_Name\": a lowercase RFC 1123 subdomain must consist of...",
-    ]);
+    check(
+        "v1",
+        "Pod",
+        json!({"metadata": {"name": "Bad_Name"}, "spec": {"containers": [{"name": "c", "image": "i"}]}}),
+        &["metadata.name: Invalid value: \"Bad_Name\": a lowercase RFC 1123 subdomain must consist of..."],
+    );
     pod(json!({"containers": []}), &["spec.containers: Required value"]);
     pod(
         json!({"containers": [{"name": "A", "image": ""}, {"image": "i"}, {"name": "c", "image": " i"}, {"name": "c", "image": "i"}]}),
@@ -44,15 +47,20 @@ fn names() {
             "spec.containers[3].name: Duplicate value: \"c\"",
         ],
     );
-    check("v1", "Pod", json!({"metadata": {"labels": {"a b": "c"}, "annotations": {"/": ""}, "finalizers": ["x y"],
-        "ownerReferences": [{"apiVersion": "v1", "kind": "Pod", "name": "p"}]}, "spec": {"containers": [{"name": "c", "image": "i"}]}}), &[
-        "metadata.labels: Invalid value: \"a b\": name part must consist of...",
-        "metadata.annotations: Invalid value: \"/\": prefix part must be non-empty",
-        "metadata.annotations: Invalid value: \"/\": name part must be non-empty",
-        "metadata.annotations: Invalid value: \"/\": name part must consist of...",
-        "metadata.ownerReferences[0].uid: Required value: must not be empty",
-        "metadata.finalizers: Invalid value: \"x y\": name part must consist of...",
-    ]);
+    check(
+        "v1",
+        "Pod",
+        json!({"metadata": {"labels": {"a b": "c"}, "annotations": {"/": ""}, "finalizers": ["x y"],
+        "ownerReferences": [{"apiVersion": "v1", "kind": "Pod", "name": "p"}]}, "spec": {"containers": [{"name": "c", "image": "i"}]}}),
+        &[
+            "metadata.labels: Invalid value: \"a b\": name part must consist of...",
+            "metadata.annotations: Invalid value: \"/\": prefix part must be non-empty",
+            "metadata.annotations: Invalid value: \"/\": name part must be non-empty",
+            "metadata.annotations: Invalid value: \"/\": name part must consist of...",
+            "metadata.ownerReferences[0].uid: Required value: must not be empty",
+            "metadata.finalizers: Invalid value: \"x y\": name part must consist of...",
+        ],
+    );
 }
 
 #[test]
@@ -70,7 +78,7 @@ fn ports() {
     );
     container(
         json!({"ports": [{"containerPort": 1, "hostPort": 9}, {"containerPort": 2, "hostPort": 9}]}),
-        &["spec.containers[0].ports[1].hostPort: Duplicate value: \"9//TCP\""],
+        &["spec.containers[0].ports[1].hostPort: Duplicate value: \"TCP//9\""],
     );
 }
 
@@ -97,7 +105,7 @@ fn environment() {
     container(
         json!({"envFrom": [{"prefix": "A"}, {"secretRef": {"name": "S"}}]}),
         &[
-            "spec.containers[0].envFrom[0]: Invalid value: \"\": must specify one of: `configMapRef` or `secretRef`",
+            "spec.containers[0].envFrom: Invalid value: \"\": must specify one of: `configMapRef` or `secretRef`",
             "spec.containers[0].envFrom[1].secretRef.name: Invalid value: \"S\": a lowercase RFC 1123 subdomain...",
         ],
     );
@@ -116,7 +124,7 @@ fn probes_and_hooks() {
             "lifecycle": {"postStart": {"exec": {}}, "preStop": {"sleep": {"seconds": 31}}}}),
         &[
             "spec.containers[0].lifecycle.postStart.exec.command: Required value",
-            "spec.containers[0].lifecycle.preStop.sleep.seconds: Invalid value: 31: must be non-negative and less than or equal to terminationGracePeriodSeconds (30)",
+            "spec.containers[0].lifecycle.preStop.sleep: Invalid value: 31: must be non-negative and less than terminationGracePeriodSeconds (30)",
             "spec.containers[0].livenessProbe.httpGet: Forbidden: may not specify more than 1 handler type",
             "spec.containers[0].livenessProbe.successThreshold: Invalid value: 2: must be 1",
             "spec.containers[0].readinessProbe.grpc.port: Invalid value: 0: must be between 1 and 65535, inclusive",
@@ -133,9 +141,11 @@ fn resources() {
     container(
         json!({"resources": {"limits": {"cpu": "1", "foo": "1"}, "requests": {"cpu": "2", "memory": "-1", "example.com/gpu": "1"}}}),
         &[
+            "spec.containers[0].resources.limits[foo]: Invalid value: \"foo\": must be a standard resource type or fully qualified",
             "spec.containers[0].resources.limits[foo]: Invalid value: \"foo\": must be a standard resource for containers",
             "spec.containers[0].resources.requests: Invalid value: \"2\": must be less than or equal to cpu limit of 1",
             "spec.containers[0].resources.limits: Required value: Limit must be set for non overcommitable resources",
+            "spec.containers[0].resources.requests[foo]: Invalid value: \"foo\": must be a standard resource type or fully qualified",
             "spec.containers[0].resources.requests[foo]: Invalid value: \"foo\": must be a standard resource for containers",
             "spec.containers[0].resources.requests[memory]: Invalid value: \"-1\": must be greater than or equal to 0",
         ],
@@ -173,18 +183,25 @@ fn volumes() {
 
 #[test]
 fn mounts() {
-    container(json!({"volumeMounts": [{"name": "v", "mountPath": "/a", "subPath": "x"}, {"name": "v", "mountPath": "/b"}]}), &[]);
+    container(
+        json!({"volumeMounts": [{"name": "v", "mountPath": "/a", "subPath": "x"}, {"name": "v", "mountPath": "/b"}]}),
+        &[],
+    );
     container(
         json!({"volumeMounts": [{"name": "w", "mountPath": "/a"}, {"name": "v", "mountPath": "/a", "subPath": "/x", "subPathExpr": "y"},
-            {"name": "v", "mountPropagation": "Bidirectional"}], "volumeDevices": [{"name": "v", "devicePath": "/d"}]}),
+            {"name": "v", "mountPropagation": "Bidirectional"}], "volumeDevices": [{"name": "v", "devicePath": "/d/../e"}]}),
         &[
             "spec.containers[0].volumeMounts[0].name: Not found: \"w\"",
             "spec.containers[0].volumeMounts[1].mountPath: Invalid value: \"/a\": must be unique",
-            "spec.containers[0].volumeMounts[1].subPath: Invalid value: \"/x\": must be a relative path",
+            "spec.containers[0].volumeMounts[1].name: Invalid value: \"v\": must not already exist in volumeDevices",
+            "spec.containers[0].volumeMounts.subPath: Invalid value: \"/x\": must be a relative path",
             "spec.containers[0].volumeMounts[1].subPathExpr: Invalid value: \"y\": subPathExpr and subPath are mutually exclusive",
             "spec.containers[0].volumeMounts[2].mountPath: Required value",
-            "spec.containers[0].volumeMounts[2].mountPropagation: Forbidden: Bidirectional mount propagation is available only to privileged containers",
+            "spec.containers[0].volumeMounts[2].name: Invalid value: \"v\": must not already exist in volumeDevices",
+            "spec.containers[0].volumeMounts.mountPropagation: Forbidden: Bidirectional mount propagation is available only to privileged containers",
             "spec.containers[0].volumeDevices[0].name: Invalid value: \"v\": can only use volume source type of PersistentVolumeClaim or Ephemeral for block mode",
+            "spec.containers[0].volumeDevices[0].devicePath: Invalid value: \"/d/../e\": can not contain backsteps ('..')",
+            "spec.containers[0].volumeDevices[0].name: Invalid value: \"v\": must not already exist in volumeMounts",
         ],
     );
 }
@@ -195,16 +212,18 @@ fn security() {
         json!({"shareProcessNamespace": true, "hostPID": true, "securityContext": {"runAsUser": -1, "sysctls": [{"name": "a b"}],
             "seccompProfile": {"type": "Localhost"}, "fsGroupChangePolicy": "x"}}),
         &[
-            "spec.shareProcessNamespace: Invalid value: true: ShareProcessNamespace and HostPID cannot both be enabled",
             "spec.securityContext.runAsUser: Invalid value: -1: must be between 0 and 2147483647, inclusive",
+            "spec.securityContext.shareProcessNamespace: Invalid value: true: ShareProcessNamespace and HostPID cannot both be enabled",
+            "spec.securityContext.sysctls[0].name: Invalid value: \"a b\": must have at most 253 characters and match regex ...",
             "spec.securityContext.fsGroupChangePolicy: Unsupported value: \"x\": supported values: \"Always\", \"OnRootMismatch\"",
             "spec.securityContext.seccompProfile.localhostProfile: Required value: must be set when seccomp type is Localhost",
-            "spec.securityContext.sysctls[0].name: Invalid value: \"a b\": must have at most 253 characters and match regex ...",
         ],
     );
     container(
         json!({"securityContext": {"privileged": true, "allowPrivilegeEscalation": false}}),
-        &["spec.containers[0].securityContext: Invalid value: {\"allowPrivilegeEscalation\":false,\"privileged\":true}: cannot set `allowPrivilegeEscalation` to false and `privileged` to true"],
+        &[
+            "spec.containers[0].securityContext: Invalid value: {\"allowPrivilegeEscalation\":false,\"privileged\":true}: cannot set `allowPrivilegeEscalation` to false and `privileged` to true",
+        ],
     );
 }
 
@@ -253,20 +272,25 @@ fn the_rest_of_the_specification() {
         json!({"dnsPolicy": "None", "restartPolicy": "Sometimes", "activeDeadlineSeconds": 0, "hostAliases": [{"ip": "x", "hostnames": ["A"]}],
             "hostname": "a.b", "schedulingGates": [{"name": "g"}], "nodeName": "n"}),
         &[
-            "spec.restartPolicy: Unsupported value: \"Sometimes\": supported values: \"Always\", \"Never\", \"OnFailure\"",
+            "spec.restartPolicy: Unsupported value: \"Sometimes\": supported values: \"Always\", \"OnFailure\", \"Never\"",
             "spec.dnsConfig: Required value: must provide `dnsConfig` when `dnsPolicy` is None",
-            "spec.hostAliases[0].ip: Invalid value: \"x\": must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)",
-            "spec.hostAliases[0].hostnames: Invalid value: \"A\": a lowercase RFC 1123 subdomain...",
-            "spec.hostname: Invalid value: \"a.b\": must not contain dots",
             "spec.activeDeadlineSeconds: Invalid value: 0: must be between 1 and 2147483647, inclusive",
+            "spec.hostname: Invalid value: \"a.b\": must not contain dots",
+            "spec.hostAliases[0].ip: Invalid value: \"x\": must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)",
+            "spec.hostAliases[0].hostnames[0]: Invalid value: \"A\": a lowercase RFC 1123 subdomain...",
             "spec.nodeName: Forbidden: cannot be set until all schedulingGates have been cleared",
         ],
     );
-    pod(json!({"ephemeralContainers": [{"name": "e", "image": "i"}]}), &["spec.ephemeralContainers: Forbidden: cannot be set on create"]);
+    pod(
+        json!({"ephemeralContainers": [{"name": "e", "image": "i"}]}),
+        &["spec.ephemeralContainers: Forbidden: cannot be set on create"],
+    );
     pod(
         json!({"initContainers": [{"name": "i", "image": "i", "readinessProbe": {"exec": {"command": ["x"]}}},
             {"name": "s", "image": "i", "restartPolicy": "Always", "readinessProbe": {"exec": {"command": ["x"]}}}]}),
-        &["spec.initContainers[0].readinessProbe: Forbidden: may not be set for init containers without restartPolicy=Always"],
+        &[
+            "spec.initContainers[0].readinessProbe: Forbidden: may not be set for init containers without restartPolicy=Always",
+        ],
     );
 }
 
@@ -283,7 +307,10 @@ fn updates() {
     let words = "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,\
                  `spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),\
                  `spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)\n";
-    update(changed("/spec/containers/0/name", json!("d")), &[&format!("spec: Forbidden: {words}  spec.containers[0]\n")]);
+    update(
+        changed("/spec/containers/0/name", json!("d")),
+        &[&format!("spec: Forbidden: {words}  spec.containers[0]\n")],
+    );
     update(
         changed("/spec/containers", json!([{"name": "c", "image": "i"}, {"name": "d", "image": "i"}])),
         &["spec.containers: Forbidden: pod updates may not add or remove containers"],
@@ -292,13 +319,18 @@ fn updates() {
         changed("/spec/tolerations", json!([{"key": "b", "operator": "Exists"}])),
         &["spec.tolerations: Forbidden: existing toleration can not be modified except its tolerationSeconds"],
     );
-    update(changed("/spec/tolerations", json!([{"key": "a", "operator": "Exists"}, {"key": "b", "operator": "Exists"}])), &[]);
+    update(
+        changed("/spec/tolerations", json!([{"key": "a", "operator": "Exists"}, {"key": "b", "operator": "Exists"}])),
+        &[],
+    );
     let ephemeral = |list: Value| with(json!({"ephemeralContainers": list}));
     check_update(
         "v1",
         "Pod",
         Part::EphemeralContainers,
-        ephemeral(json!([{"name": "c", "image": "i", "targetContainerName": "x", "resources": {"limits": {"cpu": "1"}}}])),
+        ephemeral(
+            json!([{"name": "c", "image": "i", "targetContainerName": "x", "resources": {"limits": {"cpu": "1"}}}]),
+        ),
         ephemeral(json!([{"name": "e", "image": "i"}])),
         &[
             "spec.ephemeralContainers[0].name: Duplicate value: \"c\"",

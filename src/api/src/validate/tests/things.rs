@@ -7,21 +7,58 @@ use super::*;
 #[test]
 fn configuration() {
     check("v1", "ConfigMap", json!({"data": {"a": "b"}, "binaryData": {"c": "aGk="}}), &[]);
-    check("v1", "ConfigMap", json!({"data": {"a/b": "", "c": ""}, "binaryData": {"c": ""}}), &[
-        "data[a/b]: Invalid value: \"a/b\": a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or 'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')",
-        "data[c]: Invalid value: \"c\": duplicate of key present in binaryData",
-    ]);
-    check("v1", "ConfigMap", json!({"data": {"a": "x".repeat(1024 * 1024 + 1)}}), &[": Too long: may not be more than 1048576 bytes"]);
-    check_update("v1", "ConfigMap", Part::Main, json!({"data": {"a": "c"}}), json!({"immutable": true, "data": {"a": "b"}}), &[
-        "immutable: Forbidden: field is immutable when `immutable` is set",
-        "data: Forbidden: field is immutable when `immutable` is set",
-    ]);
-    check("v1", "Secret", json!({"type": "kubernetes.io/tls", "data": {"tls.crt": ""}}), &["data[tls.key]: Required value"]);
-    check("v1", "Secret", json!({"type": "kubernetes.io/service-account-token"}), &[
-        "metadata.annotations[kubernetes.io/service-account.name]: Required value",
-    ]);
-    check("v1", "Secret", json!({"type": "kubernetes.io/dockerconfigjson", "data": {".dockerconfigjson": "e30="}}), &[]);
-    check_update("v1", "Secret", Part::Main, json!({"type": "b"}), json!({"type": "a"}), &["type: Invalid value: \"b\": field is immutable"]);
+    check(
+        "v1",
+        "ConfigMap",
+        json!({"data": {"a/b": "", "c": ""}, "binaryData": {"c": ""}}),
+        &[
+            "data[a/b]: Invalid value: \"a/b\": a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or 'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')",
+            "data[c]: Invalid value: \"c\": duplicate of key present in binaryData",
+        ],
+    );
+    check(
+        "v1",
+        "ConfigMap",
+        json!({"data": {"a": "x".repeat(1024 * 1024 + 1)}}),
+        &[": Too long: may not be more than 1048576 bytes"],
+    );
+    check_update(
+        "v1",
+        "ConfigMap",
+        Part::Main,
+        json!({"data": {"a": "c"}}),
+        json!({"immutable": true, "data": {"a": "b"}}),
+        &[
+            "immutable: Forbidden: field is immutable when `immutable` is set",
+            "data: Forbidden: field is immutable when `immutable` is set",
+        ],
+    );
+    check(
+        "v1",
+        "Secret",
+        json!({"type": "kubernetes.io/tls", "data": {"tls.crt": ""}}),
+        &["data[tls.key]: Required value"],
+    );
+    check(
+        "v1",
+        "Secret",
+        json!({"type": "kubernetes.io/service-account-token"}),
+        &["metadata.annotations[kubernetes.io/service-account.name]: Required value"],
+    );
+    check(
+        "v1",
+        "Secret",
+        json!({"type": "kubernetes.io/dockerconfigjson", "data": {".dockerconfigjson": "e30="}}),
+        &[],
+    );
+    check_update(
+        "v1",
+        "Secret",
+        Part::Main,
+        json!({"type": "b"}),
+        json!({"type": "a"}),
+        &["type: Invalid value: \"b\": field is immutable"],
+    );
 }
 
 #[test]
@@ -33,7 +70,9 @@ fn services() {
     check(
         "v1",
         "Service",
-        service(json!({"ports": [{"port": 80}, {"port": 80, "name": "A"}, {"port": 0, "name": "c", "nodePort": 30000}], "type": "ClusterIP"})),
+        service(
+            json!({"ports": [{"port": 80}, {"port": 80, "name": "A"}, {"port": 0, "name": "c", "nodePort": 30000}], "type": "ClusterIP"}),
+        ),
         &[
             "spec.ports[0].name: Required value",
             "spec.ports[1].name: Invalid value: \"A\": a lowercase RFC 1123 label must...",
@@ -42,138 +81,303 @@ fn services() {
             "spec.ports[2].nodePort: Forbidden: may not be used when `type` is 'ClusterIP'",
         ],
     );
-    check("v1", "Service", service(json!({"type": "ExternalName", "externalName": ""})), &["spec.externalName: Required value"]);
-    check("v1", "Service", service(json!({"type": "NodePort", "clusterIP": "None", "ports": [{"port": 1}]})), &[
-        "spec.clusterIPs[0]: Invalid value: \"None\": may not be set to 'None' for NodePort services",
-    ]);
-    check("v1", "Service", json!({"metadata": {"name": "1a"}, "spec": {"ports": [{"port": 1}]}}), &[
-        "metadata.name: Invalid value: \"1a\": a DNS-1035 label must consist of...",
-    ]);
+    check(
+        "v1",
+        "Service",
+        service(json!({"type": "ExternalName", "externalName": ""})),
+        &["spec.externalName: Required value"],
+    );
+    check(
+        "v1",
+        "Service",
+        service(json!({"type": "NodePort", "clusterIP": "None", "ports": [{"port": 1}]})),
+        &["spec.clusterIPs[0]: Invalid value: \"None\": may not be set to 'None' for NodePort services"],
+    );
+    check(
+        "v1",
+        "Service",
+        json!({"metadata": {"name": "1a"}, "spec": {"ports": [{"port": 1}]}}),
+        &["metadata.name: Invalid value: \"1a\": a DNS-1035 label must consist of..."],
+    );
     let with_ip = |ip: &str| service(json!({"clusterIP": ip, "clusterIPs": [ip], "ports": [{"port": 1}]}));
-    check_update("v1", "Service", Part::Main, with_ip("10.0.0.2"), with_ip("10.0.0.1"), &[
-        "spec.clusterIPs[0]: Invalid value: \"10.0.0.2\": may not change once set",
-    ]);
+    check_update(
+        "v1",
+        "Service",
+        Part::Main,
+        with_ip("10.0.0.2"),
+        with_ip("10.0.0.1"),
+        &["spec.clusterIPs[0]: Invalid value: \"10.0.0.2\": may not change once set"],
+    );
 }
 
 #[test]
 fn the_cluster() {
-    check("v1", "Namespace", json!({"metadata": {"name": "a.b"}}), &["metadata.name: Invalid value: \"a.b\": must not contain dots"]);
-    check("v1", "Namespace", json!({"spec": {"finalizers": ["mine"]}}), &[
-        "spec.finalizers: Invalid value: \"mine\": name is neither a standard finalizer name nor is it fully qualified",
-    ]);
-    check("v1", "Node", json!({"spec": {"taints": [{"key": "a", "effect": "NoSchedule"}, {"key": "a", "effect": "NoSchedule"}, {"effect": "x"}]}}), &[
-        "spec.taints[1]: Duplicate value: {\"effect\":\"NoSchedule\",\"key\":\"a\"}",
-        "spec.taints[2].key: Required value",
-        "spec.taints[2].effect: Unsupported value: \"x\": supported values: \"NoSchedule\", \"PreferNoSchedule\", \"NoExecute\"",
-    ]);
+    check(
+        "v1",
+        "Namespace",
+        json!({"metadata": {"name": "a.b"}}),
+        &["metadata.name: Invalid value: \"a.b\": must not contain dots"],
+    );
+    check(
+        "v1",
+        "Namespace",
+        json!({"spec": {"finalizers": ["mine"]}}),
+        &[
+            "spec.finalizers: Invalid value: \"mine\": name is neither a standard finalizer name nor is it fully qualified",
+        ],
+    );
+    check(
+        "v1",
+        "Node",
+        json!({"spec": {"taints": [{"key": "a", "effect": "NoSchedule"}, {"key": "a", "effect": "NoSchedule"}, {"effect": "x"}]}}),
+        &[
+            "metadata.taints[1]: Duplicate value: {\"effect\":\"NoSchedule\",\"key\":\"a\"}: taints must be unique by key and effect pair",
+            "metadata.taints[2].key: Invalid value: \"\": name part must be non-empty",
+            "metadata.taints[2].key: Invalid value: \"\": name part must consist of...",
+            "metadata.taints[2].effect: Unsupported value: \"x\": supported values: \"NoSchedule\", \"PreferNoSchedule\", \"NoExecute\"",
+        ],
+    );
     check("v1", "ServiceAccount", json!({}), &[]);
-    check("v1", "Event", json!({"involvedObject": {"kind": "Pod", "namespace": "other"}}), &[
-        "involvedObject.namespace: Invalid value: \"other\": does not match event.namespace",
-    ]);
-    check("coordination.k8s.io/v1", "Lease", json!({"spec": {"leaseDurationSeconds": 0, "leaseTransitions": -1}}), &[
-        "spec.leaseDurationSeconds: Invalid value: 0: must be greater than 0",
-        "spec.leaseTransitions: Invalid value: -1: must be greater than or equal to 0",
-    ]);
-    check("v1", "LimitRange", json!({"spec": {"limits": [{"type": "Container", "min": {"cpu": "2"}, "max": {"cpu": "1"}}]}}), &[
-        "spec.limits[0].min[cpu]: Invalid value: \"2\": min value 2 is greater than max value 1",
-        "spec.limits[0].defaultRequest[cpu]: Invalid value: \"1\": min value 2 is greater than default request value 1",
-        "spec.limits[0].default[cpu]: Invalid value: \"1\": min value 2 is greater than default value 1",
-    ]);
-    check("v1", "ResourceQuota", json!({"spec": {"hard": {"pods": "1500m", "cpu": "-1"}, "scopes": ["BestEffort", "NotBestEffort"]}}), &[
-        "spec.hard[cpu]: Invalid value: \"-1\": must be greater than or equal to 0",
-        "spec.hard[pods]: Invalid value: \"1500m\": must be an integer",
-        "spec.scopes: Invalid value: [\"BestEffort\",\"NotBestEffort\"]: conflicting scopes",
-    ]);
+    check(
+        "v1",
+        "Event",
+        json!({"involvedObject": {"kind": "Pod", "namespace": "other"}}),
+        &["involvedObject.namespace: Invalid value: \"other\": does not match event.namespace"],
+    );
+    check(
+        "coordination.k8s.io/v1",
+        "Lease",
+        json!({"spec": {"leaseDurationSeconds": 0, "leaseTransitions": -1}}),
+        &[
+            "spec.leaseDurationSeconds: Invalid value: 0: must be greater than 0",
+            "spec.leaseTransitions: Invalid value: -1: must be greater than or equal to 0",
+        ],
+    );
+    check(
+        "v1",
+        "LimitRange",
+        json!({"spec": {"limits": [{"type": "Container", "min": {"cpu": "2"}, "max": {"cpu": "1"}}]}}),
+        &[
+            "spec.limits[0].min[cpu]: Invalid value: \"2\": min value 2 is greater than max value 1",
+            "spec.limits[0].defaultRequest[cpu]: Invalid value: \"1\": min value 2 is greater than default request value 1",
+            "spec.limits[0].default[cpu]: Invalid value: \"1\": min value 2 is greater than default value 1",
+        ],
+    );
+    check(
+        "v1",
+        "ResourceQuota",
+        json!({"spec": {"hard": {"pods": "1500m", "cpu": "-1"}, "scopes": ["BestEffort", "NotBestEffort"]}}),
+        &[
+            "spec.hard[cpu]: Invalid value: \"-1\": must be greater than or equal to 0",
+            "spec.hard[pods]: Invalid value: \"1500m\": must be an integer",
+            "spec.scopes: Invalid value: [\"BestEffort\",\"NotBestEffort\"]: conflicting scopes",
+        ],
+    );
 }
 
 #[test]
 fn what_metadata_never_changes() {
     let old = json!({"metadata": {"uid": "u", "deletionTimestamp": "t", "finalizers": ["a.b/c"]}});
     let new = json!({"metadata": {"uid": "v", "deletionTimestamp": "t", "finalizers": ["a.b/c", "a.b/d"]}});
-    check_update("v1", "ConfigMap", Part::Main, new, old, &[
-        "metadata.finalizers: Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers []string{\"a.b/d\"}",
-        "metadata.uid: Invalid value: \"v\": field is immutable",
-    ]);
+    check_update(
+        "v1",
+        "ConfigMap",
+        Part::Main,
+        new,
+        old,
+        &[
+            "metadata.finalizers: Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers []string{\"a.b/d\"}",
+            "metadata.uid: Invalid value: \"v\": field is immutable",
+        ],
+    );
 }
 
 #[test]
 fn storage() {
     let claim = |size: &str| json!({"spec": {"accessModes": ["ReadWriteOnce"], "volumeName": "v", "resources": {"requests": {"storage": size}}}});
     check("v1", "PersistentVolumeClaim", claim("1Gi"), &[]);
-    check("v1", "PersistentVolumeClaim", json!({"spec": {"resources": {"requests": {"storage": "0"}}}}), &[
-        "spec.accessModes: Required value: at least 1 access mode is required",
-        "spec.resources.requests[storage]: Invalid value: \"0\": must be greater than zero",
-    ]);
+    check(
+        "v1",
+        "PersistentVolumeClaim",
+        json!({"spec": {"resources": {"requests": {"storage": "0"}}}}),
+        &[
+            "spec.accessModes: Required value: at least 1 access mode is required",
+            "spec.resources.requests[storage]: Invalid value: \"0\": must be greater than zero",
+        ],
+    );
     check_update("v1", "PersistentVolumeClaim", Part::Main, claim("2Gi"), claim("1Gi"), &[]);
-    check_update("v1", "PersistentVolumeClaim", Part::Main, claim("1Gi"), claim("2Gi"), &[
-        "spec.resources.requests.storage: Forbidden: field can not be less than status.capacity",
-    ]);
+    check_update(
+        "v1",
+        "PersistentVolumeClaim",
+        Part::Main,
+        claim("1Gi"),
+        claim("2Gi"),
+        &["spec.resources.requests.storage: Forbidden: field can not be less than status.capacity"],
+    );
     let volume = |path: &str| json!({"spec": {"accessModes": ["ReadWriteOnce"], "capacity": {"storage": "1Gi"}, "hostPath": {"path": path}}});
     check("v1", "PersistentVolume", volume("/a"), &[]);
-    check_update("v1", "PersistentVolume", Part::Main, volume("/b"), volume("/a"), &[
-        "spec.persistentvolumesource: Forbidden: spec.persistentvolumesource is immutable after creation",
-    ]);
+    check_update(
+        "v1",
+        "PersistentVolume",
+        Part::Main,
+        volume("/b"),
+        volume("/a"),
+        &["spec.persistentvolumesource: Forbidden: spec.persistentvolumesource is immutable after creation"],
+    );
     check("storage.k8s.io/v1", "StorageClass", json!({}), &["provisioner: Required value"]);
 }
 
 #[test]
 fn access() {
-    check("rbac.authorization.k8s.io/v1", "Role", json!({"metadata": {"name": "a:b"}, "rules": [{"verbs": ["get"], "apiGroups": [""], "resources": ["pods"]}]}), &[]);
-    check("rbac.authorization.k8s.io/v1", "Role", json!({"rules": [{"nonResourceURLs": ["/x"], "verbs": []}, {"verbs": ["get"]}]}), &[
-        "rules[0].verbs: Required value: verbs must contain at least one value",
-        "rules[0].nonResourceURLs: Invalid value: [\"/x\"]: namespaced rules cannot apply to non-resource URLs",
-        "rules[1].apiGroups: Required value: resource rules must supply at least one api group",
-        "rules[1].resources: Required value: resource rules must supply at least one resource",
-    ]);
-    let binding = |role: &str| json!({"roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
-        "subjects": [{"kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": "u"}]});
+    check(
+        "rbac.authorization.k8s.io/v1",
+        "Role",
+        json!({"metadata": {"name": "a:b"}, "rules": [{"verbs": ["get"], "apiGroups": [""], "resources": ["pods"]}]}),
+        &[],
+    );
+    check(
+        "rbac.authorization.k8s.io/v1",
+        "Role",
+        json!({"rules": [{"nonResourceURLs": ["/x"], "verbs": []}, {"verbs": ["get"]}]}),
+        &[
+            "rules[0].verbs: Required value: verbs must contain at least one value",
+            "rules[0].nonResourceURLs: Invalid value: [\"/x\"]: namespaced rules cannot apply to non-resource URLs",
+            "rules[1].apiGroups: Required value: resource rules must supply at least one api group",
+            "rules[1].resources: Required value: resource rules must supply at least one resource",
+        ],
+    );
+    let binding = |role: &str| {
+        json!({"roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
+        "subjects": [{"kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": "u"}]})
+    };
     check("rbac.authorization.k8s.io/v1", "ClusterRoleBinding", binding("r"), &[]);
-    check_update("rbac.authorization.k8s.io/v1", "ClusterRoleBinding", Part::Main, binding("s"), binding("r"), &["roleRef: Invalid value: {..."]);
+    check_update(
+        "rbac.authorization.k8s.io/v1",
+        "ClusterRoleBinding",
+        Part::Main,
+        binding("s"),
+        binding("r"),
+        &["roleRef: Invalid value: {..."],
+    );
 }
 
 #[test]
 fn the_network() {
-    check("networking.k8s.io/v1", "NetworkPolicy", json!({"spec": {"podSelector": {}, "ingress": [{"from": [{"podSelector": {}}, {}, {"ipBlock": {"cidr": "10.0.0.0/8", "except": ["11.0.0.0/16"]}}]}]}}), &[
-        "spec.ingress[0].from[1]: Required value: must specify a peer",
-        "spec.ingress[0].from[2].ipBlock.except[0]: Invalid value: \"11.0.0.0/16\": must be a strict subset of `cidr`",
-    ]);
+    check(
+        "networking.k8s.io/v1",
+        "NetworkPolicy",
+        json!({"spec": {"podSelector": {}, "ingress": [{"from": [{"podSelector": {}}, {}, {"ipBlock": {"cidr": "10.0.0.0/8", "except": ["11.0.0.0/16"]}}]}]}}),
+        &[
+            "spec.ingress[0].from[1]: Required value: must specify a peer",
+            "spec.ingress[0].from[2].ipBlock.except[0]: Invalid value: \"11.0.0.0/16\": must be a strict subset of `cidr`",
+        ],
+    );
     let backend = json!({"service": {"name": "s", "port": {"number": 80}}});
-    check("networking.k8s.io/v1", "Ingress", json!({"spec": {"rules": [{"host": "a.b", "http": {"paths": [{"path": "/", "pathType": "Prefix", "backend": backend}]}}]}}), &[]);
-    check("networking.k8s.io/v1", "Ingress", json!({"spec": {"rules": [{"host": "1.2.3.4", "http": {"paths": [{"path": "x", "pathType": "Exact", "backend": {}}]}}]}}), &[
-        "spec.rules[0].host: Invalid value: \"1.2.3.4\": must be a DNS name, not an IP address",
-        "spec.rules[0].http.paths[0].path: Invalid value: \"x\": must be an absolute path",
-        "spec.rules[0].http.paths[0].backend: Required value: resource or service backend is required",
-    ]);
-    check("discovery.k8s.io/v1", "EndpointSlice", json!({"addressType": "IPv4", "endpoints": [{"addresses": ["10.0.0.1"]}, {"addresses": ["::1"]}]}), &[
-        "endpoints[1].addresses[0]: Invalid value: \"::1\": must be an IPv4 address",
-    ]);
+    check(
+        "networking.k8s.io/v1",
+        "Ingress",
+        json!({"spec": {"rules": [{"host": "a.b", "http": {"paths": [{"path": "/", "pathType": "Prefix", "backend": backend}]}}]}}),
+        &[],
+    );
+    check(
+        "networking.k8s.io/v1",
+        "Ingress",
+        json!({"spec": {"rules": [{"host": "1.2.3.4", "http": {"paths": [{"path": "x", "pathType": "Exact", "backend": {}}]}}]}}),
+        &[
+            "spec.rules[0].host: Invalid value: \"1.2.3.4\": must be a DNS name, not an IP address",
+            "spec.rules[0].http.paths[0].path: Invalid value: \"x\": must be an absolute path",
+            "spec.rules[0].http.paths[0].backend: Required value: resource or service backend is required",
+        ],
+    );
+    check(
+        "discovery.k8s.io/v1",
+        "EndpointSlice",
+        json!({"addressType": "IPv4", "endpoints": [{"addresses": ["10.0.0.1"]}, {"addresses": ["::1"]}]}),
+        &["endpoints[1].addresses[0]: Invalid value: \"::1\": must be an IPv4 address"],
+    );
 }
 
 #[test]
 fn policies() {
-    check("policy/v1", "PodDisruptionBudget", json!({"spec": {"minAvailable": 1, "maxUnavailable": "120%"}}), &[
-        "spec: Invalid value: {...",
-        "spec.maxUnavailable: Invalid value: \"120%\": must not be greater than 100%",
-    ]);
-    check("autoscaling/v2", "HorizontalPodAutoscaler", json!({"spec": {"minReplicas": 3, "maxReplicas": 2, "scaleTargetRef": {"kind": "Deployment"}}}), &[
-        "spec.maxReplicas: Invalid value: 2: must be greater than or equal to `minReplicas`",
-        "spec.scaleTargetRef.name: Required value",
-    ]);
-    check("scheduling.k8s.io/v1", "PriorityClass", json!({"value": 2_000_000_000}), &[
-        "value: Forbidden: maximum allowed value of a user defined priority is 1000000000",
-    ]);
-    check("apiregistration.k8s.io/v1", "APIService", json!({"metadata": {"name": "x"}, "spec": {"group": "g.io", "version": "v1", "groupPriorityMinimum": 1, "versionPriority": 1}}), &[
-        "metadata.name: Invalid value: \"x\": must be `spec.version+\".\"+spec.group`: \"v1.g.io\"",
-    ]);
-    check("admissionregistration.k8s.io/v1", "ValidatingWebhookConfiguration", json!({"webhooks": [{"name": "a.b.c", "clientConfig": {"url": "http://x"}, "timeoutSeconds": 31}]}), &[
-        "webhooks[0].admissionReviewVersions: Required value: must specify one of v1, v1beta1",
-        "webhooks[0].sideEffects: Required value: must specify one of None, NoneOnDryRun",
-        "webhooks[0].timeoutSeconds: Invalid value: 31: the timeout value must be between 1 and 30 seconds",
-        "webhooks[0].clientConfig.url: Invalid value: \"http://x\": 'https' is the only allowed URL scheme; desired format: https://host[/path]",
-    ]);
-    check("apiextensions.k8s.io/v1", "CustomResourceDefinition", json!({"metadata": {"name": "x"}, "spec": {"group": "g.io", "scope": "Namespaced",
+    check(
+        "policy/v1",
+        "PodDisruptionBudget",
+        json!({"spec": {"minAvailable": 1, "maxUnavailable": "120%"}}),
+        &["spec: Invalid value: {...", "spec.maxUnavailable: Invalid value: \"120%\": must not be greater than 100%"],
+    );
+    check(
+        "autoscaling/v2",
+        "HorizontalPodAutoscaler",
+        json!({"spec": {"minReplicas": 3, "maxReplicas": 2, "scaleTargetRef": {"kind": "Deployment"}}}),
+        &[
+            "spec.maxReplicas: Invalid value: 2: must be greater than or equal to `minReplicas`",
+            "spec.scaleTargetRef.name: Required value",
+        ],
+    );
+    check(
+        "scheduling.k8s.io/v1",
+        "PriorityClass",
+        json!({"value": 2_000_000_000}),
+        &["value: Forbidden: maximum allowed value of a user defined priority is 1000000000"],
+    );
+    check(
+        "apiregistration.k8s.io/v1",
+        "APIService",
+        json!({"metadata": {"name": "x"}, "spec": {"group": "g.io", "version": "v1", "groupPriorityMinimum": 1, "versionPriority": 1}}),
+        &["metadata.name: Invalid value: \"x\": must be `spec.version+\".\"+spec.group`: \"v1.g.io\""],
+    );
+    check(
+        "admissionregistration.k8s.io/v1",
+        "ValidatingWebhookConfiguration",
+        json!({"webhooks": [{"name": "a.b.c", "clientConfig": {"url": "http://x"}, "timeoutSeconds": 31}]}),
+        &[
+            "webhooks[0].admissionReviewVersions: Required value: must specify one of v1, v1beta1",
+            "webhooks[0].sideEffects: Required value: must specify one of None, NoneOnDryRun",
+            "webhooks[0].timeoutSeconds: Invalid value: 31: the timeout value must be between 1 and 30 seconds",
+            "webhooks[0].clientConfig.url: Invalid value: \"http://x\": 'https' is the only allowed URL scheme; desired format: https://host[/path]",
+        ],
+    );
+    check(
+        "apiextensions.k8s.io/v1",
+        "CustomResourceDefinition",
+        json!({"metadata": {"name": "x"}, "spec": {"group": "g.io", "scope": "Namespaced",
         "names": {"plural": "things", "kind": "Thing", "singular": "thing", "listKind": "ThingList"},
-        "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": {"type": "object"}}}]}}), &[
-        "metadata.name: Invalid value: \"x\": must be spec.names.plural+\".\"+spec.group",
-    ]);
+        "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": {"type": "object"}}}]}}),
+        &["metadata.name: Invalid value: \"x\": must be spec.names.plural+\".\"+spec.group"],
+    );
+}
+
+#[test]
+fn what_is_only_asked() {
+    let check = |api_version: &str, kind: &str, object: Value, expected: &[&str]| {
+        compare(&texts(&request(&Gvk::from_api_version(api_version, kind), &object)), expected);
+    };
+    check(
+        "v1",
+        "Binding",
+        json!({"target": {"kind": "Pod"}}),
+        &[
+            "target.kind: Unsupported value: \"Pod\": supported values: \"Node\", \"<empty>\"",
+            "target.name: Required value",
+        ],
+    );
+    check(
+        "autoscaling/v1",
+        "Scale",
+        json!({"spec": {"replicas": -1}}),
+        &["spec.replicas: Invalid value: -1: must be greater than or equal to 0"],
+    );
+    check(
+        "authentication.k8s.io/v1",
+        "TokenRequest",
+        json!({"spec": {"expirationSeconds": 5}}),
+        &["spec.expirationSeconds: Invalid value: 5: may not specify a duration less than 10 minutes"],
+    );
+    check(
+        "authorization.k8s.io/v1",
+        "SubjectAccessReview",
+        json!({"spec": {"resourceAttributes": {}}}),
+        &["spec.user: Invalid value: \"\": at least one of user or group must be specified"],
+    );
+    check("authorization.k8s.io/v1", "SelfSubjectAccessReview", json!({"spec": {"nonResourceAttributes": {}}}), &[]);
 }
