@@ -18,6 +18,7 @@ use wasmtime::component::{HasSelf, Linker};
 use crate::bindings::controller::ControllerPlugin;
 use crate::bindings::controller::exports::kedge::plugin::controllers as wire;
 use crate::config::PluginConfig;
+use crate::grants;
 use crate::instance::Common;
 use crate::rest::Rest;
 use crate::state::State;
@@ -51,9 +52,9 @@ struct Instance {
 impl ControllersPlugin {
     /// Makes the first instance and asks what it offers.
     pub(crate) fn new(common: Common, config: PluginConfig) -> Result<Self, Fault> {
-        let load = |error: wasmtime::Error| Fault::Load(format!("{error:#}"));
-        let mut linker = Linker::new(common.code.component.engine());
-        ControllerPlugin::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state).map_err(load)?;
+        let world =
+            |linker: &mut Linker<State>| ControllerPlugin::add_to_linker::<_, HasSelf<_>>(linker, |state| state);
+        let linker = grants::linker(&common.code.component, world)?;
         let mut made = Self { common, config, linker, declaration: Vec::new(), pool: Mutex::default() };
         let (instance, declaration) = made.instantiate()?;
         made.declaration = declaration;

@@ -13,6 +13,7 @@ pub mod compile;
 mod config;
 mod controllers;
 pub mod engine;
+mod grants;
 mod host;
 mod instance;
 mod metrics;

@@ -18,6 +18,7 @@ use wasmtime::component::{HasSelf, Linker};
 use crate::bindings::scheduler::SchedulerPlugin;
 use crate::bindings::scheduler::exports::kedge::plugin::scheduling::Description;
 use crate::config::PluginConfig;
+use crate::grants;
 use crate::instance::Common;
 use crate::rest::Rest;
 use crate::state::State;
@@ -59,9 +60,8 @@ struct Instance {
 impl SchedulingPlugin {
     /// Makes the first instance, so that what is wrong with the plugin or its configuration is said at once.
     pub(crate) fn new(common: Common, config: PluginConfig) -> Result<Self, Fault> {
-        let load = |error: wasmtime::Error| Fault::Load(format!("{error:#}"));
-        let mut linker = Linker::new(common.code.component.engine());
-        SchedulerPlugin::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state).map_err(load)?;
+        let world = |linker: &mut Linker<State>| SchedulerPlugin::add_to_linker::<_, HasSelf<_>>(linker, |state| state);
+        let linker = grants::linker(&common.code.component, world)?;
         let slot = Mutex::default();
         let mut made = Self { common, config, linker, predicates: Vec::new(), priorities: Vec::new(), slot };
         let instance = made.instantiate()?;

@@ -1,6 +1,7 @@
 //! The built-in predicates and priorities and the example predicate, through Wasm.
 //!
 //! Needs the guests: without `cargo xtask guests` these tests say so and do nothing.
+#![allow(clippy::unwrap_used)]
 
 #[path = "support/stage.rs"]
 mod stage;
@@ -152,7 +153,7 @@ fn a_plugin_comes_and_goes_without_touching_the_rest() {
     modest.arguments = 5.into();
     assert_eq!(stage.host.apply(&[builtin.clone(), modest]), []);
     check(&stage, &nodes, &row, &[0, 1], &[]);
-    assert_eq!(stage.host.apply(&[builtin.clone()]), []);
+    assert_eq!(stage.host.apply(std::slice::from_ref(&builtin)), []);
     check(&stage, &nodes, &row, &[0, 1], &[]);
     assert_eq!(instances(0), 1, "the built-in plugin was not touched");
     let list = stage.host.list();

@@ -1,6 +1,7 @@
 //! What a plugin may do wrong, and that the host goes on.
 //!
 //! Needs the guests: without `cargo xtask guests` these tests say so and do nothing.
+#![allow(clippy::unwrap_used)]
 
 #[path = "support/stage.rs"]
 mod stage;
@@ -138,6 +139,22 @@ fn a_file_that_is_no_plugin_is_refused_and_the_rest_goes_on() {
     refused("empty.wasm", b"", "does not compile");
     refused("module.wasm", b"(module)", "does not compile");
     refused("other.wasm", b"(component)", "not a Kedge plugin");
+    let greedy = r#"(component
+        (import "acme:files/open" (instance))
+        (instance $empty)
+        (export "kedge:plugin/scheduling@0.1.0" (instance $empty)))"#;
+    refused("greedy.wasm", greedy.as_bytes(), "it imports acme:files/open, which plugins do not get");
+    // Imports that the usual compilers add are met by traps; what is missing here is the plugin itself.
+    let wasi = r#"(component
+        (import "wasi:random/insecure-seed@0.2.9" (instance (export "insecure-seed" (func (result (tuple u64 u64))))))
+        (import "wasi:cli/exit@0.2.9" (instance (export "exit" (func))))
+        (instance $empty)
+        (export "kedge:plugin/scheduling@0.1.0" (instance $empty)))"#;
+    refused("wasi.wasm", wasi.as_bytes(), "describe");
+    let hollow = r#"(component
+        (instance $empty)
+        (export "kedge:plugin/scheduling@0.1.0" (instance $empty)))"#;
+    refused("hollow.wasm", hollow.as_bytes(), "describe");
     let absent = PluginConfig::new("absent", Source::File(stage.folder().join("absent.wasm")));
     assert!(stage.host.apply(&[absent])[0].to_string().contains("cannot read"));
     let unknown = PluginConfig::builtin("nothing");
