@@ -42,6 +42,14 @@ pub fn build_for(target: &str) -> Done {
     put(&stamp, wanted.as_bytes())
 }
 
+/// Builds one crate of `plugins/` and says where the component is.
+pub fn build_one(package: &str) -> Done {
+    for file in components(&[package])? {
+        println!("{}", file.display());
+    }
+    Ok(())
+}
+
 /// Builds crates of `plugins/` to components; the files, in the same order.
 pub fn components(crates: &[&str]) -> Done<Vec<PathBuf>> {
     let plugins = command::root().join("plugins");

@@ -28,6 +28,11 @@ enum Verb {
     Build,
     /// Build the plugins and their precompiled forms only.
     Guests,
+    /// Build one plugin of `plugins/` to a component.
+    Plugin {
+        /// The crate's name, as in `battery`.
+        package: String,
+    },
 }
 
 fn main() -> std::process::ExitCode {
@@ -35,6 +40,7 @@ fn main() -> std::process::ExitCode {
     let done = match arguments.verb {
         Verb::Setup { tests } => setup::run_verb(tests),
         Verb::Guests => guests::build(),
+        Verb::Plugin { package } => guests::build_one(&package),
         Verb::Build => setup::run_with(false).and_then(|()| guests::build()).and_then(|()| command::build_release()),
     };
     match done {
