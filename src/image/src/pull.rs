@@ -124,13 +124,13 @@ impl Images {
         progress(Progress { done: 0, total });
         let report = |bytes: u64| progress(Progress { done: done.fetch_add(bytes, Ordering::Relaxed) + bytes, total });
         let (session, report) = (&session, &report);
-        futures::stream::iter(missing.iter().map(|number| {
-            let (layer, to) = (&manifest.layers[*number], scratch.path().join(number.to_string()));
-            async move { self.download(session, layer, to, report).await }
-        }))
-        .buffer_unordered(DOWNLOADS)
-        .try_collect::<Vec<()>>()
-        .await?;
+        let downloads: Vec<_> = missing
+            .into_iter()
+            .map(|number| {
+                self.download(session, &manifest.layers[number], scratch.path().join(number.to_string()), report)
+            })
+            .collect();
+        futures::stream::iter(downloads).buffer_unordered(DOWNLOADS).try_collect::<Vec<()>>().await?;
         let names = vec![reference.with_digest(&top), reference.with_digest(&digest)];
         let tags = if reference.digest.is_none() { reference.tagged().into_iter().collect() } else { Vec::new() };
         let layers = manifest.layers.len();

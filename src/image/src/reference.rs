@@ -28,6 +28,13 @@ pub struct ReferenceFault {
     reason: &'static str,
 }
 
+impl ReferenceFault {
+    /// What is wrong with the name, without the name.
+    pub fn reason(&self) -> &'static str {
+        self.reason
+    }
+}
+
 /// Longest name that registries accept.
 const MAX_NAME: usize = 255;
 /// Longest tag that registries accept.

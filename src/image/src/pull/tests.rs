@@ -441,3 +441,10 @@ fn a_registry_that_is_not_there_is_named() {
     assert!(error.contains("127.0.0.1:1: ") && error.contains("refused"), "{error}");
     assert!(runtime.block_on(bench.pull("UPPER/x y")).unwrap_err().contains("couldn't parse image name"));
 }
+
+#[test]
+fn pulls_may_move_between_threads() {
+    fn is_send(_: impl Send) {}
+    let Some(bench) = bench() else { return };
+    is_send(bench.images.pull("x", &Keys::default(), |_| {}));
+}
