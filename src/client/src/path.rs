@@ -52,6 +52,13 @@ impl ResourcePath {
         self
     }
 
+    /// The collection that the object is in.
+    pub fn collection(mut self) -> Self {
+        self.name = None;
+        self.subresource = None;
+        self
+    }
+
     /// The plural, for messages.
     pub fn plural(&self) -> &str {
         &self.plural

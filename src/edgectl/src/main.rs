@@ -1,3 +1,79 @@
-//! The user's hand
+//! The user's hand: kubectl's words, flags, output and exit codes for a device or a fleet.
+//!
+//! In: a command line, manifests. Out: data on standard output, talk on standard error, an exit code.
+//! Never links the engines of the daemon: it is a client like any other.
 
-fn main() {}
+mod apply;
+mod args;
+mod completion;
+mod create;
+mod delete;
+mod describe;
+mod device;
+mod error;
+mod exec;
+mod get;
+mod label;
+mod logs;
+mod manifest;
+mod output;
+mod resource;
+mod rollout;
+mod scale;
+mod session;
+mod version;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Arguments, Verb};
+use error::Failure;
+use session::Session;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: cannot start: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let code = match runtime.block_on(run(arguments)) {
+        Ok(code) => code,
+        Err(failure) => {
+            eprint!("{}", failure.words());
+            ExitCode::FAILURE
+        }
+    };
+    // A thread that waits for standard input cannot be cancelled; it must not keep the process.
+    runtime.shutdown_background();
+    code
+}
+
+async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
+    let Arguments { global, verb } = arguments;
+    if let Verb::Completion { shell } = verb {
+        return completion::print(shell);
+    }
+    let session = Session::open(&global);
+    match verb {
+        Verb::Get(a) => get::run(session.await?, a).await,
+        Verb::Describe(a) => describe::run(session.await?, a).await,
+        Verb::Apply(a) => apply::run(session.await?, a).await,
+        Verb::Create(a) => create::run(session.await?, a).await,
+        Verb::Delete(a) => delete::run(session.await?, a).await,
+        Verb::Logs(a) => logs::run(session.await?, a).await,
+        Verb::Exec(a) => exec::run(session.await?, a).await,
+        Verb::Scale(a) => scale::run(session.await?, a).await,
+        Verb::Rollout(a) => rollout::run(session.await?, a).await,
+        Verb::Label(a) => label::run(session.await?, a, label::Which::Labels).await,
+        Verb::Annotate(a) => label::run(session.await?, a, label::Which::Annotations).await,
+        Verb::Image(a) => device::images(session.await?, a).await,
+        Verb::Plugin(a) => device::plugins(session.await?, a).await,
+        Verb::ApiResources => resource::list(session.await?).await,
+        Verb::Version(a) => version::run(session.await.ok(), a).await,
+        Verb::Completion { .. } => Ok(ExitCode::SUCCESS),
+    }
+}

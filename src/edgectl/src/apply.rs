@@ -1,0 +1,235 @@
+//! `apply`: makes objects as their manifests say, by a three-way patch or on the server.
+//!
+//! In: manifests. Out: objects created or patched, one line each. Fields that somebody else set stay; fields that an
+//! earlier apply set and the manifest no longer has go.
+
+mod threeway;
+
+use std::process::ExitCode;
+
+use kedge_api::check;
+use kedge_api::kinds::Gvk;
+use kedge_api::schema;
+use kedge_api::selector::LabelSelector;
+use kedge_client::{ClientError, FieldValidation, PatchKind, PatchOptions, ResourcePath, WriteOptions};
+use serde_json::{Value, json};
+
+use crate::args::{Apply, DryRun};
+use crate::error::Failure;
+use crate::manifest::{self, Item};
+use crate::output::{self, Format};
+use crate::resource::{Catalogue, Resource};
+use crate::session::Session;
+
+/// The annotation that holds what was applied last.
+pub const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+/// Tries of one object when somebody else writes it at the same time.
+const TRIES: usize = 5;
+
+/// Runs the verb.
+pub async fn run(session: Session, args: Apply) -> Result<ExitCode, Failure> {
+    if args.files.filename.is_empty() {
+        return Err(Failure::said("must specify one of -f and -k"));
+    }
+    let format = Format::of_write(args.output.as_deref())?;
+    let mut items = manifest::read(&args.files)?;
+    if let Some(text) = &args.selector {
+        let selector = LabelSelector::parse(text).map_err(|e| Failure::said(e.to_string()))?;
+        items.retain(|item| selector.matches(&item.object["metadata"]["labels"]));
+    }
+    let catalogue = session.catalogue().await?;
+    let validation = validation(&args.validate)?;
+    let (mut failed, mut printed) = (false, Vec::new());
+    for item in &items {
+        match one(&session, &args, &catalogue, item, validation).await {
+            Ok((resource, object, verb)) => {
+                let named = resource.named(object["metadata"]["name"].as_str().unwrap_or(""));
+                match &format {
+                    None => println!("{named} {verb}{}", dry(args.dry_run, args.server_side)),
+                    Some(Format::Name) => println!("{named}"),
+                    Some(_) => printed.push(object),
+                }
+            }
+            Err(failure) => {
+                failed = true;
+                eprint!("{}", located(item, failure));
+            }
+        }
+    }
+    if let Some(format) = format.filter(|f| *f != Format::Name) {
+        print!("{}", output::object(&format, &as_list(printed), "")?);
+    }
+    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// One object as it is, several as a list.
+pub fn as_list(mut objects: Vec<Value>) -> Value {
+    match objects.len() {
+        1 => objects.remove(0),
+        _ => json!({"apiVersion": "v1", "kind": "List", "metadata": {"resourceVersion": ""}, "items": objects}),
+    }
+}
+
+/// The failure's words, with the place in the manifest.
+pub fn located(item: &Item, failure: Failure) -> String {
+    match failure {
+        Failure::Api(ClientError::Status { .. }) => {
+            let words = failure.words();
+            format!("{} ({})\n", words.trim_end(), item.origin)
+        }
+        other => other.words(),
+    }
+}
+
+/// What follows a sentence in a dry run.
+pub fn dry(run: DryRun, server_side: bool) -> &'static str {
+    match (run, server_side) {
+        (DryRun::None, false) => "",
+        (DryRun::None, true) => "",
+        (DryRun::Client, _) => " (dry run)",
+        (DryRun::Server, _) => " (server dry run)",
+    }
+}
+
+/// `--validate`.
+pub fn validation(text: &str) -> Result<FieldValidation, Failure> {
+    match text {
+        "strict" | "true" | "" => Ok(FieldValidation::Strict),
+        "warn" => Ok(FieldValidation::Warn),
+        "ignore" | "false" => Ok(FieldValidation::Ignore),
+        other => Err(Failure::said(format!(
+            "invalid - validate option \"{other}\"; must be one of: strict (or true), warn, ignore (or false)"
+        ))),
+    }
+}
+
+/// The kind of a manifest's object and its path; the namespace is put in where it is missing.
+pub fn place(
+    session: &Session,
+    catalogue: &Catalogue,
+    item: &Item,
+) -> Result<(Resource, Value, ResourcePath), Failure> {
+    let resource = catalogue.of(item.api_version(), item.kind()).cloned().ok_or_else(|| {
+        Failure::said(format!(
+            "resource mapping not found for name: \"{}\" namespace: \"{}\" from \"{}\": no matches for kind \"{}\" in version \"{}\"\nensure CRDs are installed first",
+            item.name(),
+            item.object["metadata"]["namespace"].as_str().unwrap_or(""),
+            item.origin,
+            item.kind(),
+            item.api_version()
+        ))
+    })?;
+    let mut object = item.object.clone();
+    if let Some(schema) = schema::of(&Gvk::from_api_version(item.api_version(), item.kind())) {
+        // YAML 1.2 reads 0644 as a decimal number; manifests mean a file mode.
+        check::octals(schema, &mut object);
+    }
+    let own = object["metadata"]["namespace"].as_str().map(str::to_owned);
+    if resource.namespaced {
+        match &own {
+            Some(own) if session.namespace_given && *own != session.namespace => {
+                return Err(Failure::said(format!(
+                    "the namespace from the provided object \"{own}\" does not match the namespace \"{}\". You must pass '--namespace={own}' to perform this operation.",
+                    session.namespace
+                )));
+            }
+            Some(_) => {}
+            None => object["metadata"]["namespace"] = json!(session.namespace),
+        }
+    }
+    let namespace = object["metadata"]["namespace"].as_str().map(str::to_owned);
+    let path = resource.path(namespace.as_deref());
+    Ok((resource, object, path))
+}
+
+type Applied = (Resource, Value, &'static str);
+
+async fn one(
+    session: &Session,
+    args: &Apply,
+    catalogue: &Catalogue,
+    item: &Item,
+    validation: FieldValidation,
+) -> Result<Applied, Failure> {
+    let (resource, object, path) = place(session, catalogue, item)?;
+    if !item.duplicates.is_empty() && validation == FieldValidation::Strict {
+        return Err(Failure::said(format!("{}: these keys stand twice: {}", item.origin, item.duplicates.join(", "))));
+    }
+    if item.name().is_empty() {
+        return Err(Failure::said(format!("{}: resource name may not be empty", item.origin)));
+    }
+    let write = WriteOptions {
+        dry_run: args.dry_run == DryRun::Server,
+        field_validation: Some(validation),
+        field_manager: Some(args.field_manager.clone().unwrap_or_else(|| {
+            if args.server_side { "kubectl".to_owned() } else { "kubectl-client-side-apply".to_owned() }
+        })),
+    };
+    let target = path.clone().name(item.name());
+    if args.server_side {
+        if args.dry_run == DryRun::Client {
+            return Err(Failure::said(
+                "--dry-run=client doesn't work with --server-side (did you mean --dry-run=server instead?)",
+            ));
+        }
+        let options = PatchOptions { write, force: args.force };
+        let stored = session.client.patch(&target, PatchKind::Apply, &object, &options).await?;
+        return Ok((resource, stored, "serverside-applied"));
+    }
+    let modified = with_last_applied(&object);
+    for _ in 0..TRIES {
+        let Some(current) = session.client.get_opt(&target).await? else {
+            if args.dry_run == DryRun::Client {
+                return Ok((resource, modified, "created"));
+            }
+            let made = session.client.create(&path, &modified, &write).await?;
+            return Ok((resource, made, "created"));
+        };
+        let last = current["metadata"]["annotations"][LAST_APPLIED].as_str();
+        if last.is_none() {
+            eprintln!(
+                "Warning: resource {} is missing the {LAST_APPLIED} annotation which is required by apply. It will be patched automatically.",
+                resource.named(item.name())
+            );
+        }
+        let last: Value = last.and_then(|text| serde_json::from_str(text).ok()).unwrap_or(Value::Null);
+        let gvk = Gvk::from_api_version(item.api_version(), item.kind());
+        let patch = threeway::patch(&gvk, &last, &modified, &current);
+        if patch.body.as_object().is_none_or(serde_json::Map::is_empty) {
+            return Ok((resource, current, "unchanged"));
+        }
+        if args.dry_run == DryRun::Client {
+            return Ok((resource, modified, "configured"));
+        }
+        let options = PatchOptions { write: write.clone(), force: false };
+        match session.client.patch(&target, patch.kind, &patch.body, &options).await {
+            Ok(stored) if stored["metadata"]["resourceVersion"] == current["metadata"]["resourceVersion"] => {
+                return Ok((resource, stored, "unchanged"));
+            }
+            Ok(stored) => return Ok((resource, stored, "configured")),
+            Err(e) if e.is_conflict() || e.is_not_found() => {}
+            Err(e) if args.force && e.code() == Some(422) => {
+                session.client.delete(&target, &Default::default()).await?;
+                crate::delete::gone(session, &target, None).await?;
+                let made = session.client.create(&path, &modified, &write).await?;
+                return Ok((resource, made, "configured"));
+            }
+            Err(e) => return Err(e.into()),
+        }
+    }
+    Err(Failure::said(format!("{} is being changed by others all the time; try again", resource.named(item.name()))))
+}
+
+/// The object with itself, as it was applied, in the annotation.
+fn with_last_applied(object: &Value) -> Value {
+    let mut plain = object.clone();
+    if let Some(annotations) = plain["metadata"].get_mut("annotations").and_then(Value::as_object_mut) {
+        annotations.remove(LAST_APPLIED);
+    }
+    if plain["metadata"]["annotations"].is_null() {
+        plain["metadata"]["annotations"] = json!({});
+    }
+    let mut modified = plain.clone();
+    modified["metadata"]["annotations"][LAST_APPLIED] = json!(plain.to_string() + "\n");
+    modified
+}

@@ -1,0 +1,658 @@
+//! The command line: verbs and flags under kubectl's names.
+//!
+//! In: arguments. Out: typed values. Never reads a file and never asks the server.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Controls a Kedge device or fleet. Everything that kubectl users know, under the same names.
+#[derive(Debug, Parser)]
+#[command(name = "edgectl", version, disable_help_subcommand = true, arg_required_else_help = true)]
+pub struct Arguments {
+    /// Flags of every verb.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// Flags of every verb.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Global {
+    /// Path to the kubeconfig file (else KUBECONFIG, else ~/.kube/config).
+    #[arg(long, global = true, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+    /// The kubeconfig context to use.
+    #[arg(long, global = true, value_name = "NAME")]
+    pub context: Option<String>,
+    /// The kubeconfig cluster to use.
+    #[arg(long, global = true, value_name = "NAME")]
+    pub cluster: Option<String>,
+    /// The kubeconfig user to use.
+    #[arg(long, global = true, value_name = "NAME")]
+    pub user: Option<String>,
+    /// The address and port of the API server.
+    #[arg(long, short = 's', global = true, value_name = "URL")]
+    pub server: Option<String>,
+    /// Bearer token for authentication to the API server.
+    #[arg(long, global = true, value_name = "TOKEN")]
+    pub token: Option<String>,
+    /// The namespace of this request.
+    #[arg(long, short = 'n', global = true, value_name = "NAME")]
+    pub namespace: Option<String>,
+    /// Do not check the server's certificate. This makes your HTTPS connections insecure.
+    #[arg(long, global = true)]
+    pub insecure_skip_tls_verify: bool,
+    /// Username to impersonate for the operation.
+    #[arg(long = "as", global = true, value_name = "USER")]
+    pub impersonate: Option<String>,
+    /// Group to impersonate for the operation; may be repeated.
+    #[arg(long = "as-group", global = true, value_name = "GROUP")]
+    pub impersonate_group: Vec<String>,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Display one or many resources.
+    Get(Get),
+    /// Show details of a specific resource or group of resources.
+    Describe(Describe),
+    /// Apply a configuration to resources by file name or standard input.
+    Apply(Apply),
+    /// Create a resource from a file or by name.
+    Create(Create),
+    /// Delete resources by file names, names, or resources and label selector.
+    Delete(Delete),
+    /// Print the logs of a container in a pod.
+    Logs(Logs),
+    /// Execute a command in a container.
+    Exec(Exec),
+    /// Set a new size for a deployment, replica set, replication controller or stateful set.
+    Scale(Scale),
+    /// Manage the rollout of a resource.
+    Rollout(Rollout),
+    /// Update the labels of a resource.
+    Label(Label),
+    /// Update the annotations of a resource.
+    Annotate(Label),
+    /// Load and list the images of a device.
+    Image(Image),
+    /// List the plugins of a device.
+    Plugin(Plugin),
+    /// Print the supported API resources on the server.
+    ApiResources,
+    /// Print the client and server version information.
+    Version(Version),
+    /// Output shell completion code.
+    Completion {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Which objects: types and names, or a selector.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Which {
+    /// TYPE, TYPE NAME…, TYPE/NAME… or TYPE1,TYPE2.
+    #[arg(value_name = "TYPE[/NAME] [NAME…]")]
+    pub words: Vec<String>,
+    /// Selector (label query) to filter on, supports '=', '==', '!=', 'in', 'notin'.
+    #[arg(long, short = 'l', value_name = "SELECTOR")]
+    pub selector: Option<String>,
+    /// Selector (field query) to filter on, supports '=', '==' and '!='.
+    #[arg(long, value_name = "SELECTOR")]
+    pub field_selector: Option<String>,
+}
+
+/// Manifests.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Files {
+    /// Files or folders with manifests, or - for standard input; may be repeated.
+    #[arg(long, short = 'f', value_name = "FILE")]
+    pub filename: Vec<String>,
+    /// Read folders with their subfolders.
+    #[arg(long, short = 'R')]
+    pub recursive: bool,
+}
+
+/// A dry run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum DryRun {
+    /// Do it.
+    #[default]
+    None,
+    /// Print what would be sent.
+    Client,
+    /// Let the server do everything but store.
+    Server,
+}
+
+/// `get`.
+#[derive(Debug, Args)]
+pub struct Get {
+    #[command(flatten)]
+    pub which: Which,
+    #[command(flatten)]
+    pub files: Files,
+    /// Output format: json, yaml, name, wide, jsonpath=…, custom-columns=….
+    #[arg(long, short = 'o', value_name = "FORMAT")]
+    pub output: Option<String>,
+    /// After listing the requested objects, watch for changes.
+    #[arg(long, short = 'w')]
+    pub watch: bool,
+    /// Watch for changes without listing first.
+    #[arg(long)]
+    pub watch_only: bool,
+    /// List the requested objects across all namespaces.
+    #[arg(long, short = 'A')]
+    pub all_namespaces: bool,
+    /// Don't print headers.
+    #[arg(long)]
+    pub no_headers: bool,
+    /// Show all labels as the last column.
+    #[arg(long)]
+    pub show_labels: bool,
+    /// Labels that are presented as columns; may be repeated.
+    #[arg(long, short = 'L', value_name = "LABEL", value_delimiter = ',')]
+    pub label_columns: Vec<String>,
+    /// Sort by this field, as a JSONPath expression such as {.metadata.name}.
+    #[arg(long, value_name = "PATH")]
+    pub sort_by: Option<String>,
+    /// If an object is not there, answer with nothing and exit code 0.
+    #[arg(long)]
+    pub ignore_not_found: bool,
+    /// Keep managedFields when printing in JSON or YAML.
+    #[arg(long)]
+    pub show_managed_fields: bool,
+}
+
+/// `describe`.
+#[derive(Debug, Args)]
+pub struct Describe {
+    #[command(flatten)]
+    pub which: Which,
+    #[command(flatten)]
+    pub files: Files,
+    /// Across all namespaces.
+    #[arg(long, short = 'A')]
+    pub all_namespaces: bool,
+    /// Leave the events out.
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", default_value = "true", value_name = "BOOL")]
+    pub show_events: String,
+}
+
+/// `apply`.
+#[derive(Debug, Args)]
+pub struct Apply {
+    #[command(flatten)]
+    pub files: Files,
+    /// Apply on the server, with field ownership.
+    #[arg(long)]
+    pub server_side: bool,
+    /// With --server-side: take over fields of other managers. Else: delete and create what cannot be patched.
+    #[arg(long, visible_alias = "force-conflicts")]
+    pub force: bool,
+    /// Name of the manager used to track field ownership.
+    #[arg(long, value_name = "NAME")]
+    pub field_manager: Option<String>,
+    /// none, client or server.
+    #[arg(long, value_enum, num_args = 0..=1, default_missing_value = "client", default_value = "none")]
+    pub dry_run: DryRun,
+    /// strict, warn or ignore unknown and duplicate fields.
+    #[arg(long, default_value = "strict", value_name = "WHAT")]
+    pub validate: String,
+    /// Output format: json, yaml or name.
+    #[arg(long, short = 'o', value_name = "FORMAT")]
+    pub output: Option<String>,
+    /// Selector (label query) to filter the manifests on.
+    #[arg(long, short = 'l', value_name = "SELECTOR")]
+    pub selector: Option<String>,
+}
+
+/// `create`.
+#[derive(Debug, Args)]
+#[command(subcommand_negates_reqs = true, args_conflicts_with_subcommands = true)]
+pub struct Create {
+    #[command(subcommand)]
+    pub what: Option<CreateWhat>,
+    #[command(flatten)]
+    pub files: Files,
+    #[command(flatten)]
+    pub how: CreateHow,
+}
+
+/// How something is created.
+#[derive(Clone, Debug, Default, Args)]
+pub struct CreateHow {
+    /// none, client or server.
+    #[arg(long, value_enum, num_args = 0..=1, default_missing_value = "client", default_value = "none")]
+    pub dry_run: DryRun,
+    /// Output format: json, yaml or name.
+    #[arg(long, short = 'o', value_name = "FORMAT")]
+    pub output: Option<String>,
+    /// strict, warn or ignore unknown and duplicate fields.
+    #[arg(long, default_value = "strict", value_name = "WHAT")]
+    pub validate: String,
+}
+
+/// What is created by name.
+#[derive(Debug, Subcommand)]
+pub enum CreateWhat {
+    /// Create a namespace.
+    #[command(visible_alias = "ns")]
+    Namespace {
+        /// Its name.
+        name: String,
+        #[command(flatten)]
+        how: CreateHow,
+    },
+    /// Create a deployment with an image.
+    #[command(visible_alias = "deploy")]
+    Deployment {
+        /// Its name.
+        name: String,
+        /// The image; may be repeated.
+        #[arg(long, required = true)]
+        image: Vec<String>,
+        /// Number of replicas.
+        #[arg(long, short = 'r', default_value_t = 1)]
+        replicas: i32,
+        /// The port that the container exposes.
+        #[arg(long)]
+        port: Option<u16>,
+        /// A command for the container.
+        #[arg(last = true)]
+        command: Vec<String>,
+        #[command(flatten)]
+        how: CreateHow,
+    },
+    /// Create a config map from literals and files.
+    #[command(visible_alias = "cm")]
+    Configmap {
+        /// Its name.
+        name: String,
+        #[command(flatten)]
+        from: FromData,
+        #[command(flatten)]
+        how: CreateHow,
+    },
+    /// Create a secret.
+    Secret {
+        #[command(subcommand)]
+        what: CreateSecret,
+    },
+    /// Create a service account.
+    #[command(visible_alias = "sa")]
+    Serviceaccount {
+        /// Its name.
+        name: String,
+        #[command(flatten)]
+        how: CreateHow,
+    },
+    /// Request a service account token.
+    Token {
+        /// The service account.
+        name: String,
+        /// Lifetime, e.g. 10m.
+        #[arg(long)]
+        duration: Option<String>,
+        /// Audience; may be repeated.
+        #[arg(long)]
+        audience: Vec<String>,
+    },
+}
+
+/// Kinds of secrets.
+#[derive(Debug, Subcommand)]
+pub enum CreateSecret {
+    /// Create a secret from literals and files.
+    Generic {
+        /// Its name.
+        name: String,
+        /// Its type.
+        #[arg(long = "type", value_name = "TYPE")]
+        of_type: Option<String>,
+        #[command(flatten)]
+        from: FromData,
+        #[command(flatten)]
+        how: CreateHow,
+    },
+    /// Create a secret for use with a registry.
+    DockerRegistry {
+        /// Its name.
+        name: String,
+        /// The registry.
+        #[arg(long, default_value = "https://index.docker.io/v1/")]
+        docker_server: String,
+        /// The user.
+        #[arg(long)]
+        docker_username: String,
+        /// The password.
+        #[arg(long)]
+        docker_password: String,
+        #[command(flatten)]
+        how: CreateHow,
+    },
+}
+
+/// Where data comes from.
+#[derive(Clone, Debug, Default, Args)]
+pub struct FromData {
+    /// key=value; may be repeated.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub from_literal: Vec<String>,
+    /// FILE, KEY=FILE or a folder; may be repeated.
+    #[arg(long, value_name = "[KEY=]FILE")]
+    pub from_file: Vec<String>,
+}
+
+/// `delete`.
+#[derive(Debug, Args)]
+pub struct Delete {
+    #[command(flatten)]
+    pub which: Which,
+    #[command(flatten)]
+    pub files: Files,
+    /// Delete all resources of the given types in the namespace.
+    #[arg(long)]
+    pub all: bool,
+    /// In all namespaces.
+    #[arg(long, short = 'A')]
+    pub all_namespaces: bool,
+    /// What happens to dependents: background, foreground or orphan.
+    #[arg(long, num_args = 0..=1, default_missing_value = "background", default_value = "background", value_name = "HOW")]
+    pub cascade: String,
+    /// Seconds given to the resource to end gracefully; 1 and --force for immediate.
+    #[arg(long, allow_negative_numbers = true, default_value_t = -1)]
+    pub grace_period: i64,
+    /// Shortcut for --grace-period=1.
+    #[arg(long)]
+    pub now: bool,
+    /// Remove at once, without waiting for the node.
+    #[arg(long)]
+    pub force: bool,
+    /// Treat "not found" as success.
+    #[arg(long)]
+    pub ignore_not_found: bool,
+    /// Wait until the resources are gone.
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", default_value = "true", value_name = "BOOL")]
+    pub wait: String,
+    /// Longest wait, e.g. 30s; 0 waits for ever.
+    #[arg(long, default_value = "0s")]
+    pub timeout: String,
+    /// Output: name for short.
+    #[arg(long, short = 'o', value_name = "FORMAT")]
+    pub output: Option<String>,
+    /// none, client or server.
+    #[arg(long, value_enum, num_args = 0..=1, default_missing_value = "client", default_value = "none")]
+    pub dry_run: DryRun,
+}
+
+/// `logs`.
+#[derive(Debug, Args)]
+pub struct Logs {
+    /// POD, or TYPE/NAME such as deployment/web.
+    pub target: Option<String>,
+    /// The container.
+    pub container_word: Option<String>,
+    /// The container.
+    #[arg(long, short = 'c', value_name = "NAME")]
+    pub container: Option<String>,
+    /// All containers of the pods.
+    #[arg(long)]
+    pub all_containers: bool,
+    /// Pods by selector.
+    #[arg(long, short = 'l', value_name = "SELECTOR")]
+    pub selector: Option<String>,
+    /// Go on as lines come.
+    #[arg(long, short = 'f')]
+    pub follow: bool,
+    /// The instance before the running one.
+    #[arg(long, short = 'p')]
+    pub previous: bool,
+    /// Only what is newer than e.g. 5s, 2m, 3h.
+    #[arg(long, value_name = "DURATION")]
+    pub since: Option<String>,
+    /// Only what is newer than a time (RFC 3339).
+    #[arg(long, value_name = "TIME")]
+    pub since_time: Option<String>,
+    /// Only so many of the last lines; -1 for all.
+    #[arg(long, allow_negative_numbers = true, value_name = "LINES")]
+    pub tail: Option<i64>,
+    /// At most so many bytes.
+    #[arg(long, value_name = "BYTES")]
+    pub limit_bytes: Option<u64>,
+    /// Each line after its time.
+    #[arg(long)]
+    pub timestamps: bool,
+    /// Each line after its pod and container.
+    #[arg(long)]
+    pub prefix: bool,
+}
+
+/// `exec`.
+#[derive(Debug, Args)]
+pub struct Exec {
+    /// POD or TYPE/NAME.
+    pub target: String,
+    /// The container.
+    #[arg(long, short = 'c', value_name = "NAME")]
+    pub container: Option<String>,
+    /// Pass standard input.
+    #[arg(long, short = 'i')]
+    pub stdin: bool,
+    /// Standard input is a terminal.
+    #[arg(long, short = 't')]
+    pub tty: bool,
+    /// Only print what the command prints.
+    #[arg(long, short = 'q')]
+    pub quiet: bool,
+    /// The command, after --.
+    #[arg(last = true, required = true)]
+    pub command: Vec<String>,
+}
+
+/// `scale`.
+#[derive(Debug, Args)]
+pub struct Scale {
+    #[command(flatten)]
+    pub which: Which,
+    #[command(flatten)]
+    pub files: Files,
+    /// The new number of replicas.
+    #[arg(long, required = true, allow_negative_numbers = true)]
+    pub replicas: i32,
+    /// Only if this is the number now.
+    #[arg(long)]
+    pub current_replicas: Option<i32>,
+}
+
+/// `rollout`.
+#[derive(Debug, Args)]
+pub struct Rollout {
+    #[command(subcommand)]
+    pub what: RolloutWhat,
+}
+
+/// What to do about a rollout.
+#[derive(Debug, Subcommand)]
+pub enum RolloutWhat {
+    /// Show the status of the rollout and wait for its end.
+    Status {
+        #[command(flatten)]
+        which: Which,
+        /// Wait for the end.
+        #[arg(long, short = 'w', num_args = 0..=1, default_missing_value = "true", default_value = "true", value_name = "BOOL")]
+        watch: String,
+        /// Longest wait, e.g. 30s; 0 waits for ever.
+        #[arg(long, default_value = "0s")]
+        timeout: String,
+    },
+    /// View earlier revisions.
+    History {
+        #[command(flatten)]
+        which: Which,
+        /// Details of one revision.
+        #[arg(long, default_value_t = 0)]
+        revision: i64,
+    },
+    /// Go back to an earlier revision.
+    Undo {
+        #[command(flatten)]
+        which: Which,
+        /// The revision; 0 is the one before.
+        #[arg(long, default_value_t = 0)]
+        to_revision: i64,
+        /// none, client or server.
+        #[arg(long, value_enum, num_args = 0..=1, default_missing_value = "client", default_value = "none")]
+        dry_run: DryRun,
+    },
+    /// Stop rolling out for now.
+    Pause {
+        #[command(flatten)]
+        which: Which,
+    },
+    /// Go on rolling out.
+    Resume {
+        #[command(flatten)]
+        which: Which,
+    },
+    /// Replace all pods, one after the other.
+    Restart {
+        #[command(flatten)]
+        which: Which,
+    },
+}
+
+/// `label` and `annotate`.
+#[derive(Debug, Args)]
+pub struct Label {
+    /// TYPE NAME or TYPE/NAME, then KEY=VALUE to set and KEY- to remove.
+    #[arg(value_name = "TYPE[/NAME] [NAME…] KEY=VALUE… KEY-…")]
+    pub words: Vec<String>,
+    /// Selector (label query) to filter on.
+    #[arg(long, short = 'l', value_name = "SELECTOR")]
+    pub selector: Option<String>,
+    /// All resources of the types in the namespace.
+    #[arg(long)]
+    pub all: bool,
+    /// Replace values that are there.
+    #[arg(long)]
+    pub overwrite: bool,
+    /// Only if the resource has this version.
+    #[arg(long, value_name = "VERSION")]
+    pub resource_version: Option<String>,
+}
+
+/// `image`.
+#[derive(Debug, Args)]
+pub struct Image {
+    #[command(subcommand)]
+    pub what: ImageWhat,
+}
+
+/// What to do about images.
+#[derive(Debug, Subcommand)]
+pub enum ImageWhat {
+    /// Load images from an archive (`docker save` or OCI, also compressed) into a device.
+    Load {
+        /// The archive, or - for standard input.
+        archive: String,
+        /// The device; by default the only one.
+        #[arg(long)]
+        node: Option<String>,
+        /// Never collect these images.
+        #[arg(long)]
+        pin: bool,
+    },
+    /// List the images of a device.
+    #[command(visible_alias = "ls")]
+    List {
+        /// The device; by default the only one.
+        #[arg(long)]
+        node: Option<String>,
+        /// Output format: json.
+        #[arg(long, short = 'o', value_name = "FORMAT")]
+        output: Option<String>,
+    },
+}
+
+/// `plugin`.
+#[derive(Debug, Args)]
+pub struct Plugin {
+    #[command(subcommand)]
+    pub what: PluginWhat,
+}
+
+/// What to do about plugins.
+#[derive(Debug, Subcommand)]
+pub enum PluginWhat {
+    /// List the plugins of a device.
+    #[command(visible_alias = "ls")]
+    List {
+        /// The device; by default the only one.
+        #[arg(long)]
+        node: Option<String>,
+        /// Output format: json.
+        #[arg(long, short = 'o', value_name = "FORMAT")]
+        output: Option<String>,
+    },
+}
+
+/// `version`.
+#[derive(Debug, Args)]
+pub struct Version {
+    /// Only the client's version; asks no server.
+    #[arg(long)]
+    pub client: bool,
+    /// Output format: json or yaml.
+    #[arg(long, short = 'o', value_name = "FORMAT")]
+    pub output: Option<String>,
+}
+
+/// `true` and `false` of flags that take both.
+pub fn truth(text: &str) -> bool {
+    !matches!(text, "false" | "0" | "no")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        use clap::CommandFactory;
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn kubectls_words_are_understood() {
+        for line in [
+            "edgectl get po -A -o wide",
+            "edgectl get deploy/web pod/x -o=yaml",
+            "edgectl -n a apply -f x.yaml --dry-run=server",
+            "edgectl apply -f - --dry-run",
+            "edgectl create ns a",
+            "edgectl create -f x.yaml",
+            "edgectl create deployment web --image=a -- sh -c x",
+            "edgectl delete pod a --grace-period=0 --force",
+            "edgectl delete pods --all --wait=false",
+            "edgectl logs -f web -c a --tail=-1",
+            "edgectl exec web -- ls -l",
+            "edgectl exec -it web -c x -- sh",
+            "edgectl scale deploy web --replicas=3",
+            "edgectl rollout status deployment/web --timeout=30s",
+            "edgectl rollout undo deploy web --to-revision=2",
+            "edgectl label pods a x=y z-",
+            "edgectl image load a.tar",
+            "edgectl version --client",
+            "edgectl completion bash",
+        ] {
+            let words: Vec<&str> = line.split(' ').collect();
+            Arguments::try_parse_from(words).unwrap_or_else(|e| panic!("{line}: {e}"));
+        }
+    }
+}

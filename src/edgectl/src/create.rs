@@ -1,0 +1,244 @@
+//! `create`: objects from manifests, or the usual small ones by name.
+//!
+//! In: files or names and flags. Out: objects created. Never changes an object that is there.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use kedge_client::{ResourcePath, WriteOptions};
+use serde_json::{Map, Value, json};
+
+use crate::apply::{as_list, dry, located, place, validation};
+use crate::args::{Create, CreateHow, CreateSecret, CreateWhat, DryRun, FromData};
+use crate::error::Failure;
+use crate::manifest::{self, Item};
+use crate::output::{self, Format};
+use crate::session::Session;
+
+/// The most bytes of one file in a ConfigMap or Secret: what the API takes in all.
+const FILE_LIMIT: u64 = 1 << 20;
+
+/// Runs the verb.
+pub async fn run(session: Session, args: Create) -> Result<ExitCode, Failure> {
+    let (items, how) = match args.what {
+        None => {
+            if args.files.filename.is_empty() {
+                return Err(Failure::said("must specify one of -f and -k"));
+            }
+            (manifest::read(&args.files)?, args.how)
+        }
+        Some(CreateWhat::Token { name, duration, audience }) => {
+            return token(&session, &name, duration, audience).await;
+        }
+        Some(what) => {
+            let (object, how) = generate(what)?;
+            (vec![Item { origin: "command line".to_owned(), object, duplicates: Vec::new() }], how)
+        }
+    };
+    send(&session, &items, &how).await
+}
+
+async fn send(session: &Session, items: &[Item], how: &CreateHow) -> Result<ExitCode, Failure> {
+    let format = Format::of_write(how.output.as_deref())?;
+    let validation = validation(&how.validate)?;
+    let catalogue = session.catalogue().await?;
+    let options = WriteOptions {
+        dry_run: how.dry_run == DryRun::Server,
+        field_validation: Some(validation),
+        field_manager: Some("kubectl-create".to_owned()),
+    };
+    let (mut failed, mut printed) = (false, Vec::new());
+    for item in items {
+        let made = async {
+            let (resource, object, path) = place(session, &catalogue, item)?;
+            let object = if how.dry_run == DryRun::Client {
+                object
+            } else {
+                session.client.create(&path, &object, &options).await?
+            };
+            Ok::<_, Failure>((resource, object))
+        };
+        match made.await {
+            Ok((resource, object)) => {
+                let named = resource.named(object["metadata"]["name"].as_str().unwrap_or(""));
+                match &format {
+                    None => println!("{named} created{}", dry(how.dry_run, false)),
+                    Some(Format::Name) => println!("{named}"),
+                    Some(_) => printed.push(object),
+                }
+            }
+            Err(failure) => {
+                failed = true;
+                eprint!("{}", located(item, failure));
+            }
+        }
+    }
+    if let Some(format) = format.filter(|f| *f != Format::Name && !printed.is_empty()) {
+        print!("{}", output::object(&format, &as_list(printed), "")?);
+    }
+    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn generate(what: CreateWhat) -> Result<(Value, CreateHow), Failure> {
+    let object = |api_version: &str, kind: &str, name: &str| json!({"apiVersion": api_version, "kind": kind, "metadata": {"name": name}});
+    Ok(match what {
+        CreateWhat::Namespace { name, how } => (object("v1", "Namespace", &name), how),
+        CreateWhat::Serviceaccount { name, how } => (object("v1", "ServiceAccount", &name), how),
+        CreateWhat::Deployment { name, image, replicas, port, command, how } => {
+            (deployment(&name, &image, replicas, port, &command), how)
+        }
+        CreateWhat::Configmap { name, from, how } => {
+            let mut map = object("v1", "ConfigMap", &name);
+            for (key, bytes) in data(&from)? {
+                match String::from_utf8(bytes) {
+                    Ok(text) => map["data"][key] = json!(text),
+                    Err(e) => map["binaryData"][key] = json!(base64(e.as_bytes())),
+                }
+            }
+            (map, how)
+        }
+        CreateWhat::Secret { what: CreateSecret::Generic { name, of_type, from, how } } => {
+            let mut secret = object("v1", "Secret", &name);
+            if let Some(of_type) = of_type {
+                secret["type"] = json!(of_type);
+            }
+            for (key, bytes) in data(&from)? {
+                secret["data"][key] = json!(base64(&bytes));
+            }
+            (secret, how)
+        }
+        CreateWhat::Secret {
+            what: CreateSecret::DockerRegistry { name, docker_server, docker_username, docker_password, how },
+        } => {
+            let auth = base64(format!("{docker_username}:{docker_password}").as_bytes());
+            let entry = json!({"username": docker_username, "password": docker_password, "auth": auth});
+            let mut secret = object("v1", "Secret", &name);
+            secret["type"] = json!("kubernetes.io/dockerconfigjson");
+            let config = json!({"auths": Map::from_iter([(docker_server, entry)])}).to_string();
+            secret["data"][".dockerconfigjson"] = json!(base64(config.as_bytes()));
+            (secret, how)
+        }
+        CreateWhat::Token { .. } => return Err(Failure::said("a token is requested, not created from a manifest")),
+    })
+}
+
+fn deployment(name: &str, images: &[String], replicas: i32, port: Option<u16>, command: &[String]) -> Value {
+    let containers: Vec<Value> = images
+        .iter()
+        .map(|image| {
+            // The image's own name, without registry, tag and digest.
+            let last = image.rsplit('/').next().unwrap_or(image);
+            let short = last.split(['@', ':']).next().unwrap_or(last);
+            let mut container = json!({"name": short.replace('_', "-"), "image": image});
+            if !command.is_empty() {
+                container["command"] = json!(command);
+            }
+            if let Some(port) = port {
+                container["ports"] = json!([{"containerPort": port}]);
+            }
+            container
+        })
+        .collect();
+    json!({
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name, "labels": {"app": name}},
+        "spec": {
+            "replicas": replicas, "selector": {"matchLabels": {"app": name}},
+            "template": {"metadata": {"labels": {"app": name}}, "spec": {"containers": containers}},
+        },
+    })
+}
+
+fn data(from: &FromData) -> Result<Vec<(String, Vec<u8>)>, Failure> {
+    let mut all = Vec::new();
+    for literal in &from.from_literal {
+        let (key, value) = literal
+            .split_once('=')
+            .filter(|(key, _)| !key.is_empty())
+            .ok_or_else(|| Failure::said(format!("invalid literal source {literal}, expected key=value")))?;
+        all.push((key.to_owned(), value.as_bytes().to_vec()));
+    }
+    for source in &from.from_file {
+        let (key, file) = match source.split_once('=') {
+            Some((key, file)) => (Some(key.to_owned()), Path::new(file)),
+            None => (None, Path::new(source.as_str())),
+        };
+        let fail = |source| Failure::Read { path: file.to_path_buf(), source };
+        if file.is_dir() {
+            let mut entries: Vec<_> = std::fs::read_dir(file)
+                .map_err(fail)?
+                .filter_map(|e| Some(e.ok()?.path()))
+                .filter(|p| p.is_file())
+                .collect();
+            entries.sort();
+            for path in entries {
+                all.push((base_name(&path), read(&path)?));
+            }
+        } else {
+            all.push((key.unwrap_or_else(|| base_name(file)), read(file)?));
+        }
+    }
+    Ok(all)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+    let fail = |source| Failure::Read { path: path.to_path_buf(), source };
+    if std::fs::metadata(path).map_err(fail)?.len() > FILE_LIMIT {
+        return Err(Failure::said(format!("{}: larger than 1 MiB, which is all that the API takes", path.display())));
+    }
+    std::fs::read(path).map_err(fail)
+}
+
+fn base_name(path: &Path) -> String {
+    path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+/// Standard base64 with padding (RFC 4648).
+fn base64(bytes: &[u8]) -> String {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for group in bytes.chunks(3) {
+        let word = group.iter().fold(0u32, |word, byte| word << 8 | u32::from(*byte)) << (8 * (3 - group.len()));
+        for i in 0..4 {
+            let letter = LETTERS[(word >> (18 - 6 * i) & 63) as usize] as char;
+            text.push(if i <= group.len() { letter } else { '=' });
+        }
+    }
+    text
+}
+
+async fn token(
+    session: &Session,
+    name: &str,
+    duration: Option<String>,
+    audience: Vec<String>,
+) -> Result<ExitCode, Failure> {
+    let mut request =
+        json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"audiences": audience}});
+    if let Some(text) = duration {
+        request["spec"]["expirationSeconds"] = json!(crate::session::seconds(&text)?);
+    }
+    let path = ResourcePath::core("serviceaccounts").namespace(&*session.namespace).name(name).subresource("token");
+    let answer = session.client.create(&path, &request, &WriteOptions::default()).await?;
+    println!("{}", answer["status"]["token"].as_str().unwrap_or(""));
+    Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64_has_its_padding() {
+        for (bytes, text) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg==")] {
+            assert_eq!(base64(bytes.as_bytes()), text);
+        }
+    }
+
+    #[test]
+    fn a_deployment_is_generated() {
+        let made = deployment("web", &["reg.lan/a/httpd:2".to_owned()], 2, Some(80), &[]);
+        let container = &made["spec"]["template"]["spec"]["containers"][0];
+        assert_eq!((&container["name"], &container["ports"][0]["containerPort"]), (&json!("httpd"), &json!(80)));
+        assert_eq!(made["spec"]["selector"]["matchLabels"], json!({"app": "web"}));
+    }
+}

@@ -1,0 +1,98 @@
+//! `describe`: an object for reading, with its events.
+//!
+//! In: objects. Out: kubectl's layout for pods, nodes and workloads; every other kind field by field.
+
+mod kinds;
+mod page;
+
+use std::process::ExitCode;
+use std::time::SystemTime;
+
+use kedge_client::{ListOptions, ResourcePath};
+use serde_json::Value;
+
+use crate::args::{Describe, truth};
+use crate::error::Failure;
+use crate::label::targets;
+use crate::output::columns;
+use crate::session::Session;
+use page::Page;
+
+pub use kinds::pod_template;
+
+/// Runs the verb.
+pub async fn run(session: Session, args: Describe) -> Result<ExitCode, Failure> {
+    let mut session = session;
+    if args.all_namespaces {
+        session.namespace = String::new();
+    }
+    let chosen = targets(&session, &args.which, &args.files, true).await?;
+    if chosen.is_empty() {
+        eprintln!("No resources found in {} namespace.", session.namespace);
+    }
+    let mut failed = false;
+    for (i, (resource, namespace, name)) in chosen.iter().enumerate() {
+        match session.client.get(&resource.path(namespace.as_deref()).name(&**name)).await {
+            Ok(object) => {
+                if i > 0 {
+                    println!("\n");
+                }
+                let mut page = Page::default();
+                kinds::describe(&resource.kind, &object, &mut page);
+                if resource.kind == "Node" {
+                    let options =
+                        ListOptions { fields: Some(format!("spec.nodeName={name}")), ..ListOptions::default() };
+                    let pods = session.client.list(&ResourcePath::core("pods"), &options).await?;
+                    kinds::node_pods(&object, &pods, SystemTime::now(), &mut page);
+                }
+                print!("{}", page.text());
+                if truth(&args.show_events) {
+                    print!("{}", events(&session, &object).await?);
+                }
+            }
+            Err(e) => {
+                failed = true;
+                eprint!("{}", Failure::Api(e).words());
+            }
+        }
+    }
+    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+async fn events(session: &Session, object: &Value) -> Result<String, Failure> {
+    let meta = &object["metadata"];
+    let namespace = meta["namespace"].as_str().unwrap_or("default");
+    let fields = format!("involvedObject.uid={}", meta["uid"].as_str().unwrap_or(""));
+    let options = ListOptions { fields: Some(fields), ..ListOptions::default() };
+    let list = session.client.list(&ResourcePath::core("events").namespace(namespace), &options).await?;
+    let mut found = list["items"].as_array().cloned().unwrap_or_default();
+    if found.is_empty() {
+        return Ok("Events:                     <none>\n".to_owned());
+    }
+    let seen = |event: &Value| -> String {
+        ["lastTimestamp", "eventTime", "firstTimestamp"]
+            .iter()
+            .find_map(|field| event[*field].as_str())
+            .or_else(|| event["metadata"]["creationTimestamp"].as_str())
+            .unwrap_or("")
+            .to_owned()
+    };
+    found.sort_by_key(seen);
+    let now = SystemTime::now();
+    let row = |cells: [&str; 5]| cells.map(str::to_owned).to_vec();
+    let mut rows =
+        vec![row(["Type", "Reason", "Age", "From", "Message"]), row(["----", "------", "----", "----", "-------"])];
+    for event in &found {
+        let text = |field: &str| event[field].as_str().unwrap_or("").to_owned();
+        let count = event["count"].as_i64().unwrap_or(1);
+        let age = page::age(&seen(event), now);
+        let age =
+            if count > 1 { format!("{age} (x{count} over {})", page::age(&text("firstTimestamp"), now)) } else { age };
+        let from =
+            event["source"]["component"].as_str().or(event["reportingComponent"].as_str()).unwrap_or("").to_owned();
+        rows.push(vec![text("type"), text("reason"), age, from, text("message").trim().to_owned()]);
+    }
+    let table = columns(&rows);
+    let lines: String = table.lines().map(|line| format!("  {line}\n")).collect();
+    Ok(format!("Events:\n{lines}"))
+}

@@ -1,0 +1,160 @@
+//! `label` and `annotate`: sets and removes labels and annotations.
+//!
+//! In: objects, `KEY=VALUE` and `KEY-`. Out: a merge patch for each. Values that are there stay without --overwrite.
+
+use std::process::ExitCode;
+
+use kedge_client::{ListOptions, PatchKind, PatchOptions};
+use serde_json::{Map, Value, json};
+
+use crate::args::{Files, Label, Which as Chosen};
+use crate::error::Failure;
+use crate::manifest;
+use crate::resource::Resource;
+use crate::session::Session;
+
+/// Which of the two verbs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// `label`.
+    Labels,
+    /// `annotate`.
+    Annotations,
+}
+
+impl Which {
+    fn field(self) -> &'static str {
+        if self == Which::Labels { "labels" } else { "annotations" }
+    }
+}
+
+/// An object that a command is about.
+pub type One = (Resource, Option<String>, String);
+
+/// Runs the verb.
+pub async fn run(session: Session, args: Label, which: Which) -> Result<ExitCode, Failure> {
+    let (words, changes) = split(&args.words)?;
+    if changes.is_empty() {
+        let what = which.field().trim_end_matches('s');
+        return Err(Failure::said(format!("at least one {what} update is required")));
+    }
+    let chosen = Chosen { words, selector: args.selector.clone(), field_selector: None };
+    let all = args.all || args.selector.is_some();
+    let mut failed = false;
+    for (resource, namespace, name) in targets(&session, &chosen, &Files::default(), all).await? {
+        let path = resource.path(namespace.as_deref()).name(&*name);
+        let done = async {
+            let now = session.client.get(&path).await?;
+            let held = &now["metadata"][which.field()];
+            let mut patch = Map::new();
+            for (key, value) in &changes {
+                match value {
+                    Some(new) if held[key].as_str().is_some_and(|old| old != new) && !args.overwrite => {
+                        let old = held[key].as_str().unwrap_or("");
+                        return Err(Failure::said(format!(
+                            "'{key}' already has a value ({old}), and --overwrite is false"
+                        )));
+                    }
+                    Some(new) if held[key].as_str() == Some(new) => {}
+                    Some(new) => drop(patch.insert(key.clone(), json!(new))),
+                    None if held[key].is_null() => {
+                        eprintln!("{} \"{key}\" not found.", which.field().trim_end_matches('s'));
+                    }
+                    None => drop(patch.insert(key.clone(), Value::Null)),
+                }
+            }
+            if patch.is_empty() {
+                return Ok(false);
+            }
+            let mut body = json!({"metadata": {which.field(): patch}});
+            if let Some(version) = &args.resource_version {
+                body["metadata"]["resourceVersion"] = json!(version);
+            }
+            session.client.patch(&path, PatchKind::Merge, &body, &PatchOptions::default()).await?;
+            Ok(true)
+        };
+        match done.await {
+            Ok(changed) => println!("{} {}", resource.named(&name), word(which, changed, &changes)),
+            Err(failure) => {
+                failed = true;
+                eprint!("{}", failure.words());
+            }
+        }
+    }
+    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn word(which: Which, changed: bool, changes: &[(String, Option<String>)]) -> &'static str {
+    let only_removals = changes.iter().all(|(_, value)| value.is_none());
+    match (which, changed) {
+        (Which::Labels, false) => "not labeled",
+        (Which::Labels, true) if only_removals => "unlabeled",
+        (Which::Labels, true) => "labeled",
+        (Which::Annotations, _) => "annotated",
+    }
+}
+
+/// Words that name objects, and changes; `KEY-` is a removal once a type and a name were given.
+fn split(words: &[String]) -> Result<(Vec<String>, Vec<(String, Option<String>)>), Failure> {
+    let (mut names, mut changes) = (Vec::new(), Vec::new());
+    for word in words {
+        match word.split_once('=') {
+            Some((key, _)) if key.is_empty() => return Err(Failure::said(format!("invalid label spec: {word}"))),
+            Some((key, value)) => changes.push((key.to_owned(), Some(value.to_owned()))),
+            None if word.ends_with('-') && !names.is_empty() => {
+                changes.push((word.trim_end_matches('-').to_owned(), None));
+            }
+            None if !changes.is_empty() => {
+                return Err(Failure::said(format!("all resources must be specified before the changes: {word}")));
+            }
+            None => names.push(word.clone()),
+        }
+    }
+    Ok((names, changes))
+}
+
+/// The objects that words, files and selectors choose. Without a name or selector `all` must be said.
+pub async fn targets(session: &Session, which: &Chosen, files: &Files, all: bool) -> Result<Vec<One>, Failure> {
+    let catalogue = session.catalogue().await?;
+    let mut found = Vec::new();
+    if !files.filename.is_empty() {
+        for item in manifest::read(files)? {
+            let (resource, object, _) = crate::apply::place(session, &catalogue, &item)?;
+            let namespace = object["metadata"]["namespace"].as_str().map(str::to_owned);
+            found.push((resource, namespace, item.name().to_owned()));
+        }
+        return Ok(found);
+    }
+    for target in catalogue.targets(&which.words)? {
+        let namespace = Some(session.namespace.clone());
+        if let Some(name) = target.name {
+            found.push((target.resource, namespace, name));
+            continue;
+        }
+        if !all && which.selector.is_none() {
+            return Err(Failure::said("resource(s) were provided, but no name was specified"));
+        }
+        let options = ListOptions { labels: which.selector.clone(), ..ListOptions::default() };
+        let list = session.client.list(&target.resource.path(namespace.as_deref()), &options).await?;
+        for item in list["items"].as_array().into_iter().flatten() {
+            let text = |field: &str| item["metadata"][field].as_str().map(str::to_owned);
+            found.push((target.resource.clone(), text("namespace"), text("name").unwrap_or_default()));
+        }
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_names_or_changes() {
+        let words: Vec<String> = ["pods", "a", "x=y", "z-"].map(str::to_owned).to_vec();
+        let (names, changes) = split(&words).unwrap();
+        assert_eq!(names, ["pods", "a"]);
+        assert_eq!(changes, [("x".to_owned(), Some("y".to_owned())), ("z".to_owned(), None)]);
+        assert!(split(&["a".into(), "x=y".into(), "b".into()]).is_err());
+        assert!(split(&["a".into(), "=y".into()]).is_err());
+    }
+}

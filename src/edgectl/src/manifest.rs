@@ -1,0 +1,143 @@
+//! Manifests from files, folders and standard input.
+//!
+//! In: `-f` arguments. Out: objects with where they stand. Lists are taken apart. Never changes an object.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use kedge_api::decode::{self, Limits};
+use serde_json::Value;
+
+use crate::args::Files;
+use crate::error::Failure;
+
+/// An object of a manifest.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Item {
+    /// File and line, for messages.
+    pub origin: String,
+    /// The object.
+    pub object: Value,
+    /// Keys that stand twice.
+    pub duplicates: Vec<String>,
+}
+
+impl Item {
+    /// `apiVersion`.
+    pub fn api_version(&self) -> &str {
+        self.object["apiVersion"].as_str().unwrap_or("")
+    }
+
+    /// `kind`.
+    pub fn kind(&self) -> &str {
+        self.object["kind"].as_str().unwrap_or("")
+    }
+
+    /// `metadata.name`.
+    pub fn name(&self) -> &str {
+        self.object["metadata"]["name"].as_str().unwrap_or("")
+    }
+}
+
+/// Reads everything. An error names file and line; nothing is done with a half-read set.
+pub fn read(files: &Files) -> Result<Vec<Item>, Failure> {
+    let mut items = Vec::new();
+    for name in &files.filename {
+        if name == "-" {
+            let mut bytes = Vec::new();
+            let limit = Limits::MANIFEST.bytes as u64 + 1;
+            std::io::stdin()
+                .take(limit)
+                .read_to_end(&mut bytes)
+                .map_err(|source| Failure::Read { path: PathBuf::from("standard input"), source })?;
+            parse("STDIN", &bytes, &mut items)?;
+            continue;
+        }
+        for path in paths(Path::new(name), files.recursive)? {
+            let bytes = std::fs::read(&path).map_err(|source| Failure::Read { path: path.clone(), source })?;
+            parse(&path.display().to_string(), &bytes, &mut items)?;
+        }
+    }
+    if items.is_empty() {
+        return Err(Failure::said("no objects passed to apply, create or delete: the files hold none"));
+    }
+    Ok(items)
+}
+
+/// A file as it is; of a folder what ends in .yaml, .yml or .json, by name.
+fn paths(path: &Path, recursive: bool) -> Result<Vec<PathBuf>, Failure> {
+    let fail = |source| Failure::Read { path: path.to_path_buf(), source };
+    if !std::fs::metadata(path).map_err(fail)?.is_dir() {
+        return Ok(vec![path.to_path_buf()]);
+    }
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(path).map_err(fail)? {
+        let entry = entry.map_err(fail)?.path();
+        if entry.is_dir() {
+            if recursive {
+                found.extend(paths(&entry, true)?);
+            }
+        } else if entry.extension().is_some_and(|e| matches!(e.to_str(), Some("yaml" | "yml" | "json"))) {
+            found.push(entry);
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+fn parse(origin: &str, bytes: &[u8], into: &mut Vec<Item>) -> Result<(), Failure> {
+    let documents =
+        decode::any(bytes, &Limits::MANIFEST).map_err(|source| Failure::Parse { origin: origin.to_owned(), source })?;
+    for document in documents {
+        let place = format!("{origin}:{}", document.line);
+        let duplicates = document.decoded.duplicates;
+        let mut object = document.decoded.value;
+        if !object.is_object() {
+            return Err(Failure::said(format!("{place}: an object with apiVersion and kind is expected here")));
+        }
+        let is_list = object["kind"].as_str().is_some_and(|kind| kind.ends_with("List")) && object["items"].is_array();
+        if is_list {
+            let Value::Array(items) = object["items"].take() else { continue };
+            into.extend(items.into_iter().map(|object| Item { origin: place.clone(), object, duplicates: Vec::new() }));
+        } else {
+            into.push(Item { origin: place, object, duplicates });
+        }
+    }
+    for item in into.iter() {
+        for (field, text) in [("apiVersion", item.api_version()), ("kind", item.kind())] {
+            if text.is_empty() {
+                return Err(Failure::said(format!("{}: {field} not set", item.origin)));
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(text: &str) -> Result<Vec<String>, String> {
+        let mut items = Vec::new();
+        parse("a.yaml", text.as_bytes(), &mut items).map_err(|e| e.to_string())?;
+        Ok(items.iter().map(|i| format!("{} {} {}", i.origin, i.kind(), i.name())).collect())
+    }
+
+    #[test]
+    fn documents_and_lists_are_taken_apart() {
+        let text = "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\n---\n# nothing\n---\napiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: Secret, metadata: {name: b}}\n";
+        assert_eq!(names(text).unwrap(), ["a.yaml:1 Pod a", "a.yaml:7 Secret b"]);
+    }
+
+    #[test]
+    fn faults_name_file_and_line() {
+        for (text, words) in [
+            ("apiVersion: v1\nkind: [Pod\n", "a.yaml: line"),
+            ("kind: Pod\n", "a.yaml:1: apiVersion not set"),
+            ("just text\n", "a.yaml:1: an object"),
+        ] {
+            let said = names(text).unwrap_err();
+            assert!(said.contains(words), "{said}");
+        }
+    }
+}

@@ -1,0 +1,292 @@
+//! Kubernetes' JSONPath templates, as far as they are used on command lines.
+//!
+//! In: a template such as `{.items[*].metadata.name}`, `{range .items[*]}{.a}{"\n"}{end}`. Out: text.
+//! Understands names, quoted names, indexes, slices, `*`, `..name` and filters `[?(@.a=="b")]`. Never fails on data.
+
+use serde_json::Value;
+
+use crate::error::Failure;
+
+/// A parsed template.
+#[derive(Clone, Debug, PartialEq)]
+pub struct JsonPath(Vec<Piece>);
+
+#[derive(Clone, Debug, PartialEq)]
+enum Piece {
+    Text(String),
+    Path(Vec<Step>),
+    Range(Vec<Step>, Vec<Piece>),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Step {
+    Name(String),
+    All,
+    Deep(String),
+    Slice(Option<i64>, Option<i64>),
+    Index(i64),
+    Filter { path: Vec<Step>, test: Option<(bool, Value)> },
+}
+
+impl JsonPath {
+    /// Reads a template.
+    pub fn parse(template: &str) -> Result<JsonPath, Failure> {
+        let mut rest = template;
+        let pieces = pieces(&mut rest, false)
+            .map_err(|why| Failure::said(format!("error parsing jsonpath {template}, {why}")))?;
+        Ok(JsonPath(pieces))
+    }
+
+    /// The text for a value.
+    pub fn render(&self, value: &Value) -> String {
+        let mut text = String::new();
+        render(&self.0, value, &mut text);
+        text
+    }
+
+    /// What the first path of the template finds.
+    pub fn find(&self, value: &Value) -> Vec<Value> {
+        self.0
+            .iter()
+            .find_map(|p| if let Piece::Path(steps) = p { Some(walk(value, steps)) } else { None })
+            .unwrap_or_default()
+    }
+}
+
+/// Strings as they are, everything else as JSON.
+pub fn text(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+fn render(pieces: &[Piece], value: &Value, into: &mut String) {
+    for piece in pieces {
+        match piece {
+            Piece::Text(text) => into.push_str(text),
+            Piece::Path(steps) => into.push_str(&walk(value, steps).iter().map(text).collect::<Vec<_>>().join(" ")),
+            Piece::Range(steps, body) => walk(value, steps).iter().for_each(|each| render(body, each, into)),
+        }
+    }
+}
+
+fn pieces(rest: &mut &str, in_range: bool) -> Result<Vec<Piece>, String> {
+    let mut found = Vec::new();
+    while !rest.is_empty() {
+        let Some(open) = rest.find('{') else {
+            found.push(Piece::Text((*rest).to_owned()));
+            *rest = "";
+            break;
+        };
+        if open > 0 {
+            found.push(Piece::Text(rest[..open].to_owned()));
+        }
+        let close = closing(&rest[open..]).ok_or("unclosed action")? + open;
+        let inside = rest[open + 1..close].trim();
+        *rest = &rest[close + 1..];
+        if inside == "end" {
+            return if in_range { Ok(found) } else { Err("not in range, nothing to end".to_owned()) };
+        } else if let Some(path) = inside.strip_prefix("range ") {
+            let steps = steps(path.trim())?;
+            found.push(Piece::Range(steps, pieces(rest, true)?));
+        } else if let Some(quoted) = inside.strip_prefix(['"', '\'']) {
+            let quoted = quoted.strip_suffix(['"', '\'']).ok_or("unterminated quoted string")?;
+            found.push(Piece::Text(quoted.replace("\\n", "\n").replace("\\t", "\t").replace("\\\"", "\"")));
+        } else {
+            found.push(Piece::Path(steps(inside)?));
+        }
+    }
+    if in_range { Err("unclosed range, missing {end}".to_owned()) } else { Ok(found) }
+}
+
+/// The brace that closes the one at the start, quotes regarded.
+fn closing(text: &str) -> Option<usize> {
+    let mut quote = None;
+    for (i, c) in text.char_indices() {
+        match (quote, c) {
+            (None, '}') => return Some(i),
+            (None, '"' | '\'') => quote = Some(c),
+            (Some(q), c) if q == c => quote = None,
+            _ => {}
+        }
+    }
+    None
+}
+
+fn steps(path: &str) -> Result<Vec<Step>, String> {
+    let mut rest = path.trim_start_matches('$').trim_start_matches('@');
+    let mut found = Vec::new();
+    while !rest.is_empty() {
+        if let Some(deep) = rest.strip_prefix("..") {
+            let (name, after) = name(deep);
+            found.push(Step::Deep(name));
+            rest = after;
+        } else if let Some(inside) = rest.strip_prefix('[') {
+            let end = bracket(inside).ok_or_else(|| format!("unterminated array in {path}"))?;
+            found.push(subscript(inside[..end].trim())?);
+            rest = &inside[end + 1..];
+        } else {
+            let (name, after) = name(rest.strip_prefix('.').unwrap_or(rest));
+            match name.as_str() {
+                "" if after.is_empty() => {}
+                "" => return Err(format!("unrecognized character in {path}")),
+                "*" => found.push(Step::All),
+                _ => found.push(Step::Name(name)),
+            }
+            rest = after;
+        }
+    }
+    Ok(found)
+}
+
+/// A name up to the next dot or bracket; a backslash takes the next character as it is.
+fn name(text: &str) -> (String, &str) {
+    let (mut name, mut chars) = (String::new(), text.char_indices());
+    while let Some((i, c)) = chars.next() {
+        match c {
+            '\\' => name.extend(chars.next().map(|(_, c)| c)),
+            '.' | '[' => return (name, &text[i..]),
+            c => name.push(c),
+        }
+    }
+    (name, "")
+}
+
+fn bracket(text: &str) -> Option<usize> {
+    let (mut quote, mut depth) = (None, 0);
+    for (i, c) in text.char_indices() {
+        match (quote, c) {
+            (Some(q), c) if q == c => quote = None,
+            (Some(_), _) => {}
+            (None, '"' | '\'') => quote = Some(c),
+            (None, '[') => depth += 1,
+            (None, ']') if depth == 0 => return Some(i),
+            (None, ']') => depth -= 1,
+            _ => {}
+        }
+    }
+    None
+}
+
+fn subscript(inside: &str) -> Result<Step, String> {
+    let unquoted = |text: &str| {
+        let text = text.strip_prefix(['"', '\''])?;
+        Some(text.strip_suffix(['"', '\''])?.to_owned())
+    };
+    if inside == "*" {
+        return Ok(Step::All);
+    }
+    if let Some(name) = unquoted(inside) {
+        return Ok(Step::Name(name));
+    }
+    if let Some(filter) = inside.strip_prefix("?(").and_then(|f| f.strip_suffix(')')) {
+        for (operator, wanted) in [("==", true), ("!=", false)] {
+            if let Some((left, right)) = filter.split_once(operator) {
+                let right = right.trim();
+                let literal = unquoted(right)
+                    .map(Value::String)
+                    .or_else(|| serde_json::from_str(right).ok())
+                    .ok_or_else(|| format!("unrecognized literal {right}"))?;
+                return Ok(Step::Filter { path: steps(left.trim())?, test: Some((wanted, literal)) });
+            }
+        }
+        return Ok(Step::Filter { path: steps(filter.trim())?, test: None });
+    }
+    if let Some((from, to)) = inside.split_once(':') {
+        let number = |text: &str| match text.trim() {
+            "" => Ok(None),
+            text => text.parse().map(Some).map_err(|_| format!("invalid array index {text}")),
+        };
+        return Ok(Step::Slice(number(from)?, number(to)?));
+    }
+    inside.parse().map(Step::Index).map_err(|_| format!("invalid array index {inside}"))
+}
+
+fn walk(value: &Value, steps: &[Step]) -> Vec<Value> {
+    let mut here = vec![value.clone()];
+    for step in steps {
+        here = here.iter().flat_map(|value| one(value, step)).collect();
+    }
+    here
+}
+
+fn one(value: &Value, step: &Step) -> Vec<Value> {
+    let from_end = |len: usize, at: i64| usize::try_from(if at < 0 { at + len as i64 } else { at }).unwrap_or(0);
+    match step {
+        Step::Name(name) => value.get(name).cloned().into_iter().collect(),
+        Step::All => match value {
+            Value::Array(all) => all.clone(),
+            Value::Object(all) => all.values().cloned().collect(),
+            _ => Vec::new(),
+        },
+        Step::Deep(name) => {
+            let mut found: Vec<Value> = value.get(name).cloned().into_iter().collect();
+            for child in one(value, &Step::All) {
+                found.extend(one(&child, step));
+            }
+            found
+        }
+        Step::Index(at) => {
+            value.as_array().and_then(|all| all.get(from_end(all.len(), *at))).cloned().into_iter().collect()
+        }
+        Step::Slice(from, to) => {
+            let all = value.as_array().cloned().unwrap_or_default();
+            let start = from_end(all.len(), from.unwrap_or(0)).min(all.len());
+            let end = to.map_or(all.len(), |to| from_end(all.len(), to)).clamp(start, all.len());
+            all[start..end].to_vec()
+        }
+        Step::Filter { path, test } => {
+            let all = value.as_array().cloned().unwrap_or_default();
+            let passes = |each: &Value| {
+                let found = walk(each, path);
+                match test {
+                    None => !found.is_empty(),
+                    Some((wanted, literal)) => found.iter().any(|v| (v == literal) == *wanted),
+                }
+            };
+            all.into_iter().filter(|each| passes(each)).collect()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[track_caller]
+    fn check(template: &str, expected: &str) {
+        let value = json!({"items": [
+            {"metadata": {"name": "a", "labels": {"x.y/z": "1"}}, "spec": {"n": 1}},
+            {"metadata": {"name": "b"}, "spec": {"n": 2}}]});
+        let said = match JsonPath::parse(template) {
+            Ok(path) => path.render(&value),
+            Err(e) => e.to_string(),
+        };
+        assert_eq!(said, expected);
+    }
+
+    #[test]
+    fn templates_find_values() {
+        check("{.items[*].metadata.name}", "a b");
+        check("{.items[0].metadata.name}-{.items[-1].spec.n}", "a-2");
+        check("{range .items[*]}{.metadata.name}{\"\\n\"}{end}", "a\nb\n");
+        check("{.items[?(@.spec.n==2)].metadata.name}", "b");
+        check("{.items[?(@.metadata.name!=\"a\")].spec.n}", "2");
+        check("{.items[0].metadata.labels.x\\.y/z}", "1");
+        check("{.items[0].metadata.labels['x.y/z']}", "1");
+        check("{..name}", "a b");
+        check("{.items[0:1].spec}", "{\"n\":1}");
+        check("{.missing}", "");
+        check("plain", "plain");
+    }
+
+    #[test]
+    fn broken_templates_are_refused() {
+        for template in ["{.a", "{range .a}", "{end}", "{.a[x]}", "{.a[}"] {
+            assert!(JsonPath::parse(template).is_err(), "{template}");
+        }
+    }
+}

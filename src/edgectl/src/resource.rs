@@ -1,0 +1,299 @@
+//! From the words `deploy`, `po/web`, `deployments.v1.apps` to kinds and paths.
+//!
+//! In: the server's discovery, the words of a command line. Out: kinds and the objects that are meant.
+//! Never guesses: a word that no kind bears is an error that names it.
+
+use std::process::ExitCode;
+
+use http::header;
+use kedge_client::kube::client::Body;
+use kedge_client::{Client, ClientError, ResourcePath};
+use serde::Deserialize;
+
+use crate::error::Failure;
+use crate::output::columns;
+use crate::session::Session;
+
+/// Aggregated discovery, version 2.
+const DISCOVERY: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json";
+/// A server with ten thousand custom kinds.
+const LIMIT: usize = 32 << 20;
+
+/// A kind that the server serves.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Resource {
+    pub group: String,
+    pub version: String,
+    pub kind: String,
+    pub plural: String,
+    pub singular: String,
+    pub short_names: Vec<String>,
+    pub categories: Vec<String>,
+    pub namespaced: bool,
+    pub verbs: Vec<String>,
+}
+
+impl Resource {
+    /// Its collection; the namespace is passed over where it has none.
+    pub fn path(&self, namespace: Option<&str>) -> ResourcePath {
+        let path = ResourcePath::new(&*self.group, &*self.version, &*self.plural);
+        match namespace {
+            Some(namespace) if self.namespaced => path.namespace(namespace),
+            _ => path,
+        }
+    }
+
+    /// `deployment.apps/web`, as kubectl says it.
+    pub fn named(&self, name: &str) -> String {
+        let singular = self.kind.to_lowercase();
+        if self.group.is_empty() { format!("{singular}/{name}") } else { format!("{singular}.{}/{name}", self.group) }
+    }
+
+    /// `apps/v1`.
+    pub fn api_version(&self) -> String {
+        if self.group.is_empty() { self.version.clone() } else { format!("{}/{}", self.group, self.version) }
+    }
+
+    fn is_called(&self, word: &str) -> bool {
+        let (name, rest) = word.split_once('.').unwrap_or((word, ""));
+        let named = self.plural == name
+            || self.singular == name
+            || self.kind.to_lowercase() == name
+            || self.short_names.iter().any(|s| s == name);
+        let qualified = rest.is_empty()
+            || rest == self.group
+            || rest.split_once('.').is_some_and(|(version, group)| version == self.version && group == self.group)
+            || (self.group.is_empty() && rest == self.version);
+        named && qualified
+    }
+}
+
+/// Everything that the server serves, each kind in its preferred version first.
+#[derive(Clone, Debug, Default)]
+pub struct Catalogue {
+    resources: Vec<Resource>,
+    preferred: Vec<bool>,
+}
+
+/// Objects that are meant: all of a kind, or one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Target {
+    /// Of which kind.
+    pub resource: Resource,
+    /// Which one; `None` for all.
+    pub name: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Groups {
+    #[serde(default)]
+    items: Vec<Group>,
+}
+
+#[derive(Deserialize)]
+struct Group {
+    #[serde(default)]
+    metadata: GroupMeta,
+    #[serde(default)]
+    versions: Vec<Version>,
+}
+
+#[derive(Default, Deserialize)]
+struct GroupMeta {
+    #[serde(default)]
+    name: String,
+}
+
+#[derive(Deserialize)]
+struct Version {
+    version: String,
+    #[serde(default)]
+    resources: Vec<Served>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Served {
+    resource: String,
+    response_kind: Option<Kind>,
+    #[serde(default)]
+    scope: String,
+    #[serde(default)]
+    singular_resource: String,
+    #[serde(default)]
+    verbs: Vec<String>,
+    #[serde(default)]
+    short_names: Vec<String>,
+    #[serde(default)]
+    categories: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Kind {
+    #[serde(default)]
+    kind: String,
+}
+
+impl Catalogue {
+    /// Asks the server.
+    pub async fn ask(client: &Client) -> Result<Catalogue, Failure> {
+        let mut all = Catalogue::default();
+        for path in ["/api", "/apis"] {
+            let request = http::Request::get(path)
+                .header(header::ACCEPT, DISCOVERY)
+                .body(Body::empty())
+                .map_err(|source| ClientError::Request { path: path.to_owned(), source })?;
+            let body = client.fetch(request, LIMIT).await?;
+            let groups: Groups = serde_json::from_slice(&body)
+                .map_err(|source| ClientError::Decode { path: path.to_owned(), source })?;
+            all.add(groups);
+        }
+        Ok(all)
+    }
+
+    fn add(&mut self, groups: Groups) {
+        for group in groups.items {
+            let mut seen = Vec::new();
+            for version in group.versions {
+                for served in version.resources {
+                    let first = !seen.contains(&served.resource);
+                    seen.push(served.resource.clone());
+                    self.preferred.push(first);
+                    self.resources.push(Resource {
+                        group: group.metadata.name.clone(),
+                        version: version.version.clone(),
+                        kind: served.response_kind.map(|k| k.kind).unwrap_or_default(),
+                        plural: served.resource,
+                        singular: served.singular_resource,
+                        short_names: served.short_names,
+                        categories: served.categories,
+                        namespaced: served.scope == "Namespaced",
+                        verbs: served.verbs,
+                    });
+                }
+            }
+        }
+    }
+
+    /// The kind that a word means.
+    pub fn find(&self, word: &str) -> Result<&Resource, Failure> {
+        let lower = word.to_lowercase();
+        let called = |only_preferred: bool| {
+            (0..self.resources.len())
+                .filter(|i| self.preferred[*i] || !only_preferred)
+                .map(|i| &self.resources[i])
+                .find(|r| r.is_called(&lower))
+        };
+        called(true)
+            .or_else(|| called(false))
+            .ok_or_else(|| Failure::said(format!("the server doesn't have a resource type \"{word}\"")))
+    }
+
+    /// The kind of an object in a manifest.
+    pub fn of(&self, api_version: &str, kind: &str) -> Option<&Resource> {
+        self.resources.iter().find(|r| r.kind == kind && r.api_version() == api_version)
+    }
+
+    /// The objects that the words of a command line mean.
+    pub fn targets(&self, words: &[String]) -> Result<Vec<Target>, Failure> {
+        let Some(first) = words.first() else {
+            return Err(Failure::said(
+                "You must specify the type of resource to get. Use \"edgectl api-resources\" for a complete list of supported resources.",
+            ));
+        };
+        if words.iter().any(|word| word.contains('/')) {
+            return words
+                .iter()
+                .map(|word| match word.split_once('/') {
+                    Some((of, name)) if !of.is_empty() && !name.is_empty() => {
+                        Ok(Target { resource: self.find(of)?.clone(), name: Some(name.to_owned()) })
+                    }
+                    _ => Err(Failure::said(
+                        "there is no need to specify a resource type as a separate argument when passing arguments in resource/name form",
+                    )),
+                })
+                .collect();
+        }
+        let mut kinds = Vec::new();
+        for word in first.split(',').filter(|word| !word.is_empty()) {
+            let category: Vec<&Resource> = (0..self.resources.len())
+                .filter(|i| self.preferred[*i])
+                .map(|i| &self.resources[i])
+                .filter(|r| r.categories.iter().any(|c| c == word))
+                .collect();
+            if category.is_empty() {
+                kinds.push(self.find(word)?);
+            } else {
+                kinds.extend(category);
+            }
+        }
+        let names = &words[1..];
+        if names.is_empty() {
+            return Ok(kinds.into_iter().map(|r| Target { resource: r.clone(), name: None }).collect());
+        }
+        let pairs = kinds.into_iter().flat_map(|r| names.iter().map(move |name| (r, name)));
+        Ok(pairs.map(|(r, name)| Target { resource: r.clone(), name: Some(name.clone()) }).collect())
+    }
+}
+
+/// The verb `api-resources`.
+pub async fn list(session: Session) -> Result<ExitCode, Failure> {
+    let all = session.catalogue().await?;
+    let mut rows = vec![["NAME", "SHORTNAMES", "APIVERSION", "NAMESPACED", "KIND"].map(str::to_owned).to_vec()];
+    for (resource, preferred) in all.resources.iter().zip(&all.preferred) {
+        if *preferred {
+            rows.push(vec![
+                resource.plural.clone(),
+                resource.short_names.join(","),
+                resource.api_version(),
+                resource.namespaced.to_string(),
+                resource.kind.clone(),
+            ]);
+        }
+    }
+    print!("{}", columns(&rows));
+    Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn catalogue() -> Catalogue {
+        let text = r#"{"items":[
+          {"versions":[{"version":"v1","resources":[
+            {"resource":"pods","singularResource":"pod","scope":"Namespaced","responseKind":{"kind":"Pod"},"shortNames":["po"],"categories":["all"]},
+            {"resource":"nodes","singularResource":"node","scope":"Cluster","responseKind":{"kind":"Node"},"shortNames":["no"]},
+            {"resource":"events","singularResource":"event","scope":"Namespaced","responseKind":{"kind":"Event"}}]}]},
+          {"metadata":{"name":"apps"},"versions":[{"version":"v1","resources":[
+            {"resource":"deployments","singularResource":"deployment","scope":"Namespaced","responseKind":{"kind":"Deployment"},"shortNames":["deploy"],"categories":["all"]}]}]},
+          {"metadata":{"name":"events.k8s.io"},"versions":[{"version":"v1","resources":[
+            {"resource":"events","singularResource":"event","scope":"Namespaced","responseKind":{"kind":"Event"}}]}]}]}"#;
+        let mut all = Catalogue::default();
+        all.add(serde_json::from_str(text).unwrap());
+        all
+    }
+
+    #[track_caller]
+    fn check(words: &str, expected: &[&str]) {
+        let words: Vec<String> = words.split(' ').map(str::to_owned).collect();
+        let found: Vec<String> = match catalogue().targets(&words) {
+            Ok(targets) => targets.iter().map(|t| t.resource.named(t.name.as_deref().unwrap_or("*"))).collect(),
+            Err(e) => vec![e.to_string()],
+        };
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn words_mean_kinds_and_names() {
+        check("po", &["pod/*"]);
+        check("Pod a b", &["pod/a", "pod/b"]);
+        check("deploy/web po/x", &["deployment.apps/web", "pod/x"]);
+        check("deployments.apps,no", &["deployment.apps/*", "node/*"]);
+        check("deployments.v1.apps", &["deployment.apps/*"]);
+        check("events.events.k8s.io", &["event.events.k8s.io/*"]);
+        check("events", &["event/*"]);
+        check("all", &["pod/*", "deployment.apps/*"]);
+        check("foo", &["the server doesn't have a resource type \"foo\""]);
+    }
+}

@@ -1,0 +1,128 @@
+//! A connection to a server, with what it serves.
+//!
+//! In: the global flags. Out: a client, the namespace, and the kinds by any of their names. Never caches to disk.
+
+use kedge_client::{Client, ConnectOptions, ResourcePath};
+use serde_json::Value;
+
+use crate::args::Global;
+use crate::error::Failure;
+use crate::resource::Catalogue;
+
+/// What all verbs work with.
+pub struct Session {
+    /// The server.
+    pub client: Client,
+    /// The namespace where none is named.
+    pub namespace: String,
+    /// `--namespace` was given.
+    pub namespace_given: bool,
+}
+
+impl Session {
+    /// Reads the kubeconfig; does not connect yet.
+    pub async fn open(global: &Global) -> Result<Session, Failure> {
+        let options = ConnectOptions {
+            kubeconfig: global.kubeconfig.clone(),
+            context: global.context.clone(),
+            cluster: global.cluster.clone(),
+            user: global.user.clone(),
+            server: global.server.clone(),
+            namespace: global.namespace.clone(),
+            token: global.token.clone(),
+            insecure_skip_tls_verify: global.insecure_skip_tls_verify,
+            impersonate: global.impersonate.clone(),
+            impersonate_groups: global.impersonate_group.clone(),
+        };
+        let (client, server) = Client::connect(&options).await?;
+        Ok(Session { client, namespace: server.namespace, namespace_given: global.namespace.is_some() })
+    }
+
+    /// What the server serves.
+    pub async fn catalogue(&self) -> Result<Catalogue, Failure> {
+        Catalogue::ask(&self.client).await
+    }
+
+    /// The name of the only node, or of the given one.
+    pub async fn node(&self, given: Option<String>) -> Result<String, Failure> {
+        if let Some(name) = given {
+            return Ok(name);
+        }
+        let nodes = self.client.list(&ResourcePath::core("nodes"), &Default::default()).await?;
+        let names: Vec<&str> = nodes["items"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|node| node.pointer("/metadata/name").and_then(Value::as_str))
+            .collect();
+        match names.as_slice() {
+            [only] => Ok((*only).to_owned()),
+            [] => Err(Failure::said("the server has no nodes yet")),
+            many => Err(Failure::said(format!("there are several nodes; choose one with --node: {}", many.join(", ")))),
+        }
+    }
+}
+
+/// A Go duration such as `1m30s`, as whole seconds.
+pub fn seconds(text: &str) -> Result<u64, Failure> {
+    Ok(duration(text)?.map_or(0, |d| d.as_secs()))
+}
+
+/// A Go duration such as `1m30s`; a plain number counts seconds; `None` for nothing.
+pub fn duration(text: &str) -> Result<Option<std::time::Duration>, Failure> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let invalid = || Failure::said(format!("invalid duration \"{text}\"; write it as in 30s, 5m or 1h30m"));
+    if let Ok(seconds) = text.parse::<u64>() {
+        return Ok(Some(std::time::Duration::from_secs(seconds)));
+    }
+    let (mut total, mut number) = (0.0, String::new());
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        if c.is_ascii_digit() || c == '.' {
+            number.push(c);
+            continue;
+        }
+        let value: f64 = number.parse().map_err(|_| invalid())?;
+        number.clear();
+        total += value
+            * match (c, chars.peek()) {
+                ('h', _) => 3600.0,
+                ('m', Some('s')) => {
+                    chars.next();
+                    0.001
+                }
+                ('m', _) => 60.0,
+                ('s', _) => 1.0,
+                _ => return Err(invalid()),
+            };
+    }
+    if !number.is_empty() || total > 1e9 {
+        return Err(invalid());
+    }
+    Ok(Some(std::time::Duration::from_secs_f64(total)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn durations_are_read_as_in_go() {
+        for (text, expected) in [
+            ("30s", Some(Duration::from_secs(30))),
+            ("1h30m", Some(Duration::from_secs(5400))),
+            ("250ms", Some(Duration::from_millis(250))),
+            ("5", Some(Duration::from_secs(5))),
+            ("", None),
+        ] {
+            assert_eq!(duration(text).unwrap(), expected);
+        }
+        for text in ["x", "5x", "s", "1m3", "99999999999h"] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+    }
+}
