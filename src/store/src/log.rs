@@ -1,0 +1,312 @@
+//! Rows of the log: every durable write once; history, and at the newest row of each key the present.
+//!
+//! In: connections, events, ranges. Out: entries, events, pages. Never decides whether a write may happen,
+//! and never sees the volatile tier.
+
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use crate::entry::{Change, Entry, Event, Revision};
+
+/// The newest row of a key.
+pub(crate) struct Newest {
+    pub(crate) revision: Revision,
+    /// `None` if the row is a deletion.
+    pub(crate) entry: Option<Arc<Entry>>,
+}
+
+/// Keys from `from` (inclusive) to `to` (exclusive), as bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Range {
+    pub(crate) from: Vec<u8>,
+    pub(crate) to: Vec<u8>,
+}
+
+impl Range {
+    /// The keys that start with `prefix` and come after `after`.
+    pub(crate) fn new(prefix: &str, after: Option<&str>) -> Self {
+        let mut from = prefix.as_bytes().to_vec();
+        if let Some(after) = after.filter(|after| *after >= prefix) {
+            from = after.as_bytes().to_vec();
+            from.push(0);
+        }
+        let mut to = prefix.as_bytes().to_vec();
+        match to.last_mut() {
+            // No byte of UTF-8 is 0xff, so this never overflows.
+            Some(last) => *last += 1,
+            None => to.push(0xff),
+        }
+        Self { from, to }
+    }
+}
+
+/// The durable part of a page.
+pub(crate) struct Part {
+    pub(crate) entries: Vec<Arc<Entry>>,
+    /// How many keys follow those.
+    pub(crate) rest: u64,
+}
+
+/// A piece of history.
+pub(crate) struct Piece {
+    pub(crate) events: Vec<Arc<Event>>,
+    /// Everything up to here was looked at.
+    pub(crate) reached: Revision,
+}
+
+const DELETED: i64 = 2;
+
+/// The newest row of a key.
+pub(crate) fn newest(connection: &Connection, key: &str) -> rusqlite::Result<Option<Newest>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT revision, change, created, idx, value FROM log INDEXED BY log_key \
+         WHERE key = ?1 ORDER BY revision DESC LIMIT 1",
+    )?;
+    let row = |row: &Row<'_>| {
+        let revision = revision(row, 0)?;
+        if row.get::<_, i64>(1)? == DELETED {
+            return Ok(Newest { revision, entry: None });
+        }
+        let entry = Entry {
+            key: key.into(),
+            revision,
+            created: self::revision(row, 2)?,
+            index: blob(row, 3)?,
+            bytes: blob(row, 4)?,
+        };
+        Ok(Newest { revision, entry: Some(Arc::new(entry)) })
+    };
+    statement.query_row([key.as_bytes()], row).optional()
+}
+
+/// Writes one event's row.
+pub(crate) fn append(connection: &Connection, event: &Event) -> rusqlite::Result<()> {
+    let mut statement = connection.prepare_cached(
+        "INSERT INTO log(revision, key, change, created, previous, idx, value) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+    )?;
+    let change = match event.change {
+        Change::Created => 0,
+        Change::Updated => 1,
+        Change::Deleted => DELETED,
+    };
+    statement.execute(params![
+        signed(event.revision),
+        event.entry.key.as_bytes(),
+        change,
+        signed(event.entry.created),
+        event.previous.as_ref().map_or(0, |previous| signed(previous.revision)),
+        &event.entry.index[..],
+        &event.entry.bytes[..],
+    ])?;
+    Ok(())
+}
+
+/// Up to `limit` entries of a range as they were at a revision, and how many follow.
+pub(crate) fn page(connection: &Connection, range: &Range, at: Revision, limit: usize) -> rusqlite::Result<Part> {
+    // With a lone MAX() the other columns are those of the row that has it (documented behaviour of SQLite).
+    let mut keys = connection.prepare_cached(
+        "SELECT MAX(revision), change FROM log INDEXED BY log_key \
+         WHERE key >= ?1 AND key < ?2 AND revision <= ?3 GROUP BY key ORDER BY key",
+    )?;
+    let mut rows = keys.query(params![range.from, range.to, signed(at)])?;
+    let mut part = Part { entries: Vec::new(), rest: 0 };
+    while let Some(row) = rows.next()? {
+        if row.get::<_, i64>(1)? == DELETED {
+            continue;
+        }
+        if part.entries.len() == limit {
+            part.rest += 1;
+            continue;
+        }
+        if let Some(entry) = version(connection, row.get(0)?)? {
+            part.entries.push(entry);
+        }
+    }
+    Ok(part)
+}
+
+/// Up to `limit` events of a range of keys in a span of revisions, each with the version before it.
+pub(crate) fn events(
+    connection: &Connection,
+    range: &Range,
+    span: RangeInclusive<Revision>,
+    limit: usize,
+) -> rusqlite::Result<Piece> {
+    let mut statement = connection.prepare_cached(
+        "SELECT revision, change, created, idx, value, key, previous FROM log NOT INDEXED \
+         WHERE revision BETWEEN ?1 AND ?2 AND key >= ?3 AND key < ?4 ORDER BY revision LIMIT ?5",
+    )?;
+    let (first, last) = (signed(*span.start()), signed(*span.end()));
+    let mut rows = statement.query(params![first, last, range.from, range.to, limit as i64])?;
+    let mut events = Vec::new();
+    while let Some(row) = rows.next()? {
+        let entry = Arc::new(Entry {
+            key: key(row, 5)?,
+            revision: revision(row, 0)?,
+            created: revision(row, 2)?,
+            index: blob(row, 3)?,
+            bytes: blob(row, 4)?,
+        });
+        let change = match row.get::<_, i64>(1)? {
+            0 => Change::Created,
+            DELETED => Change::Deleted,
+            _ => Change::Updated,
+        };
+        let previous = match row.get(6)? {
+            0 => None,
+            previous => version(connection, previous)?,
+        };
+        events.push(Arc::new(Event { revision: entry.revision, change, entry, previous }));
+    }
+    let reached = match events.last() {
+        Some(last) if events.len() == limit => last.revision,
+        _ => *span.end(),
+    };
+    Ok(Piece { events, reached })
+}
+
+fn version(connection: &Connection, at: i64) -> rusqlite::Result<Option<Arc<Entry>>> {
+    let mut statement =
+        connection.prepare_cached("SELECT revision, key, created, idx, value FROM log WHERE revision = ?1")?;
+    let row = |row: &Row<'_>| {
+        Ok(Arc::new(Entry {
+            revision: revision(row, 0)?,
+            key: key(row, 1)?,
+            created: revision(row, 2)?,
+            index: blob(row, 3)?,
+            bytes: blob(row, 4)?,
+        }))
+    };
+    statement.query_row([at], row).optional()
+}
+
+/// How far a cleaning step came.
+pub(crate) struct Cleaned {
+    pub(crate) reached: Revision,
+    pub(crate) rows: u64,
+}
+
+/// Removes what up to `limit` events in `(from, to]` replaced, and deletions themselves.
+///
+/// An event's predecessor is older than the event, so going upwards never brings a deleted key back.
+pub(crate) fn clean(connection: &Connection, from: Revision, to: Revision, limit: usize) -> rusqlite::Result<Cleaned> {
+    let mut doomed = Vec::new();
+    let mut reached = to;
+    {
+        let mut statement = connection.prepare_cached(
+            "SELECT revision, change, previous FROM log WHERE revision > ?1 AND revision <= ?2 ORDER BY revision LIMIT ?3",
+        )?;
+        let mut rows = statement.query(params![signed(from), signed(to), limit as i64])?;
+        let mut seen = 0;
+        while let Some(row) = rows.next()? {
+            let (at, change, previous): (i64, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
+            if previous != 0 {
+                doomed.push(previous);
+            }
+            if change == DELETED {
+                doomed.push(at);
+            }
+            seen += 1;
+            if seen == limit {
+                reached = revision(row, 0)?;
+            }
+        }
+    }
+    let mut remove = connection.prepare_cached("DELETE FROM log WHERE revision = ?1")?;
+    let mut rows = 0;
+    for row in doomed {
+        rows += remove.execute([row])? as u64;
+    }
+    Ok(Cleaned { reached, rows })
+}
+
+/// What a database holds, from one pass over its key index.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Census {
+    pub(crate) newest: Revision,
+    pub(crate) keys: u64,
+    pub(crate) rows: u64,
+}
+
+pub(crate) fn census(connection: &Connection) -> rusqlite::Result<Census> {
+    let newest = connection.query_row("SELECT COALESCE(MAX(revision), 0) FROM log", [], |row| revision(row, 0))?;
+    let rows = connection.query_row("SELECT COUNT(*) FROM log", [], |row| revision(row, 0))?;
+    let keys = connection.query_row(
+        "SELECT COUNT(*) FROM (SELECT MAX(revision), change AS c FROM log INDEXED BY log_key GROUP BY key HAVING c <> 2)",
+        [],
+        |row| revision(row, 0),
+    )?;
+    Ok(Census { newest, keys, rows })
+}
+
+/// Which revision history may be read from.
+pub(crate) const COMPACTED: &str = "compacted";
+/// Up to which revision compaction has removed rows.
+pub(crate) const CLEANED: &str = "cleaned";
+
+pub(crate) fn meta(connection: &Connection, name: &str) -> rusqlite::Result<Revision> {
+    let mut statement = connection.prepare_cached("SELECT value FROM meta WHERE name = ?1")?;
+    statement.query_row([name], |row| revision(row, 0))
+}
+
+pub(crate) fn set_meta(connection: &Connection, name: &str, value: Revision) -> rusqlite::Result<()> {
+    let mut statement = connection.prepare_cached("UPDATE meta SET value = ?2 WHERE name = ?1")?;
+    statement.execute(params![name, signed(value)])?;
+    Ok(())
+}
+
+/// The folders that have held volatile keys.
+pub(crate) fn folders(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+    let mut statement = connection.prepare("SELECT dir FROM volatile")?;
+    let rows = statement.query_map([], |row| Ok(key(row, 0)?.to_string()))?;
+    rows.collect()
+}
+
+pub(crate) fn set_folders<'a>(connection: &Connection, folders: impl Iterator<Item = &'a str>) -> rusqlite::Result<()> {
+    connection.execute("DELETE FROM volatile", [])?;
+    for folder in folders {
+        connection.execute("INSERT INTO volatile(dir) VALUES(?1)", [folder.as_bytes()])?;
+    }
+    Ok(())
+}
+
+/// SQLite's integers are signed; revisions stay far below 2^63.
+fn signed(revision: Revision) -> i64 {
+    i64::try_from(revision).unwrap_or(i64::MAX)
+}
+
+fn revision(row: &Row<'_>, column: usize) -> rusqlite::Result<Revision> {
+    Ok(row.get::<_, i64>(column)?.max(0).unsigned_abs())
+}
+
+fn key(row: &Row<'_>, column: usize) -> rusqlite::Result<Arc<str>> {
+    Ok(String::from_utf8_lossy(row.get_ref(column)?.as_blob()?).into())
+}
+
+fn blob(row: &Row<'_>, column: usize) -> rusqlite::Result<Bytes> {
+    Ok(Bytes::copy_from_slice(row.get_ref(column)?.as_blob()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(prefix: &str, after: Option<&str>, inside: &[&str], outside: &[&str]) {
+        let range = Range::new(prefix, after);
+        let has = |key: &&str| key.as_bytes() >= &range.from[..] && key.as_bytes() < &range.to[..];
+        assert!(inside.iter().all(has), "{range:?}");
+        assert!(!outside.iter().any(has), "{range:?}");
+    }
+
+    #[test]
+    fn a_range_holds_what_starts_with_the_prefix_and_comes_after_the_last_key() {
+        check("/a/", None, &["/a/", "/a/b", "/a/\u{10ffff}"], &["/a", "/b", "/a0"]);
+        check("/a/", Some("/a/b"), &["/a/b\0", "/a/b/", "/a/c"], &["/a/b", "/a/a", "/b"]);
+        check("/b/", Some("/a/x"), &["/b/a"], &["/a/y"]);
+        check("", None, &["", "a", "\u{10ffff}"], &[]);
+    }
+}
