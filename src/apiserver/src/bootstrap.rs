@@ -33,6 +33,11 @@ pub async fn run(core: &Core) -> Result<(), Status> {
     ensure(core, roles, defaults::reconcile).await?;
     ensure(core, priority_classes(), |_, _| None).await?;
     note_services(core).await?;
+    kubernetes(core).await
+}
+
+/// Makes the Service `kubernetes` and its endpoints if they are missing or point elsewhere.
+pub async fn kubernetes(core: &Core) -> Result<(), Status> {
     ensure(core, vec![kubernetes_service(core)], |_, _| None).await?;
     ensure(core, kubernetes_endpoints(core), points_here).await
 }
@@ -77,7 +82,7 @@ async fn kept(core: &Core, wanted: &[Object]) -> Result<HashMap<String, Object>,
     for prefix in prefixes {
         let page = core
             .store
-            .list(&prefix, None, None, usize::MAX)
+            .list(&prefix, None, None, 0)
             .await
             .map_err(|e| Status::internal(format!("cannot read what is kept: {e}")))?;
         for entry in page.entries {

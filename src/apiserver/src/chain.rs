@@ -23,7 +23,7 @@ use crate::authz::Wanted;
 use crate::core::Core;
 use crate::gate::{Class, Counted};
 use crate::identity::{Identity, UNAUTHENTICATED};
-use crate::media::Format;
+use crate::media::{self, Format};
 use crate::metrics::Series;
 use crate::query::Query;
 use crate::request::{self, RequestInfo, Verb};
@@ -64,7 +64,7 @@ pub async fn handle(core: Arc<Core>, origin: Origin, request: Request<Body>) -> 
     let info = request::parse(request.method(), request.uri().path(), &query);
     let class = classify(&info);
     let series = series(&core, &info, &query);
-    let exempt = matches!(origin, Origin::Loopback(_)) || !info.resource_request;
+    let exempt = matches!(origin, Origin::Loopback(_)) || is_probe(&info);
     let head_only = request.method() == http::Method::HEAD;
 
     let Some(pass) = core.gate.enter(class, exempt) else {
@@ -108,7 +108,8 @@ pub async fn handle(core: Arc<Core>, origin: Origin, request: Request<Body>) -> 
 /// Authenticates, authorizes and does it.
 async fn admit(core: Arc<Core>, origin: Origin, info: RequestInfo, query: Query, request: Request<Body>) -> Answer {
     let (head, body) = request.into_parts();
-    let format = crate::media::negotiate(&head.headers, true).map_or(Format::Json, |a| a.format);
+    let format = media::negotiate(&head.headers, media::Offer { shapes: true, protobuf: true })
+        .map_or(Format::Json, |a| a.format);
     let who = match authenticate(&core, &origin, &head.headers).await {
         Ok(who) => who,
         Err(status) => return respond::status(&status, format),
@@ -189,6 +190,11 @@ fn wanted(info: &RequestInfo) -> Wanted<'_> {
     } else {
         Wanted::Path { verb: info.verb.as_str(), path: &info.path }
     }
+}
+
+/// Health is told however busy the server is.
+fn is_probe(info: &RequestInfo) -> bool {
+    !info.resource_request && ["/healthz", "/livez", "/readyz"].iter().any(|p| info.path.starts_with(p))
 }
 
 fn classify(info: &RequestInfo) -> Class {

@@ -84,6 +84,8 @@ pub async fn serve(
         pending.push_back(Pending { asked, task: task.abort_handle() });
     }
     drop(listener);
+    // Who has not asked anything yet has nothing to wait for.
+    pending.iter().filter(|p| !p.asked.load(Ordering::Relaxed)).for_each(|p| p.task.abort());
     // Watches and streams end by the token, requests by themselves.
     core.stop.cancel();
     if tokio::time::timeout(FAREWELL, graceful.shutdown()).await.is_err() {

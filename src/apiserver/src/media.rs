@@ -1,8 +1,9 @@
 //! What the client sends and what it wants back.
 //!
 //! In: `Accept` and `Content-Type` headers. Out: a format and a shape, or a 406 or 415.
-//! The protobuf encoding will be one more [`Format`]; nothing else needs to know.
 
+use kedge_api::kinds::Kind;
+use kedge_api::protobuf;
 use kedge_api::status::Status;
 
 /// How objects are written.
@@ -12,16 +13,19 @@ pub enum Format {
     Json,
     /// `application/yaml`
     Yaml,
+    /// `application/vnd.kubernetes.protobuf`
+    Protobuf,
 }
 
 impl Format {
     /// Every media type, as a 406 or 415 lists them.
-    pub const ALL: [&'static str; 2] = ["application/json", "application/yaml"];
+    pub const ALL: [&'static str; 3] = ["application/json", "application/yaml", protobuf::MEDIA_TYPE];
 
     fn of(kind: &str) -> Option<Format> {
         match kind {
             "application/json" | "application/*" | "*/*" => Some(Format::Json),
             "application/yaml" | "application/x-yaml" | "text/yaml" => Some(Format::Yaml),
+            protobuf::MEDIA_TYPE => Some(Format::Protobuf),
             _ => None,
         }
     }
@@ -58,6 +62,7 @@ impl Accepted {
             (Format::Json, Shape::Metadata) => "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1",
             (Format::Json, Shape::Table) => "application/json;as=Table;g=meta.k8s.io;v=v1",
             (Format::Yaml, _) => "application/yaml",
+            (Format::Protobuf, _) => protobuf::MEDIA_TYPE,
         }
     }
 }
@@ -113,9 +118,27 @@ pub fn accept(headers: &http::HeaderMap) -> String {
     values.join(",")
 }
 
-/// The form of an object's, a list's or a watch's answer. `shapes`: whether tables and metadata
-/// may be had; subresources with objects of their own, and reviews, give only themselves.
-pub fn negotiate(headers: &http::HeaderMap, shapes: bool) -> Result<Accepted, Status> {
+/// What an answer may be made into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Offer {
+    /// Tables and metadata. Subresources with objects of their own, and reviews, give only themselves.
+    pub shapes: bool,
+    /// Protobuf. Custom kinds have no such form.
+    pub protobuf: bool,
+}
+
+impl Offer {
+    /// What objects of a kind may be made into.
+    pub fn of(kind: &Kind) -> Offer {
+        Offer { shapes: true, protobuf: !kind.custom }
+    }
+
+    /// Only the thing itself.
+    pub const ITSELF: Offer = Offer { shapes: false, protobuf: true };
+}
+
+/// The form of an object's, a list's or a watch's answer.
+pub fn negotiate(headers: &http::HeaderMap, offer: Offer) -> Result<Accepted, Status> {
     let text = accept(headers);
     if text.trim().is_empty() {
         return Ok(Accepted::JSON);
@@ -124,12 +147,16 @@ pub fn negotiate(headers: &http::HeaderMap, shapes: bool) -> Result<Accepted, St
         let Some(format) = Format::of(&choice.kind) else { continue };
         let shape = match choice.param("as") {
             "" => Shape::Whole,
-            _ if !shapes => continue,
+            _ if !offer.shapes => continue,
             _ if choice.param("g") != "meta.k8s.io" || !matches!(choice.param("v"), "v1" | "v1beta1") => continue,
             "Table" => Shape::Table,
             "PartialObjectMetadata" | "PartialObjectMetadataList" => Shape::Metadata,
             _ => continue,
         };
+        // Tables and bare metadata have no protobuf form here; clients that want them take JSON next.
+        if format == Format::Protobuf && (shape != Shape::Whole || !offer.protobuf) {
+            continue;
+        }
         return Ok(Accepted { format, shape });
     }
     Err(Status::not_acceptable(&Format::ALL))
@@ -193,7 +220,7 @@ mod tests {
     fn check(accept: &str, shapes: bool, expected: Option<(Format, Shape)>) {
         let mut headers = http::HeaderMap::new();
         headers.insert(http::header::ACCEPT, accept.parse().unwrap());
-        let seen = negotiate(&headers, shapes).ok().map(|a| (a.format, a.shape));
+        let seen = negotiate(&headers, Offer { shapes, protobuf: true }).ok().map(|a| (a.format, a.shape));
         assert_eq!(seen, expected, "{accept}");
     }
 
@@ -210,8 +237,13 @@ mod tests {
             Some((Format::Json, Shape::Metadata)),
         );
         check("application/json;as=Table;g=other;v=v1", true, None);
-        check("application/vnd.kubernetes.protobuf", true, None);
-        check("application/vnd.kubernetes.protobuf, application/json", true, Some((Format::Json, Shape::Whole)));
+        check("application/vnd.kubernetes.protobuf", true, Some((Format::Protobuf, Shape::Whole)));
+        check(
+            "application/vnd.kubernetes.protobuf;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1",
+            true,
+            Some((Format::Json, Shape::Metadata)),
+        );
+        check("application/vnd.kubernetes.protobuf, application/json", true, Some((Format::Protobuf, Shape::Whole)));
         check("application/json;q=0.5,application/yaml", true, Some((Format::Yaml, Shape::Whole)));
         check("text/html,*/*;q=0.8", true, Some((Format::Json, Shape::Whole)));
     }

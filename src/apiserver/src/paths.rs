@@ -99,7 +99,12 @@ fn swagger(call: &Call, kinds: &Kinds) -> Result<Answer, Status> {
 
 fn schemas(call: &Call, kinds: &Kinds, group: &str, version: &str) -> Result<Answer, Status> {
     let body = openapi::v3(kinds, group, version).ok_or_else(Status::no_such_resource)?;
-    Ok(tagged(call, "application/json", body.into()))
+    let mut answer = tagged(call, "application/json", body.into());
+    // The index names each document with a mark of its content: what has the mark never changes.
+    if call.query.get("hash").is_some() {
+        answer.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("public, immutable"));
+    }
+    Ok(answer)
 }
 
 fn found(call: &Call, document_found: Option<Object>) -> Result<Answer, Status> {
@@ -107,16 +112,19 @@ fn found(call: &Call, document_found: Option<Object>) -> Result<Answer, Status> 
 }
 
 fn document(call: &Call, body: &Object) -> Result<Answer, Status> {
-    let accepted = media::negotiate(&call.head.headers, false).unwrap_or(Accepted::JSON);
+    let accepted = media::negotiate(&call.head.headers, media::Offer::ITSELF).unwrap_or(Accepted::JSON);
     match accepted.format {
         Format::Json => Ok(tagged(call, "application/json", body.to_string().into())),
-        Format::Yaml => Ok(respond::object(StatusCode::OK, body, accepted)),
+        Format::Yaml | Format::Protobuf => Ok(respond::object(StatusCode::OK, body, accepted)),
     }
 }
 
 /// A document with its ETag; 304 if the client has it.
 fn tagged(call: &Call, content_type: &'static str, body: bytes::Bytes) -> Answer {
-    let digest = ring::digest::digest(&ring::digest::SHA256, &body);
+    let mut digest = ring::digest::Context::new(&ring::digest::SHA256);
+    digest.update(content_type.as_bytes());
+    digest.update(&body);
+    let digest = digest.finish();
     let tag: String = digest.as_ref()[..16].iter().map(|b| format!("{b:02X}")).collect();
     let tag = format!("\"{tag}\"");
     let known = call.head.headers.get(header::IF_NONE_MATCH).and_then(|v| v.to_str().ok());

@@ -6,9 +6,12 @@ use std::sync::Arc;
 
 use ring::rand::{SecureRandom as _, SystemRandom};
 
+/// Fills bytes at random.
+type Fill = dyn Fn(&mut [u8]) + Send + Sync;
+
 /// A source of random bytes. Cloned freely; tests give a closure.
 #[derive(Clone)]
-pub struct Random(Arc<dyn Fn(&mut [u8]) + Send + Sync>);
+pub struct Random(Arc<Fill>);
 
 impl std::fmt::Debug for Random {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

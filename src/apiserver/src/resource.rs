@@ -151,7 +151,7 @@ fn kind_verb(verb: Verb) -> Option<kinds::Verb> {
 
 /// The form the client asked for, with tables and metadata.
 fn view(call: &Call, kind: &Arc<Kind>) -> Result<View, Status> {
-    let accepted = media::negotiate(&call.head.headers, true)?;
+    let accepted = media::negotiate(&call.head.headers, media::Offer::of(kind))?;
     View::new(&call.core, kind, accepted, &call.query)
 }
 
@@ -300,6 +300,6 @@ async fn body(call: &mut Call) -> Result<Bytes, Status> {
 
 /// An object that is made for this answer only.
 fn made(call: &Call, code: StatusCode, object: &Object) -> Result<Answer, Status> {
-    let accepted: Accepted = media::negotiate(&call.head.headers, false)?;
+    let accepted: Accepted = media::negotiate(&call.head.headers, media::Offer::ITSELF)?;
     Ok(respond::object(code, object, accepted))
 }

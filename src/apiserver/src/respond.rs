@@ -5,8 +5,8 @@
 use axum::body::Body;
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
-use kedge_api::Object;
 use kedge_api::status::Status;
+use kedge_api::{Object, protobuf};
 
 use crate::media::{Accepted, Format};
 
@@ -37,27 +37,27 @@ pub fn text(code: StatusCode, body: impl Into<Bytes>) -> Answer {
     answer
 }
 
-/// An object in the form that was asked for.
+/// An object in the form that was asked for; what has no protobuf form is JSON.
 pub fn object(code: StatusCode, object: &Object, accepted: Accepted) -> Answer {
-    bytes(code, accepted.content_type(), encode(object, accepted.format))
-}
-
-/// Kept bytes, which are JSON, in the form that was asked for.
-pub fn kept(code: StatusCode, json: Bytes, accepted: Accepted) -> Answer {
     match accepted.format {
-        Format::Json => bytes(code, accepted.content_type(), json),
-        Format::Yaml => match serde_json::from_slice::<Object>(&json) {
-            Ok(value) => object(code, &value, accepted),
-            Err(_) => bytes(code, accepted.content_type(), json),
+        Format::Json => bytes(code, accepted.content_type(), object.to_string()),
+        // JSON values always have a YAML form.
+        Format::Yaml => bytes(code, accepted.content_type(), serde_yaml::to_string(object).unwrap_or_default()),
+        Format::Protobuf => match protobuf::encode(object) {
+            Some(message) => bytes(code, accepted.content_type(), message),
+            None => bytes(code, Accepted::JSON.content_type(), object.to_string()),
         },
     }
 }
 
-/// An object's bytes.
-pub fn encode(object: &Object, format: Format) -> Bytes {
-    match format {
-        Format::Json => Bytes::from(object.to_string()),
-        Format::Yaml => Bytes::from(serde_yaml::to_string(object).unwrap_or_default()),
+/// Kept bytes, which are JSON, in the form that was asked for.
+pub fn kept(code: StatusCode, json: Bytes, accepted: Accepted) -> Answer {
+    if accepted.format == Format::Json {
+        return bytes(code, accepted.content_type(), json);
+    }
+    match serde_json::from_slice::<Object>(&json) {
+        Ok(value) => object(code, &value, accepted),
+        Err(_) => bytes(code, Accepted::JSON.content_type(), json),
     }
 }
 

@@ -122,8 +122,11 @@ impl ApiServer {
         bootstrap::run(&core).await.map_err(OpenError::Bootstrap)?;
         let revision = upkeep::roles::fill(&core).await?;
         core.tasks.spawn(upkeep::roles::follow(core.clone(), revision));
-        core.tasks.spawn(upkeep::events::expire(core.clone()));
+        core.tasks.spawn(upkeep::events::expire(core.clone(), revision));
         core.tasks.spawn(upkeep::progress(core.clone()));
+        for key in upkeep::KUBERNETES {
+            core.tasks.spawn(upkeep::kubernetes(core.clone(), key, revision));
+        }
         core.health.started.store(true, Ordering::Release);
         Ok(ApiServer { core, provider, certificates, last_seen })
     }

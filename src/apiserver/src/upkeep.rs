@@ -10,10 +10,15 @@ pub mod roles;
 use std::sync::Arc;
 use std::time::Duration;
 
+use kedge_store::{Change, Revision};
+
+use crate::bootstrap;
 use crate::clock::LastSeen;
 use crate::core::Core;
 use crate::tls::ServingCertificate;
 
+/// After the store failed it gets this much time.
+const BREATH: Duration = Duration::from_secs(1);
 /// The longest sleep of the certificate task: the clock may jump while it sleeps.
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -33,6 +38,37 @@ pub async fn progress(core: Arc<Core>) {
         }
     }
 }
+
+/// Makes the Service `kubernetes` and its endpoints again when somebody deletes them after `from`.
+pub async fn kubernetes(core: Arc<Core>, key: &'static str, mut from: Revision) {
+    loop {
+        if let Ok(mut watch) = core.store.watch(key, from) {
+            loop {
+                let events = tokio::select! {
+                    events = watch.next() => events,
+                    () = core.stop.cancelled() => return,
+                };
+                let Ok(events) = events else { break };
+                let gone = events.iter().any(|e| e.change == Change::Deleted && *e.entry.key == *key);
+                if gone && let Err(status) = bootstrap::kubernetes(&core).await {
+                    tracing::error!(%status, "cannot make the Service kubernetes again");
+                }
+            }
+        }
+        tokio::select! {
+            () = tokio::time::sleep(BREATH) => {}
+            () = core.stop.cancelled() => return,
+        }
+        from = core.store.revision();
+    }
+}
+
+/// What [`kubernetes`] looks after.
+pub const KUBERNETES: [&str; 3] = [
+    "/core/services/default/kubernetes",
+    "/core/endpoints/default/kubernetes",
+    "/discovery.k8s.io/endpointslices/default/kubernetes",
+];
 
 /// Renews the server's certificate and the admin's kubeconfig in time, and remembers the time.
 pub async fn certificates(

@@ -71,7 +71,7 @@ impl<'a> Reader<'a> {
     /// Every object of a kind in a namespace (empty: everywhere). For kinds of which there are few.
     pub async fn list(&self, group: &str, plural: &str, namespace: &str) -> Result<Vec<Object>, Status> {
         let prefix = keys::fixed(group, plural, namespace, "");
-        let page = self.core.store.list(&prefix, None, None, usize::MAX).await.map_err(unreadable)?;
+        let page = self.core.store.list(&prefix, None, None, 0).await.map_err(unreadable)?;
         page.entries.iter().map(|e| body::decode(&e.bytes).map_err(|f| crate::error::kept(&f, &e.key))).collect()
     }
 

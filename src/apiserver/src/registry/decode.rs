@@ -7,6 +7,7 @@ use kedge_api::Object;
 use kedge_api::check::{self, FieldValidation};
 use kedge_api::decode::{self, DecodeError, Decoded, Limits};
 use kedge_api::kinds::Gvk;
+use kedge_api::protobuf;
 use kedge_api::status::Status;
 use serde_json::Value;
 
@@ -23,7 +24,14 @@ pub struct Sent {
 
 /// Reads a body as an object of that kind.
 pub fn object(bytes: &[u8], format: Format, expected: &Gvk, validation: FieldValidation) -> Result<Sent, Status> {
-    let mut decoded = value(bytes, format)?;
+    let mut decoded = match format {
+        // A message needs the kind to be read.
+        Format::Protobuf => {
+            let value = protobuf::decode(bytes, Some(expected)).map_err(|e| Status::bad_request(e.to_string()))?;
+            Decoded::from(value)
+        }
+        _ => value(bytes, format)?,
+    };
     if format == Format::Yaml
         && let Some(schema) = kedge_api::schema::of(expected)
     {
@@ -36,13 +44,16 @@ pub fn object(bytes: &[u8], format: Format, expected: &Gvk, validation: FieldVal
 pub fn value(bytes: &[u8], format: Format) -> Result<Decoded, Status> {
     let decoded = match format {
         Format::Json => decode::json(bytes, &Limits::REQUEST),
+        Format::Protobuf => {
+            return protobuf::decode(bytes, None).map(Decoded::from).map_err(|e| Status::bad_request(e.to_string()));
+        }
         Format::Yaml => decode::yaml(bytes, &Limits::REQUEST),
     };
     decoded.map_err(|error| match error {
         DecodeError::TooLong { limit } => Status::too_large(limit),
         error => Status::bad_request(format!("the object provided is unrecognized (must be of type {}): couldn't get version/kind; {} parse error: {error}", "Object", match format {
-            Format::Json => "json",
             Format::Yaml => "yaml",
+            _ => "json",
         })),
     })
 }

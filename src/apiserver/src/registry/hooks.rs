@@ -4,7 +4,7 @@
 
 use kedge_api::status::Status;
 use kedge_api::{Object, meta};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::Act;
 use super::services::Claim;
@@ -22,6 +22,28 @@ pub fn may_create(act: &Act<'_>, object: &Object) -> Result<(), Status> {
 pub fn may_update(act: &Act<'_>, new: &Object, old: &Object) -> Result<(), Status> {
     let same = ["rules", "aggregationRule", "roleRef", "subjects"].iter().all(|key| new.get(key) == old.get(key));
     if same { Ok(()) } else { escalation(act, new) }
+}
+
+/// Writes down who asks, where the object is a request in somebody's name.
+pub fn sign(act: &Act<'_>, object: &mut Object) {
+    if act.kind.group == "certificates.k8s.io"
+        && act.kind.plural == "certificatesigningrequests"
+        && object["spec"].is_object()
+    {
+        let who = act.who;
+        object["spec"]["username"] = json!(who.name);
+        object["spec"]["groups"] = json!(who.groups);
+        for (key, empty, value) in
+            [("uid", who.uid.is_empty(), json!(who.uid)), ("extra", who.extra.is_empty(), json!(who.extra))]
+        {
+            if let Some(spec) = object["spec"].as_object_mut() {
+                spec.remove(key);
+                if !empty {
+                    spec.insert(key.to_owned(), value);
+                }
+            }
+        }
+    }
 }
 
 /// Takes the addresses and ports a Service needs.

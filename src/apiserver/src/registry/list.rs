@@ -164,21 +164,17 @@ async fn read(
     limit: u64,
     selection: &Selection,
 ) -> Result<Listing, ReadError> {
-    let wanted = if limit == 0 { usize::MAX } else { usize::try_from(limit).unwrap_or(usize::MAX) };
+    let wanted = usize::try_from(limit).unwrap_or(usize::MAX);
     let all = selection.is_everything();
     let mut at = revision;
     let mut entries: Vec<Arc<Entry>> = Vec::new();
     loop {
-        let batch = if all {
-            wanted
-        } else if limit == 0 {
-            usize::MAX
-        } else {
-            SCAN.max(wanted)
-        };
+        // 0 is everything, for the store as for clients.
+        let batch = if all || wanted == 0 { wanted } else { SCAN.max(wanted) };
         let page = act.core.store.list(prefix, at, after.as_deref(), batch).await?;
         at = Some(page.revision);
         let count = page.entries.len();
+        after = page.entries.last().map(|e| e.key.to_string());
         for (place, entry) in page.entries.into_iter().enumerate() {
             if !selection.has(&entry) {
                 continue;
@@ -196,7 +192,6 @@ async fn read(
                     remaining: all.then_some(left),
                 });
             }
-            after = Some(key.to_string());
         }
         if !page.more || count == 0 {
             return Ok(Listing { entries, revision: page.revision, next: None, remaining: None });

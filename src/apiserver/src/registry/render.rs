@@ -17,7 +17,7 @@ use super::encoded::Form;
 use super::list::Listing;
 use super::{body, decode_kept, rules};
 use crate::core::Core;
-use crate::media::{Accepted, Shape};
+use crate::media::{Accepted, Format, Shape};
 use crate::query::Query;
 
 /// What a row of a table carries beside its cells.
@@ -61,7 +61,7 @@ impl View {
         Ok(View { kind: kind.clone(), accepted, carried, now: core.clock.now() })
     }
 
-    /// Whether kept bytes can be sent as they are.
+    /// Whether kept bytes can be sent as they are, once they are JSON.
     pub fn is_plain(&self) -> bool {
         self.accepted.shape == Shape::Whole && rules::served_as_kept(&self.kind)
     }
@@ -75,7 +75,8 @@ impl View {
             (Shape::Table, Carried::Metadata) => 3,
             (Shape::Table, Carried::Whole) => 4,
         };
-        Form { revision, previous, view: (shape, format!("{}/{}", self.kind.group, self.kind.version)) }
+        let format = if self.accepted.format == Format::Protobuf { 10 } else { 0 };
+        Form { revision, previous, view: (shape + format, format!("{}/{}", self.kind.group, self.kind.version)) }
     }
 }
 

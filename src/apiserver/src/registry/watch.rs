@@ -10,6 +10,7 @@ use std::time::Duration;
 use axum::body::Body;
 use bytes::{BufMut, Bytes, BytesMut};
 use kedge_api::field::{FieldError, Path};
+use kedge_api::protobuf;
 use kedge_api::status::Status;
 use kedge_store::{Change, Entry, Event, Revision, Watch};
 use tokio::sync::watch::Receiver;
@@ -18,10 +19,10 @@ use tokio::time::Instant;
 use super::list::{self, reach, refused};
 use super::render::{self, View};
 use super::selection::Selection;
-use super::{Act, body, decode_kept, keys};
+use super::{Act, body, keys};
 use crate::core::Core;
 use crate::error;
-use crate::media::Shape;
+use crate::media::{Format, Shape};
 use crate::query::ListOptions;
 use crate::respond::{self, Answer};
 
@@ -93,7 +94,11 @@ pub async fn open(act: &Act<'_>, core: &Arc<Core>, options: &ListOptions, view: 
         Some(name) if !act.kind.namespaced || !act.namespace.is_empty() => keys::object(act.kind, act.namespace, name),
         _ => keys::collection(act.kind, act.namespace),
     };
-    let content_type = view.accepted.content_type();
+    let content_type = match view.accepted.format {
+        Format::Protobuf => "application/vnd.kubernetes.protobuf;stream=watch",
+        Format::Yaml => "application/json",
+        Format::Json => view.accepted.content_type(),
+    };
     let mut feed = Feed {
         core: core.clone(),
         watch: None,
@@ -168,7 +173,7 @@ impl Feed {
                     self.first = None;
                     if marked {
                         let end = render::bookmark(&self.view, self.told, true);
-                        frame(&mut out, "BOOKMARK", &end);
+                        self.tell_made(&mut out, "BOOKMARK", end);
                     }
                     break;
                 };
@@ -181,7 +186,7 @@ impl Feed {
         while !self.done {
             if let Some(status) = self.fault.take() {
                 self.done = true;
-                frame(&mut out, "ERROR", &Bytes::from(status.to_json().to_string()));
+                self.tell_made(&mut out, "ERROR", Bytes::from(status.to_json().to_string()));
                 return Some(out.freeze());
             }
             let watch = self.watch.as_mut()?;
@@ -203,7 +208,7 @@ impl Feed {
                     if reached > self.told && reached > self.after {
                         self.told = reached;
                         let mark = render::bookmark(&self.view, reached, false);
-                        frame(&mut out, "BOOKMARK", &mark);
+                        self.tell_made(&mut out, "BOOKMARK", mark);
                     }
                 }
                 () = tokio::time::sleep_until(self.end) => self.done = true,
@@ -240,36 +245,52 @@ impl Feed {
     /// Appends one event. `previous`: the entry is the one before the event, told at its revision.
     fn tell(&mut self, out: &mut BytesMut, kind: &'static str, entry: &Entry, revision: Revision, previous: bool) {
         let view = &self.view;
-        if view.is_plain() {
-            if previous {
-                frame(out, kind, &render::previous(entry, revision));
-            } else {
-                frame(out, kind, &entry.bytes);
-            }
+        let format = view.accepted.format;
+        let json = || if previous { render::previous(entry, revision) } else { entry.bytes.clone() };
+        if view.is_plain() && format != Format::Protobuf {
+            frame(out, format, kind, &json());
             return;
         }
         let make = |columns: bool| {
-            let bytes = if previous { render::previous(entry, revision) } else { entry.bytes.clone() };
-            let object = match body::decode(&bytes) {
-                Ok(object) => object,
-                Err(_) => decode_kept(entry).unwrap_or_default(),
-            };
-            match view.accepted.shape {
-                Shape::Table => render::table_event(view, object, columns),
-                _ => render::object(view, object).unwrap_or_default(),
-            }
+            let object = body::decode(&json()).unwrap_or_default();
+            wire(
+                format,
+                match view.accepted.shape {
+                    Shape::Table => render::table_event(view, object, columns),
+                    _ => render::object(view, object).unwrap_or_default(),
+                },
+            )
         };
         let bytes = if view.accepted.shape == Shape::Table && !self.columns_sent {
             make(true)
         } else {
             self.core.encoded.get(view.form(revision, previous), || make(false))
         };
-        frame(out, kind, &bytes);
+        frame(out, format, kind, &bytes);
         self.columns_sent = true;
+    }
+
+    /// Appends something that is no entry.
+    fn tell_made(&self, out: &mut BytesMut, kind: &'static str, json: Bytes) {
+        let format = self.view.accepted.format;
+        frame(out, format, kind, &wire(format, json));
     }
 }
 
-fn frame(out: &mut BytesMut, kind: &str, object: &[u8]) {
+/// JSON in the watch's own encoding. A watch as YAML is one as JSON.
+fn wire(format: Format, json: Bytes) -> Bytes {
+    if format != Format::Protobuf {
+        return json;
+    }
+    let object = body::decode(&json).unwrap_or_default();
+    protobuf::encode(&object).map_or(json, Bytes::from)
+}
+
+fn frame(out: &mut BytesMut, format: Format, kind: &str, object: &[u8]) {
+    if format == Format::Protobuf {
+        out.extend_from_slice(&protobuf::watch_frame(kind, object));
+        return;
+    }
     out.reserve(object.len() + 40);
     out.put_slice(b"{\"type\":\"");
     out.put_slice(kind.as_bytes());

@@ -74,13 +74,12 @@ async fn write(act: &Act<'_>, scale: &Object) -> Result<Object, Status> {
         }
     }
     // The patch is made in the served version, which the registry converts.
-    let main = Act { sub: None, ..*act };
     let change = Change::Patch {
         kind: crate::media::PatchKind::Merge,
         patch,
         validation: kedge_api::check::FieldValidation::Ignore,
     };
-    update::update(&main, change).await?.outcome.object()
+    update::update(act, change).await?.outcome.object()
 }
 
 fn scale_of(object: &Object) -> Object {

@@ -86,11 +86,7 @@ fn container(act: &Act<'_>, pod: &Object, query: &crate::query::Query, logs: boo
         }
     };
     if meta::text_at(pod, &["spec", "nodeName"]).is_empty() {
-        return if logs {
-            Err(Status::bad_request(format!("pod {} does not have a host assigned", act.name)))
-        } else {
-            Err(Status::bad_request(format!("pod {} does not have a host assigned", act.name)))
-        };
+        return Err(Status::bad_request(format!("pod {} does not have a host assigned", act.name)));
     }
     if !logs && matches!(meta::text_at(pod, &["status", "phase"]), "Succeeded" | "Failed") {
         let phase = meta::text_at(pod, &["status", "phase"]);

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kedge_store::{Change, Revision};
+use kedge_store::{Change, Revision, Watch};
 use tokio::time::Instant;
 
 use crate::core::Core;
@@ -25,58 +25,56 @@ struct Written {
     revision: Revision,
 }
 
-/// Deletes Events whose time is over.
-pub async fn expire(core: Arc<Core>) {
-    let (most, life) = core.config.limits.events;
+/// Deletes Events whose time is over, of those written after `from`.
+pub async fn expire(core: Arc<Core>, mut from: Revision) {
     let mut queue: VecDeque<Written> = VecDeque::new();
-    let mut from = core.store.revision();
-    'restart: loop {
-        let Ok(mut watch) = core.store.watch(PREFIX, from) else {
-            // Events that were missed stay until they are written again or the daemon restarts:
-            // they live in memory only.
-            from = core.store.revision();
-            continue;
-        };
-        let mut next = Instant::now() + life;
-        loop {
-            let timer = tokio::time::sleep_until(next);
-            tokio::select! {
-                events = watch.next() => {
-                    let Ok(events) = events else {
-                        from = core.store.revision();
-                        if core.stop.is_cancelled() {
-                            return;
-                        }
-                        continue 'restart;
-                    };
-                    let ends = Instant::now() + life;
-                    for event in events {
-                        if event.change != Change::Deleted {
-                            if queue.is_empty() {
-                                next = ends;
-                            }
-                            queue.push_back(Written { ends, key: event.entry.key.clone(), revision: event.revision });
-                        }
+    loop {
+        // Events that were missed stay until they are written again or the daemon restarts: they
+        // live in memory only.
+        if let Ok(watch) = core.store.watch(PREFIX, from) {
+            follow(&core, watch, &mut queue).await;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(super::BREATH) => {}
+            () = core.stop.cancelled() => return,
+        }
+        from = core.store.revision();
+    }
+}
+
+/// Follows Events until the watch breaks or the server stops.
+async fn follow(core: &Core, mut watch: Watch, queue: &mut VecDeque<Written>) {
+    let (most, life) = core.config.limits.events;
+    let mut next = Instant::now() + life;
+    loop {
+        tokio::select! {
+            events = watch.next() => {
+                let Ok(events) = events else { return };
+                let ends = Instant::now() + life;
+                for event in events.iter().filter(|e| e.change != Change::Deleted) {
+                    if queue.is_empty() {
+                        next = ends;
                     }
-                    // Twice as many versions as Events may be queued: a repeated Event is written again.
-                    while queue.len() > most * 2 {
-                        end_oldest(&core, &mut queue).await;
-                    }
-                    let kept = core.store.count(PREFIX).await.unwrap_or(0);
-                    let mut surplus = usize::try_from(kept).unwrap_or(0).saturating_sub(most);
-                    while surplus > 0 && !queue.is_empty() {
-                        surplus -= usize::from(end_oldest(&core, &mut queue).await);
-                    }
+                    queue.push_back(Written { ends, key: event.entry.key.clone(), revision: event.revision });
                 }
-                () = timer, if !queue.is_empty() => {
-                    let now = Instant::now();
-                    while queue.front().is_some_and(|w| w.ends <= now) {
-                        end_oldest(&core, &mut queue).await;
-                    }
-                    next = queue.front().map_or(now + life, |w| w.ends.max(now + COALESCE));
+                // Twice as many versions as Events may be queued: a repeated Event is written again.
+                while queue.len() > most * 2 {
+                    end_oldest(core, queue).await;
                 }
-                () = core.stop.cancelled() => return,
+                let kept = usize::try_from(core.store.count(PREFIX).await.unwrap_or(0)).unwrap_or(usize::MAX);
+                let mut surplus = kept.saturating_sub(most);
+                while surplus > 0 && !queue.is_empty() {
+                    surplus -= usize::from(end_oldest(core, queue).await);
+                }
             }
+            () = tokio::time::sleep_until(next), if !queue.is_empty() => {
+                let now = Instant::now();
+                while queue.front().is_some_and(|w| w.ends <= now) {
+                    end_oldest(core, queue).await;
+                }
+                next = queue.front().map_or(now + life, |w| w.ends.max(now + COALESCE));
+            }
+            () = core.stop.cancelled() => return,
         }
     }
 }

@@ -4,7 +4,6 @@
 //! one. If events were missed, everything is read again.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use kedge_store::{Change, Revision};
 
@@ -13,12 +12,10 @@ use crate::core::Core;
 use crate::registry::{body, keys};
 
 const PREFIX: &str = "/rbac.authorization.k8s.io/";
-/// After a failed read the store gets this much time.
-const BREATH: Duration = Duration::from_secs(1);
 
 /// Fills the cache from the store; out: the revision it is of.
 pub async fn fill(core: &Core) -> Result<Revision, kedge_store::ReadError> {
-    let page = core.store.list(PREFIX, None, None, usize::MAX).await?;
+    let page = core.store.list(PREFIX, None, None, 0).await?;
     let mut fresh = RoleCache::default();
     fresh.put_all(page.entries.iter().filter_map(|entry| {
         let object = body::decode(&entry.bytes).ok()?;
@@ -54,7 +51,7 @@ pub async fn follow(core: Arc<Core>, mut from: Revision) {
                 }
                 Err(error) => {
                     tracing::error!(error = &error as &dyn std::error::Error, "cannot read roles");
-                    tokio::time::sleep(BREATH).await;
+                    tokio::time::sleep(super::BREATH).await;
                 }
             }
         }

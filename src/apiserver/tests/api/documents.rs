@@ -77,6 +77,39 @@ async fn the_start_makes_what_must_be_there() {
 }
 
 #[tokio::test]
+async fn the_service_kubernetes_comes_back() {
+    let server = server().await;
+    let path = "/api/v1/namespaces/default/services/kubernetes";
+    let mut watch = server.admin.watch("/api/v1/namespaces/default/services?watch=true").await;
+    let first = watch.next().await.unwrap();
+    server.admin.delete(path, Value::Null).await.ok();
+    assert_eq!(watch.line().await, "DELETED kubernetes");
+    let again = watch.next().await.unwrap();
+    assert_eq!(again["type"], "ADDED");
+    assert_eq!(again["object"]["spec"]["clusterIP"], first["object"]["spec"]["clusterIP"]);
+}
+
+#[tokio::test]
+async fn events_end_and_their_number_is_bounded() {
+    let limits = std::time::Duration::from_secs(3600);
+    let server = crate::support::server_with(|config, _| config.limits.events = (3, limits)).await;
+    let events = "/api/v1/namespaces/default/events";
+    let mut watch = server.admin.watch(&format!("{events}?watch=true")).await;
+    for at in 0..5 {
+        let event = json!({"metadata": {"name": format!("e{at}")}, "involvedObject": {"kind": "Pod", "name": "p", "namespace": "default"}, "reason": "R", "type": "Normal"});
+        server.admin.post(events, event).await.ok();
+    }
+    let mut gone = Vec::new();
+    while gone.len() < 2 {
+        let line = watch.line().await;
+        gone.extend(line.strip_prefix("DELETED ").map(str::to_owned));
+    }
+    assert_eq!(gone, ["e0", "e1"]);
+    let group = server.admin.get("/apis/events.k8s.io/v1/namespaces/default/events").await.ok();
+    assert_eq!(group["items"][0]["regarding"]["name"], "p");
+}
+
+#[tokio::test]
 async fn every_kind_is_served_by_the_same_path() {
     let server = server().await;
     for kind in server.api.kinds().iter().filter(|k| k.is_kept()) {
@@ -92,5 +125,4 @@ async fn every_kind_is_served_by_the_same_path() {
         assert_eq!(table["kind"], "Table", "{path}");
     }
     assert_eq!(server.admin.get("/api/v1/componentstatuses").await.ok()["kind"], "ComponentStatusList");
-    let _: Value = json!(null);
 }

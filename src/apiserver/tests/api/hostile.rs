@@ -1,7 +1,13 @@
 //! Input that means harm: each is answered, and the server goes on.
 
+use std::sync::Arc;
+
+use async_trait::async_trait;
 use axum::body::Body;
+use kedge_api::Object;
+use kedge_api::status::Status;
 use kedge_apiserver::Identity;
+use kedge_apiserver::admission::{Admission, Attributes, Reader};
 use serde_json::json;
 
 use crate::support::{CONFIG_MAPS, config_map, server, server_with};
@@ -76,4 +82,32 @@ async fn too_many_requests_are_told_to_come_again() {
     let request = http::Request::builder().uri(CONFIG_MAPS).body(Body::empty()).unwrap();
     let answer = tower::ServiceExt::oneshot(router, request).await.unwrap();
     assert_eq!((answer.status().as_u16(), answer.headers()["retry-after"].to_str().unwrap()), (429, "1"));
+}
+
+struct Panics;
+
+#[async_trait]
+impl Admission for Panics {
+    fn name(&self) -> &'static str {
+        "Panics"
+    }
+
+    async fn mutate(
+        &self,
+        attributes: &Attributes<'_>,
+        _: &mut Object,
+        _: Option<&Object>,
+        _: Reader<'_>,
+    ) -> Result<(), Status> {
+        assert!(attributes.name != "boom", "as the test wants");
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_panic_is_answered_and_ends_nothing_else() {
+    let server = server_with(|_, parts| parts.admission = vec![Arc::new(Panics)]).await;
+    server.admin.post(CONFIG_MAPS, config_map("boom")).await.fails(500, "caused apiserver to panic");
+    server.admin.post(CONFIG_MAPS, config_map("calm")).await.ok();
+    assert!(server.admin.get("/metrics").await.text.contains("apiserver_panics_total 1"));
 }

@@ -106,6 +106,21 @@ async fn tables_and_metadata_are_made_on_request() {
 }
 
 #[tokio::test]
+async fn a_page_is_filled_from_far_behind_what_does_not_match() {
+    let server = with_maps(4).await;
+    for at in 0..1200 {
+        server.admin.post(CONFIG_MAPS, config_map(&format!("b{at:04}"))).await.ok();
+    }
+    let page = server.admin.get(&format!("{CONFIG_MAPS}?limit=3&labelSelector=at")).await.ok();
+    assert_eq!(names(&page), ["m00", "m01", "m02"]);
+    let token = page["metadata"]["continue"].as_str().unwrap();
+    let rest = server.admin.get(&format!("{CONFIG_MAPS}?limit=3&labelSelector=at&continue={token}")).await.ok();
+    assert_eq!(names(&rest), ["m03"]);
+    let none = server.admin.get(&format!("{CONFIG_MAPS}?limit=3&labelSelector=absent")).await.ok();
+    assert!(names(&none).is_empty());
+}
+
+#[tokio::test]
 async fn collections_are_deleted_by_selector() {
     let server = with_maps(4).await;
     let admin = &server.admin;

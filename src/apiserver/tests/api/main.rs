@@ -1,5 +1,7 @@
 //! The whole API server on its loopback, and over TLS on port 0: what a client sees, row by row.
 
+#![allow(clippy::unwrap_used)] // It is all tests; clippy only knows those by their attribute.
+
 mod access;
 mod documents;
 mod hostile;

@@ -4,16 +4,24 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::stream::BoxStream;
+use futures::{SinkExt as _, StreamExt as _};
+use kedge_api::status::Status;
 use kedge_apiserver::ApiServer;
+use kedge_apiserver::streams::{Channel, ContainerRef, ExecOptions, LogOptions, NodeStreams, Session, SessionEnd};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+use tokio_tungstenite::tungstenite::Message;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{Server, server, server_with};
+use crate::support::{PODS, Server, pod, server, server_with};
 
 struct Served {
     server: Server,
@@ -153,5 +161,85 @@ async fn http2_is_spoken() {
     assert_eq!(sender.send_request(request).await.unwrap().status(), 200);
     drop(sender);
     let _ = driver.await;
+    served.end().await;
+}
+
+/// Runs `cat`: what comes in goes out, and the end is 3.
+struct Cat;
+
+#[async_trait]
+impl NodeStreams for Cat {
+    async fn logs(&self, _: ContainerRef, _: LogOptions) -> Result<BoxStream<'static, std::io::Result<Bytes>>, Status> {
+        Err(Status::unavailable("no logs"))
+    }
+
+    async fn exec(&self, _: ContainerRef, _: ExecOptions) -> Result<Session, Status> {
+        let (input, mut theirs) = tokio::io::duplex(1024);
+        let (mut out, output) = tokio::io::duplex(1024);
+        let (ended, end) = tokio::sync::oneshot::channel();
+        tokio::spawn(async move {
+            let _ = tokio::io::copy(&mut theirs, &mut out).await;
+            drop(out);
+            let _ = ended.send(SessionEnd::Exited(3));
+        });
+        Ok(Session { stdin: Some(Box::new(input)), stdout: Some(Box::new(output)), stderr: None, resize: None, end })
+    }
+
+    async fn attach(&self, container: ContainerRef, options: ExecOptions) -> Result<Session, Status> {
+        self.exec(container, options).await
+    }
+
+    async fn connect(&self, _: ContainerRef, _: u16) -> Result<Box<dyn Channel>, Status> {
+        Err(Status::unavailable("no ports"))
+    }
+}
+
+#[tokio::test]
+async fn an_exec_runs_over_a_websocket() {
+    let server = server_with(|_, parts| parts.streams = Arc::new(Cat)).await.with_account().await;
+    server.admin.post(PODS, pod("a")).await.ok();
+    server.admin.post(&format!("{PODS}/a/binding"), json!({"target": {"name": "n"}})).await.ok();
+    let served = serve(server).await;
+    served.server.api.add_static_token("secret", kedge_apiserver::Identity::master("token"));
+    let stream = served.connect(None, &[b"http/1.1"]).await;
+    let request = http::Request::builder()
+        .uri(format!("wss://localhost{PODS}/a/exec?command=cat&stdin=true&stdout=true"))
+        .header("host", "localhost")
+        .header("authorization", "Bearer secret")
+        .header("connection", "Upgrade")
+        .header("upgrade", "websocket")
+        .header("sec-websocket-version", "13")
+        .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==")
+        .header("sec-websocket-protocol", "v5.channel.k8s.io")
+        .body(())
+        .unwrap();
+    let (mut socket, answer) = tokio_tungstenite::client_async(request, stream).await.unwrap();
+    assert_eq!(answer.headers()["sec-websocket-protocol"], "v5.channel.k8s.io");
+    // More than any buffer on the way holds: input must not wait for output for ever.
+    let line = [&[0u8][..], &[b'x'; 8192]].concat();
+    let (mut sink, mut source) = futures::StreamExt::split(&mut socket);
+    let send = async {
+        for _ in 0..16 {
+            sink.send(Message::Binary(line.clone().into())).await.unwrap();
+        }
+        sink.send(Message::Binary(Bytes::from_static(&[255, 0]))).await.unwrap();
+    };
+    let receive = async {
+        let (mut output, mut end) = (0, Value::Null);
+        while let Some(Ok(message)) = source.next().await {
+            match message {
+                Message::Binary(bytes) if bytes[0] == 1 => output += bytes.len() - 1,
+                Message::Binary(bytes) if bytes[0] == 3 && bytes.len() > 1 => {
+                    end = serde_json::from_slice(&bytes[1..]).unwrap()
+                }
+                Message::Close(_) => break,
+                _ => {}
+            }
+        }
+        (output, end)
+    };
+    let ((), (output, end)) = tokio::join!(send, receive);
+    assert_eq!(output, 16 * 8192);
+    assert_eq!(end["details"]["causes"][0]["message"], "3");
     served.end().await;
 }
