@@ -4,10 +4,12 @@
 //! places. Types and unknown fields are checked before (`crate::check`); nothing here changes an object.
 
 mod access;
+mod admission;
 mod at;
 mod batch;
 mod cluster;
 mod config;
+mod device;
 mod extension;
 mod metadata;
 mod network;
@@ -95,6 +97,8 @@ fn content(kind: &Kind, object: &Object, old: Option<&Object>, out: &mut Out) {
         ("discovery.k8s.io", "EndpointSlice") => network::slice(object, old, out),
         ("networking.k8s.io", "Ingress") => network::ingress(object, out),
         ("networking.k8s.io", "IngressClass") => network::class(object, old, out),
+        ("networking.k8s.io", "ServiceCIDR") => network::cidr(object, old, out),
+        ("networking.k8s.io", "IPAddress") => network::address(object, old, out),
         ("networking.k8s.io", "NetworkPolicy") => network::policy(object, out),
         ("storage.k8s.io", name) => match name {
             "StorageClass" => storage::class(object, old, out),
@@ -102,6 +106,14 @@ fn content(kind: &Kind, object: &Object, old: Option<&Object>, out: &mut Out) {
             "VolumeAttachment" => storage::attachment(object, old, out),
             "CSINode" => storage::node(object, out),
             "CSIDriver" => storage::driver(object, out),
+            "CSIStorageCapacity" => storage::capacity(object, old, out),
+            _ => {}
+        },
+        ("resource.k8s.io", name) => match name {
+            "DeviceClass" => device::class(object, out),
+            "ResourceClaim" => device::claim(object, old, out),
+            "ResourceClaimTemplate" => device::claim_template(object, old, out),
+            "ResourceSlice" => device::slice(object, old, out),
             _ => {}
         },
         ("rbac.authorization.k8s.io", "Role" | "ClusterRole") => access::role(object, kind.namespaced, out),
@@ -111,6 +123,10 @@ fn content(kind: &Kind, object: &Object, old: Option<&Object>, out: &mut Out) {
         ("certificates.k8s.io", "CertificateSigningRequest") => access::request(object, out),
         ("admissionregistration.k8s.io", "MutatingWebhookConfiguration") => extension::webhooks(object, true, out),
         ("admissionregistration.k8s.io", "ValidatingWebhookConfiguration") => extension::webhooks(object, false, out),
+        ("admissionregistration.k8s.io", "ValidatingAdmissionPolicy") => admission::policy(object, false, out),
+        ("admissionregistration.k8s.io", "MutatingAdmissionPolicy") => admission::policy(object, true, out),
+        ("admissionregistration.k8s.io", "ValidatingAdmissionPolicyBinding") => admission::binding(object, false, out),
+        ("admissionregistration.k8s.io", "MutatingAdmissionPolicyBinding") => admission::binding(object, true, out),
         ("apiregistration.k8s.io", "APIService") => extension::api_service(object, out),
         ("apiextensions.k8s.io", "CustomResourceDefinition") => extension::definition(object, old, out),
         _ => {}

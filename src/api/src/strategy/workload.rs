@@ -38,9 +38,9 @@ fn is_approval(condition: &Value) -> bool {
     matches!(text(condition, "type"), "Approved" | "Denied")
 }
 
-/// `/approval` changes the Approved and Denied conditions only.
+/// `/approval` changes the conditions only.
 pub(super) fn approve(new: &mut Object, old: &Object) {
-    merge_conditions(new, old, is_approval);
+    merge_conditions(new, old, |_| true);
 }
 
 /// `/status` changes the certificate and the other conditions.

@@ -199,6 +199,12 @@ pub(super) fn request_status(object: &Value, old: &Value, out: &mut Out) {
     if seen.contains("Approved") && seen.contains("Denied") {
         out.push(FieldError::invalid(&list.path, "Approved", "Approved and Denied conditions are mutually exclusive"));
     }
+    for kept in crate::meta::list_at(old, &["status", "conditions"]) {
+        let kind = crate::meta::text(kept, "type");
+        if matches!(kind, "Approved" | "Denied" | "Failed") && !seen.contains(kind) {
+            out.forbidden(&list, format!("updates may not remove a condition of type {kind:?}"));
+        }
+    }
     let certificate = status.get("certificate");
     let kept = crate::meta::text_at(old, &["status", "certificate"]);
     if !kept.is_empty() && certificate.text() != kept {

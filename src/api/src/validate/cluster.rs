@@ -102,24 +102,38 @@ pub(super) fn node_status(object: &Value, out: &mut Out) {
     }
 }
 
+/// `modern` says that the event came by `events.k8s.io`, whose rules are strict. The object may have either form:
+/// the core form names the same things otherwise.
 pub(super) fn event(object: &Value, old: Option<&Value>, modern: bool, out: &mut Out) {
-    let name = if modern { "regarding" } else { "involvedObject" };
-    let subject = At::root(object, name);
+    let either = |modern: &'static str, core: &'static str| if object.get(modern).is_some() { modern } else { core };
+    let subject = At::root(object, either("regarding", "involvedObject"));
     let namespace = meta::namespace(object);
     let about = subject.text_of("namespace");
     let fits = if about.is_empty() { matches!(namespace, "" | "default" | "kube-system") } else { about == namespace };
     if !fits {
-        let at = subject.get("namespace");
-        out.push(FieldError::invalid(&at.path, about, "does not match event.namespace"));
+        let place = At::root(object, "involvedObject");
+        out.push(FieldError::invalid(&place.get("namespace").path, about, "does not match event.namespace"));
     }
     if !modern {
         return;
     }
     let time = At::root(object, "eventTime");
+    if let Some(old) = old {
+        let same = ["reason", "reportingInstance", "action", "type", "eventTime", "related"];
+        for field in same {
+            out.immutable(&At::root(object, field), old.get(field).unwrap_or(&Value::Null));
+        }
+        for (modern, core) in PAIRS {
+            let field = either(modern, core);
+            out.immutable(&At::root(object, field), old.get(field).unwrap_or(&Value::Null));
+        }
+        return;
+    }
     if !time.is_set() {
         out.required(&time, "");
     }
-    let controller = At::root(object, "reportingController");
+    let found = At::root(object, either("reportingController", "reportingComponent"));
+    let controller = At { value: found.value, path: crate::field::Path::root("reportingController") };
     out.filled_form(&controller, name::check_qualified);
     for field in ["reportingInstance", "action", "reason"] {
         let at = At::root(object, field);
@@ -127,30 +141,19 @@ pub(super) fn event(object: &Value, old: Option<&Value>, modern: bool, out: &mut
             out.invalid(&at, format!("can have at most {WORD_MOST} characters"));
         }
     }
-    let note = At::root(object, "note");
+    let note = At::root(object, either("note", "message"));
     if note.text().len() > NOTE_MOST {
         out.invalid(&note, format!("can have at most {NOTE_MOST} characters"));
     }
     let kind = At::root(object, "type");
-    if kind.text().is_empty() || !matches!(kind.text(), "Normal" | "Warning") {
-        out.invalid(&kind, "has invalid value: ".to_string() + kind.text());
-    }
-    if let Some(old) = old {
-        for field in [
-            "regarding",
-            "related",
-            "reason",
-            "reportingController",
-            "reportingInstance",
-            "action",
-            "note",
-            "type",
-            "eventTime",
-        ] {
-            out.immutable(&At::root(object, field), old.get(field).unwrap_or(&Value::Null));
-        }
+    if !matches!(kind.text(), "Normal" | "Warning") {
+        out.push(FieldError::invalid(&kind.path, "", format!("has invalid value: {}", kind.text())));
     }
 }
+
+/// What the two forms of events call the same things.
+const PAIRS: [(&str, &str); 3] =
+    [("regarding", "involvedObject"), ("reportingController", "reportingComponent"), ("note", "message")];
 
 pub(super) fn lease(object: &Value, out: &mut Out) {
     let spec = At::root(object, "spec");

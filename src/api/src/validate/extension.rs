@@ -61,7 +61,8 @@ fn qualified(at: &At<'_, '_>, out: &mut Out) {
     }
 }
 
-fn rule(at: &At<'_, '_>, out: &mut Out) {
+/// Which requests are meant.
+pub(super) fn rule(at: &At<'_, '_>, out: &mut Out) {
     let star = |list: &At<'_, '_>| list.len() > 1 && list.items().any(|v| v.text() == "*");
     for field in ["apiGroups", "apiVersions", "resources", "operations"] {
         let list = at.get(field);

@@ -314,3 +314,47 @@ fn inside(inner: &str, outer: &str) -> bool {
     let top = |bits: u128| if q == 0 { 0 } else { bits >> (v - q) };
     w == v && p > q && top(a) == top(b)
 }
+
+pub(super) fn cidr(object: &Value, old: Option<&Value>, out: &mut Out) {
+    let spec = At::root(object, "spec");
+    let list = spec.get("cidrs");
+    if list.len() == 0 {
+        out.required(&list, "at least one CIDR required");
+    }
+    if list.len() > 2 {
+        out.invalid(&list, "may only hold up to 2 values");
+    }
+    let families: BTreeSet<bool> = list.items().map(|c| c.text().contains(':')).collect();
+    if list.len() == 2 && families.len() == 1 {
+        out.invalid(&list, "may specify no more than one IP for each IP family, i.e 192.168.0.0/24 and 2001:db8::/64");
+    }
+    for one in list.items() {
+        out.form(&one, name::check_cidr);
+    }
+    if let Some(old) = old {
+        let before = meta::list_at(old, &["spec", "cidrs"]);
+        if list.value.as_array().is_none_or(|now| !now.starts_with(before)) {
+            out.invalid(&list, super::at::IMMUTABLE);
+        }
+    }
+}
+
+pub(super) fn address(object: &Value, old: Option<&Value>, out: &mut Out) {
+    let spec = At::root(object, "spec");
+    let parent = spec.get("parentRef");
+    if !parent.is_set() {
+        out.required(&parent, "");
+        return;
+    }
+    for field in ["resource", "name"] {
+        let at = parent.get(field);
+        if out.filled(&at) {
+            out.form(&at, name::check_path_segment);
+        }
+    }
+    out.optional_form(&parent.get("group"), name::check_subdomain);
+    out.optional_form(&parent.get("namespace"), name::check_path_segment);
+    if let Some(old) = old {
+        out.immutable(&parent, meta::at(old, &["spec", "parentRef"]).unwrap_or(&Value::Null));
+    }
+}

@@ -259,3 +259,19 @@ pub(super) fn driver(object: &Value, out: &mut Out) {
         }
     }
 }
+
+pub(super) fn capacity(object: &Value, old: Option<&Value>, out: &mut Out) {
+    let class = At::root(object, "storageClassName");
+    if out.filled(&class) {
+        out.form(&class, name::check_subdomain);
+    }
+    for field in ["capacity", "maximumVolumeSize"] {
+        out.amount(&At::root(object, field));
+    }
+    out.selector(&At::root(object, "nodeTopology"));
+    if let Some(old) = old {
+        for field in ["nodeTopology", "storageClassName"] {
+            out.immutable(&At::root(object, field), old.get(field).unwrap_or(&Value::Null));
+        }
+    }
+}

@@ -381,3 +381,74 @@ fn what_is_only_asked() {
     );
     check("authorization.k8s.io/v1", "SelfSubjectAccessReview", json!({"spec": {"nonResourceAttributes": {}}}), &[]);
 }
+
+#[test]
+fn devices_and_addresses() {
+    check(
+        "resource.k8s.io/v1",
+        "ResourceClaim",
+        json!({"spec": {"devices": {"requests": [
+        {"name": "a", "exactly": {"deviceClassName": "c"}}, {"name": "a"}], "constraints": [{"requests": ["b"], "matchAttribute": "x/y"}]}}}),
+        &[
+            "spec.devices.requests[1].name: Duplicate value: \"a\"",
+            "spec.devices.requests[1]: Required value: exactly one of `exactly` or `firstAvailable` is required",
+            "spec.devices.constraints[0].requests[0]: Invalid value: \"b\": must be the name of a request...",
+        ],
+    );
+    check(
+        "resource.k8s.io/v1",
+        "ResourceSlice",
+        json!({"spec": {"driver": "d.io", "nodeName": "n", "pool": {"name": "p", "resourceSliceCount": 1}}}),
+        &[],
+    );
+    check("resource.k8s.io/v1", "DeviceClass", json!({"spec": {"selectors": [{"cel": {"expression": "true"}}]}}), &[]);
+    check(
+        "networking.k8s.io/v1",
+        "IPAddress",
+        json!({"metadata": {"name": "10.0.0.1"}, "spec": {"parentRef": {"resource": "services", "name": "s"}}}),
+        &[],
+    );
+    check(
+        "networking.k8s.io/v1",
+        "ServiceCIDR",
+        json!({"spec": {"cidrs": ["10.0.0.0/24", "10.1.0.0/24"]}}),
+        &[
+            "spec.cidrs: Invalid value: [\"10.0.0.0/24\",\"10.1.0.0/24\"]: may specify no more than one IP for each IP family, i.e 192.168.0.0/24 and 2001:db8::/64",
+        ],
+    );
+    check(
+        "storage.k8s.io/v1",
+        "CSIStorageCapacity",
+        json!({"storageClassName": "s", "capacity": "-1"}),
+        &["capacity: Invalid value: \"-1\": must be greater than or equal to 0"],
+    );
+}
+
+#[test]
+fn admission_policies() {
+    let rules =
+        json!([{"apiGroups": ["apps"], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["deployments"]}]);
+    check(
+        "admissionregistration.k8s.io/v1",
+        "ValidatingAdmissionPolicy",
+        json!({"spec": {"validations": [{"expression": "true"}],
+        "matchConstraints": {"resourceRules": rules}}}),
+        &[],
+    );
+    check(
+        "admissionregistration.k8s.io/v1",
+        "ValidatingAdmissionPolicy",
+        json!({"spec": {"variables": [{"name": "a"}]}}),
+        &[
+            "spec.validations: Required value: validations or auditAnnotations must contain at least one item",
+            "spec.variables[0].expression: Required value: expression is not specified",
+            "spec.matchConstraints: Required value",
+        ],
+    );
+    check(
+        "admissionregistration.k8s.io/v1",
+        "ValidatingAdmissionPolicyBinding",
+        json!({"spec": {"policyName": "p", "validationActions": ["Deny"]}}),
+        &[],
+    );
+}
