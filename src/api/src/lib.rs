@@ -27,6 +27,7 @@ pub mod selector;
 pub mod status;
 pub mod strategy;
 pub mod validate;
+pub mod warn;
 
 /// An API object as it travels: JSON with sorted keys.
 pub type Object = serde_json::Value;
