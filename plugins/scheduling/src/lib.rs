@@ -61,4 +61,6 @@ impl Plugin for Builtin {
 kedge_plugin_sdk::export_scheduling!(Builtin);
 
 #[cfg(test)]
+mod rows;
+#[cfg(test)]
 mod sample;

@@ -47,6 +47,14 @@ impl Node {
         self.labels = labels.into();
         self
     }
+    pub fn label(mut self, label: &str) -> Self {
+        self.labels = format!("{} {label}", self.labels);
+        self
+    }
+    pub fn taint(mut self, taint: &str) -> Self {
+        self.taints = format!("{} {taint}", self.taints);
+        self
+    }
     pub fn taints(mut self, taints: &str) -> Self {
         self.taints = taints.into();
         self
