@@ -258,6 +258,11 @@ pub(crate) fn set_meta(connection: &Connection, name: &str, value: Revision) -> 
     Ok(())
 }
 
+/// Counts that the store was closed.
+pub(crate) fn count_close(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute("UPDATE meta SET value = value + 1 WHERE name = 'closes'", []).map(|_| ())
+}
+
 /// The folders that have held volatile keys.
 pub(crate) fn folders(connection: &Connection) -> rusqlite::Result<Vec<String>> {
     let mut statement = connection.prepare("SELECT dir FROM volatile")?;

@@ -40,7 +40,7 @@ CREATE TABLE log(
 CREATE UNIQUE INDEX log_key ON log(key, revision, change);
 CREATE TABLE meta(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE volatile(dir BLOB PRIMARY KEY) WITHOUT ROWID;
-INSERT INTO meta VALUES('compacted', 0), ('cleaned', 0);
+INSERT INTO meta VALUES('compacted', 0), ('cleaned', 0), ('closes', 0);
 ";
 
 /// Opens the connection that writes. `create` makes the tables in an empty file.

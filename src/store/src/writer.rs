@@ -333,10 +333,8 @@ impl Writer {
         self.rolling.join();
         if self.has_written {
             let checkpoint = "PRAGMA busy_timeout = 500; PRAGMA wal_checkpoint(RESTART)";
-            let restarted = self.connection.execute_batch(checkpoint).and_then(|()| {
-                // A row that says what is there already: it begins the log anew.
-                log::set_meta(&self.connection, log::CLEANED, self.keeping.cleaned)
-            });
+            // A commit that changes something begins the log anew.
+            let restarted = self.connection.execute_batch(checkpoint).and_then(|()| log::count_close(&self.connection));
             if let Err(error) = restarted {
                 tracing::warn!(%error, "the log could not be copied into the database; the next start will do it");
             }
