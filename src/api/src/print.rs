@@ -8,6 +8,7 @@ mod autoscaling;
 mod batch;
 mod cluster;
 mod column;
+pub mod custom;
 mod extension;
 mod network;
 mod pod;
