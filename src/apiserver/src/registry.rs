@@ -106,9 +106,14 @@ impl<'a> Act<'a> {
         Act { name, ..*self }
     }
 
-    /// Tells the client something beside the answer.
+    /// Tells the client something beside the answer, once.
     pub fn warn(&self, warnings: impl IntoIterator<Item = String>) {
-        self.warnings.lock().unwrap_or_else(PoisonError::into_inner).extend(warnings);
+        let mut told = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
+        for warning in warnings {
+            if !told.contains(&warning) {
+                told.push(warning);
+            }
+        }
     }
 
     /// What is kept under the key.

@@ -19,7 +19,7 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use kedge_api::field::{FieldError, Path};
 use kedge_api::kinds::{self, Gvk, Kind, Sub};
 use kedge_api::status::Status;
-use kedge_api::{Object, apply, validate};
+use kedge_api::{Object, apply, validate, warn};
 
 use crate::chain::Call;
 use crate::error;
@@ -92,6 +92,7 @@ async fn dispatch(
         dry_run: call.query.all("dryRun").any(|value| !value.is_empty()),
         warnings,
     };
+    act.warn(warn::version(&kind.gvk()).map(str::to_owned));
     match sub {
         Some(Sub::Scale) => return scale::answer(call, &act, kind).await,
         Some(Sub::Binding) => return pods::bind(call, &act).await,
@@ -277,6 +278,14 @@ async fn sent(call: &mut Call, act: &Act<'_>, gvk: &Gvk, options: &WriteOptions)
     let sent = decode::object(&bytes, format, gvk, options.field_validation)?;
     act.warn(sent.warnings);
     Ok(sent.object)
+}
+
+/// An object in the body that asks for something and is not kept.
+async fn asked(call: &mut Call, act: &Act<'_>, gvk: &Gvk) -> Result<Object, Status> {
+    let options = write_options(call, "CreateOptions")?;
+    let object = sent(call, act, gvk, &options).await?;
+    let faults = validate::request(gvk, &object);
+    if faults.is_empty() { Ok(object) } else { Err(Status::invalid(&gvk.group, &gvk.kind, act.name, &faults)) }
 }
 
 /// The whole body, within its limits of size and time.

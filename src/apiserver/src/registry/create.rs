@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 use kedge_api::status::{Reason, Status};
-use kedge_api::{Object, meta};
+use kedge_api::{Object, meta, warn};
 
 use super::{Act, Outcome, body, hooks, keys, managers, rules};
 use crate::admission::{self, Operation};
@@ -29,6 +29,7 @@ pub(super) async fn make(act: &Act<'_>, mut object: Object, applied: bool) -> Re
     let attributes = named.attributes(Operation::Create);
     admission::mutate(&act.core.admission, &attributes, &mut object, None, act.core.reader()).await?;
 
+    act.warn(warn::object(act.kind, &object));
     let generated = meta::name(&object).is_empty() && !meta::generate_name(&object).is_empty();
     if !generated {
         return attempt(act, object, applied).await;

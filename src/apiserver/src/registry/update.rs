@@ -13,7 +13,7 @@ use kedge_api::field::{FieldError, Path};
 use kedge_api::kinds::Gvk;
 use kedge_api::patch::{self, PatchError};
 use kedge_api::status::Status;
-use kedge_api::{Object, meta};
+use kedge_api::{Object, meta, warn};
 use kedge_store::{Entry, WriteError};
 use serde_json::Value;
 
@@ -117,6 +117,9 @@ async fn attempt(act: &Act<'_>, entry: &Arc<Entry>, change: &Change) -> Result<T
     rules::prepare_update(act.kind, act.sub, &mut new, &old);
     let attributes = act.attributes(Operation::Update);
     admission::mutate(&core.admission, &attributes, &mut new, Some(&old), core.reader()).await?;
+    if act.sub.is_none() {
+        act.warn(warn::object(act.kind, &new));
+    }
     hooks::may_update(act, &new, &old)?;
     let claim = hooks::claim(act, &mut new, Some(&old)).await?;
     if !matches!(change, Change::Apply { .. }) {

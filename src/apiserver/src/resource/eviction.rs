@@ -10,10 +10,9 @@ use kedge_api::status::Status;
 use kedge_api::{Object, meta};
 use serde_json::json;
 
-use super::{made, sent};
+use super::{asked, made};
 use crate::chain::Call;
 use crate::error;
-use crate::query::WriteOptions;
 use crate::registry::{Act, body, decode_kept, delete, rules};
 use crate::respond::Answer;
 
@@ -22,8 +21,7 @@ const TRIES: usize = 5;
 
 /// `pods/NAME/eviction`.
 pub async fn evict(call: &mut Call, act: &Act<'_>) -> Result<Answer, Status> {
-    let write = WriteOptions::parse(&call.query).map_err(|f| error::option(&f))?;
-    let eviction = sent(call, act, &Gvk::fixed("policy", "v1", "Eviction"), &write).await?;
+    let eviction = asked(call, act, &Gvk::fixed("policy", "v1", "Eviction")).await?;
     if !meta::name(&eviction).is_empty() && meta::name(&eviction) != act.name {
         return Err(Status::bad_request("name in URL does not match name in Eviction object"));
     }

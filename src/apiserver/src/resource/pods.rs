@@ -10,17 +10,15 @@ use kedge_api::{Object, meta};
 use kedge_store::WriteError;
 use serde_json::{Value, json};
 
-use super::{made, sent};
+use super::{asked, made};
 use crate::chain::Call;
 use crate::error;
-use crate::query::WriteOptions;
 use crate::registry::{Act, body, decode_kept, rules};
 use crate::respond::Answer;
 
 /// `pods/NAME/binding`.
 pub async fn bind(call: &mut Call, act: &Act<'_>) -> Result<Answer, Status> {
-    let options = WriteOptions::parse(&call.query).map_err(|f| error::option(&f))?;
-    let binding = sent(call, act, &Gvk::fixed("", "v1", "Binding"), &options).await?;
+    let binding = asked(call, act, &Gvk::fixed("", "v1", "Binding")).await?;
     apply(act, &binding).await?;
     made(
         call,
@@ -31,8 +29,7 @@ pub async fn bind(call: &mut Call, act: &Act<'_>) -> Result<Answer, Status> {
 
 /// `bindings`: the name of the pod is the binding's.
 pub async fn bind_by_name(call: &mut Call, act: &Act<'_>) -> Result<Answer, Status> {
-    let options = WriteOptions::parse(&call.query).map_err(|f| error::option(&f))?;
-    let binding = sent(call, act, &Gvk::fixed("", "v1", "Binding"), &options).await?;
+    let binding = asked(call, act, &Gvk::fixed("", "v1", "Binding")).await?;
     let kinds = call.core.kinds();
     let pods = kinds.resource("", "v1", "pods").ok_or_else(Status::no_such_resource)?;
     let name = meta::name(&binding).to_owned();

@@ -13,13 +13,11 @@ use kedge_api::meta;
 use kedge_api::status::Status;
 use serde_json::{Value, json};
 
-use super::{made, sent, tokens};
+use super::{asked, made, tokens};
 use crate::authn::token::ISSUER;
 use crate::authz::{Rule, Wanted};
 use crate::chain::Call;
-use crate::error;
 use crate::identity::Identity;
-use crate::query::WriteOptions;
 use crate::registry::Act;
 use crate::request::Verb;
 use crate::respond::Answer;
@@ -35,8 +33,7 @@ pub async fn answer(call: &mut Call, act: &Act<'_>, kind: &Arc<Kind>) -> Result<
     if call.info.verb != Verb::Create || !act.name.is_empty() {
         return Err(Status::method_not_supported(&kind.group, &kind.plural, call.info.verb.as_str()));
     }
-    let options = WriteOptions::parse(&call.query).map_err(|f| error::option(&f))?;
-    let mut review = sent(call, act, &kind.gvk(), &options).await?;
+    let mut review = asked(call, act, &kind.gvk()).await?;
     if !review["metadata"].is_object() {
         review["metadata"] = json!({});
     }

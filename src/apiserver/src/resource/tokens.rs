@@ -6,7 +6,6 @@
 use std::time::Duration;
 
 use http::StatusCode;
-use kedge_api::field::{FieldError, Path};
 use kedge_api::fields::Index;
 use kedge_api::kinds::Gvk;
 use kedge_api::selector::Lookup as _;
@@ -14,19 +13,14 @@ use kedge_api::status::Status;
 use kedge_api::{clock, meta};
 use serde_json::json;
 
-use super::{made, sent};
+use super::{asked, made};
 use crate::authn::token::{self, Bound, Claims, ISSUER, TokenFault, TokenOrder};
 use crate::chain::Call;
 use crate::core::Core;
-use crate::error;
 use crate::identity::Identity;
-use crate::query::WriteOptions;
 use crate::registry::{Act, decode_kept, keys, rules};
 use crate::respond::Answer;
 
-/// The shortest token that is given, and the longest.
-const SHORTEST: u64 = 10 * 60;
-const LONGEST: u64 = 1 << 32;
 /// What is given when nothing is asked for.
 const USUAL: u64 = 3600;
 
@@ -82,9 +76,8 @@ async fn there(core: &Core, plural: &str, namespace: &str, bound: &Bound, what: 
 
 /// `serviceaccounts/NAME/token`.
 pub async fn request(call: &mut Call, act: &Act<'_>) -> Result<Answer, Status> {
-    let options = WriteOptions::parse(&call.query).map_err(|f| error::option(&f))?;
     let gvk = Gvk::fixed("authentication.k8s.io", "v1", "TokenRequest");
-    let mut request = sent(call, act, &gvk, &options).await?;
+    let mut request = asked(call, act, &gvk).await?;
     if !meta::name(&request).is_empty() && meta::name(&request) != act.name {
         return Err(Status::bad_request(format!(
             "the name of the object ({}) does not match the name on the URL ({})",
@@ -114,20 +107,7 @@ pub async fn request(call: &mut Call, act: &Act<'_>) -> Result<Answer, Status> {
 }
 
 async fn order(act: &Act<'_>, request: &kedge_api::Object) -> Result<TokenOrder, Status> {
-    let spec = Path::root("spec");
-    let invalid = |fault| Status::invalid("authentication.k8s.io", "TokenRequest", act.name, &[fault]);
-    let seconds = match meta::int_at(request, &["spec", "expirationSeconds"]) {
-        None => USUAL,
-        Some(n) if n < SHORTEST as i64 => {
-            let path = spec.child("expirationSeconds");
-            return Err(invalid(FieldError::invalid(&path, n, "may not specify a duration less than 10 minutes")));
-        }
-        Some(n) if n > LONGEST as i64 => {
-            let path = spec.child("expirationSeconds");
-            return Err(invalid(FieldError::invalid(&path, n, "may not specify a duration larger than 2^32 seconds")));
-        }
-        Some(n) => n.unsigned_abs(),
-    };
+    let seconds = meta::int_at(request, &["spec", "expirationSeconds"]).map_or(USUAL, i64::unsigned_abs);
     let audiences = meta::list_at(request, &["spec", "audiences"]).iter().filter_map(|a| a.as_str().map(str::to_owned));
     let mut order =
         TokenOrder { audiences: audiences.collect(), lifetime: Duration::from_secs(seconds), ..TokenOrder::default() };
