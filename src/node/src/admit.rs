@@ -5,12 +5,12 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{AppArmorProfile, Container, Pod};
 
 use crate::container::env::Allocatable;
 use crate::container::limits::{cpu_request, memory_request, total};
 use crate::pod::observed::Reason;
-use crate::pod::spec;
+use crate::pod::{members, spec};
 
 /// What the node can give.
 pub struct Room<'a> {
@@ -27,6 +27,14 @@ pub fn refuse<'a>(pod: &Pod, here: impl Iterator<Item = &'a Pod> + Clone, room: 
     let words = spec(pod);
     if words.os.as_ref().is_some_and(|os| os.name != "linux") {
         return Some(Reason::new("PodOSNotSupported", "Failed to admit pod as the OS field doesn't match node OS"));
+    }
+    let localhost = |profile: Option<&AppArmorProfile>| profile.is_some_and(|profile| profile.type_ == "Localhost");
+    let shared = words.security_context.as_ref().and_then(|context| context.app_armor_profile.as_ref());
+    let own = |container: &Container| {
+        localhost(container.security_context.as_ref().and_then(|context| context.app_armor_profile.as_ref()))
+    };
+    if localhost(shared) || members(pod).iter().any(|member| own(member.container)) {
+        return Some(Reason::new("AppArmor", "Cannot enforce AppArmor: AppArmor is not supported by this node"));
     }
     let selected = words.node_selector.iter().flatten().all(|(key, value)| room.labels.get(key) == Some(value));
     if !selected {

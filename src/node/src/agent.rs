@@ -304,7 +304,13 @@ impl Agent {
         });
     }
 
+    /// Whether the node refuses a pod; one that has run here before was taken once and stays so.
     fn verdict(&self, pod: &Pod) -> Option<crate::pod::observed::Reason> {
+        let status = pod.status.as_ref();
+        let begun = status.and_then(|status| status.start_time.as_ref()).is_some();
+        if begun || pod.metadata.deletion_timestamp.is_some() {
+            return None;
+        }
         let inputs: Vec<Arc<Pod>> = self
             .held
             .values()

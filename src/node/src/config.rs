@@ -24,6 +24,8 @@ pub struct NodeConfig {
     pub runtime_version: String,
     /// Most pods at once.
     pub max_pods: u32,
+    /// Most processes and threads of one pod.
+    pub pod_pids_limit: Option<i64>,
     /// Kept back from allocatable.
     pub reserved: Reserved,
     /// DNS domain of the cluster.
@@ -65,6 +67,8 @@ impl NodeConfig {
             version: format!("v1.36.0+kedge{}", env!("CARGO_PKG_VERSION")),
             runtime_version: format!("kedge://{}", env!("CARGO_PKG_VERSION")),
             max_pods: 110,
+            // Half of a small kernel's process numbers: one pod that forks without end takes no other's.
+            pod_pids_limit: Some(16 << 10),
             reserved: Reserved::default(),
             cluster_domain: "cluster.local".into(),
             cluster_dns: Vec::new(),

@@ -4,6 +4,8 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::port::Mono;
+
 /// The machine, as the agent asks it.
 pub trait Machine: Send + Sync + 'static {
     /// What it is.
@@ -35,6 +37,24 @@ pub struct MachineFacts {
     pub system_uuid: String,
 }
 
+impl Pressure {
+    /// What is short now or was within the last minutes: short bursts do not make a condition flap.
+    pub fn steady(self, now: Mono, since: &mut [Option<Mono>; 3]) -> Self {
+        let mut out = [self.memory, self.disk, self.processes];
+        for (short, last) in out.iter_mut().zip(since) {
+            if *short {
+                *last = Some(now);
+            }
+            *short = last.is_some_and(|last| now - last < TRANSITION);
+        }
+        let [memory, disk, processes] = out;
+        Self { memory, disk, processes }
+    }
+}
+
+/// A shortage counts for this long after it was last seen, as in Kubernetes.
+const TRANSITION: Mono = Mono::from_secs(300);
+
 /// What is short.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Pressure {
@@ -46,8 +66,11 @@ pub struct Pressure {
     pub processes: bool,
 }
 
-/// Memory is short when less than this is available: Kubernetes' default.
+/// Memory is short when less than this is available (Kubernetes' default), or a twentieth on a machine that has less
+/// than 2 GB.
 const LEAST_MEMORY: u64 = 100 << 20;
+/// See above.
+const LEAST_MEMORY_SHARE: u64 = 20;
 /// Disk is short when less than a tenth, and less than 1 GiB, is free: cards of gateways are small.
 const LEAST_DISK_SHARE: u64 = 10;
 /// See above.
@@ -69,6 +92,7 @@ impl LinuxMachine {
 impl Machine for LinuxMachine {
     fn facts(&self) -> MachineFacts {
         let memory = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+        let machine_id = read("/etc/machine-id");
         let cpus = std::thread::available_parallelism().map_or(1, usize::from);
         MachineFacts {
             cpu_millis: cpus as u64 * 1000,
@@ -77,19 +101,23 @@ impl Machine for LinuxMachine {
             kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
             os_image: os_image(&read("/etc/os-release")),
             architecture: architecture().into(),
-            machine_id: read("/etc/machine-id"),
+            machine_id: machine_id.clone(),
             boot_id: read("/proc/sys/kernel/random/boot_id"),
-            system_uuid: read("/sys/class/dmi/id/product_uuid"),
+            // Boards without firmware tables have no other number of their own.
+            system_uuid: Some(read("/sys/class/dmi/id/product_uuid"))
+                .filter(|uuid| !uuid.is_empty())
+                .unwrap_or(machine_id),
         }
     }
 
     fn pressure(&self) -> Pressure {
         let memory = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
         let available = meminfo(&memory, "MemAvailable:").unwrap_or(u64::MAX);
+        let total = meminfo(&memory, "MemTotal:").unwrap_or(0);
         let disk =
             storage(&self.state_dir).is_some_and(|(all, free)| free < LEAST_DISK && free < all / LEAST_DISK_SHARE);
         Pressure {
-            memory: available < LEAST_MEMORY,
+            memory: available < LEAST_MEMORY.min(total / LEAST_MEMORY_SHARE),
             disk,
             processes: processes_short(&read("/proc/loadavg"), &read("/proc/sys/kernel/pid_max")),
         }
@@ -151,6 +179,17 @@ mod tests {
         assert!(!processes_short("0 0 0 1/500 9", "32768"));
         assert!(processes_short("0 0 0 1/32000 9", "32768"));
         assert!(!processes_short("", ""));
+    }
+
+    #[test]
+    fn a_shortage_is_told_for_five_minutes() {
+        let (mut since, short) = ([None; 3], Pressure { disk: true, ..Pressure::default() });
+        let at = |seconds| Mono::from_secs(seconds);
+        assert!(!Pressure::default().steady(at(0), &mut since).disk);
+        assert!(short.steady(at(10), &mut since).disk);
+        assert!(Pressure::default().steady(at(309), &mut since).disk);
+        assert!(!Pressure::default().steady(at(310), &mut since).disk);
+        assert!(!Pressure::default().steady(at(310), &mut since).memory);
     }
 
     #[test]

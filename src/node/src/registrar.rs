@@ -24,6 +24,7 @@ pub(crate) struct Registrar {
     report_at: Mono,
     leased: bool,
     swept: Option<Mono>,
+    short: [Option<Mono>; 3],
 }
 
 /// Under disk pressure images are looked at this often.
@@ -42,6 +43,7 @@ impl Registrar {
             report_at: Mono::ZERO,
             leased: false,
             swept: None,
+            short: [None; 3],
         }
     }
 
@@ -65,7 +67,7 @@ impl Registrar {
     async fn turn(&mut self) -> Result<(), ApiFault> {
         let now = self.shared.clock.mono();
         let wanted = self.status().await;
-        let pressure = self.machine.pressure();
+        let pressure = self.machine.pressure().steady(now, &mut self.short);
         self.make_room(pressure, now).await;
         let next = conditions(pressure, &self.conditions, self.shared.clock.wall());
         if self.uid.is_none() {

@@ -64,6 +64,9 @@ pub(crate) async fn launch(shared: Arc<Shared>, launch: Launch) -> Launched {
         fail("Failed", &message);
         // What was half made must not stay.
         let _ = shared.runtime.remove(&launch.run.id).await;
+        if let RuntimeFault::Start(message) = fault {
+            return Launched::NotStarted(message);
+        }
         return Launched::Refused(Reason::new("CreateContainerError", message));
     }
     let name = &launch.container.name;

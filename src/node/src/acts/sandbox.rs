@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Pod;
-use kedge_api::machine::{PortMapping, Protocol, SandboxSpec};
+use kedge_api::machine::{PortMapping, Protocol, Resources, SandboxSpec};
 
 use crate::container::{etc, limits, pod_cgroup};
 use crate::pod::observed::SandboxFacts;
@@ -19,6 +19,12 @@ pub(crate) async fn make_sandbox(shared: Arc<Shared>, id: PodId, pod: Arc<Pod>) 
     let words = spec(&pod);
     let (host, domain) = etc::hostname(&pod, &config.node_name, &config.cluster_domain);
     let host_network = words.host_network == Some(true);
+    if words.host_users == Some(false) {
+        // Running it without would give it less protection than it asks for.
+        return Err(
+            "Failed to create pod sandbox: user namespaces (hostUsers: false) are not supported by this node".into()
+        );
+    }
     let sysctls = words.security_context.as_ref().and_then(|context| context.sysctls.as_ref());
     let sandbox = shared
         .runtime
@@ -30,7 +36,7 @@ pub(crate) async fn make_sandbox(shared: Arc<Shared>, id: PodId, pod: Arc<Pod>) 
             shared_pid: words.share_process_namespace == Some(true),
             host_pid: words.host_pid == Some(true),
             cgroup: pod_cgroup(&id.uid),
-            resources: limits::pod(&pod),
+            resources: Resources { pids_limit: config.pod_pids_limit, ..limits::pod(&pod) },
             sysctls: sysctls.into_iter().flatten().map(|sysctl| (sysctl.name.clone(), sysctl.value.clone())).collect(),
         })
         .await

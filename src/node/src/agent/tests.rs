@@ -12,7 +12,7 @@ use crate::fakes::{
     FakeApi, FakeClock, FakeDice, FakeImages, FakeMachine, FakeMounts, FakeNetwork, FakeRuntime, Script,
 };
 use crate::logs::LogOptions;
-use crate::port::ApiFault;
+use crate::port::{ApiFault, PatchForm};
 
 /// Ports in memory and an agent on them that can be killed and started again.
 struct Device {
@@ -633,4 +633,91 @@ async fn many_pods_come_and_go_and_leave_nothing() {
     assert!(device.runtime.all().is_empty() && device.network.attached().is_empty());
     assert_eq!(device.folders(), [""; 0]);
     assert!(device.handle().metrics().contains("kedge_node_pods 0"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn pull_secrets_of_pod_and_account_are_used() {
+    use base64::Engine as _;
+    let device = Device::on().await;
+    let secret = |name: &str, registry: &str| {
+        let config = json!({"auths": {registry: {"username": name, "password": "p"}}}).to_string();
+        let data = base64::engine::general_purpose::STANDARD.encode(config);
+        device.api.put(
+            Kind::Secret,
+            json!({"metadata": {"name": name, "namespace": "default"}, "data": {".dockerconfigjson": data}}),
+        );
+    };
+    secret("own", "a.example");
+    secret("accounts", "b.example");
+    let account =
+        json!({"metadata": {"name": "sa", "namespace": "default"}, "imagePullSecrets": [{"name": "accounts"}]});
+    device.api.put(Kind::ServiceAccount, account);
+    device.images.publish(crate::fakes::image("a.example/x:1"));
+    let mut spec = with(json!({"image": "a.example/x:1"}));
+    spec["imagePullSecrets"] = json!([{"name": "own"}, {"name": "missing"}]);
+    spec["serviceAccountName"] = json!("sa");
+    device.pod("web", spec);
+    device.until("web", PHASE, "Running").await;
+    let (_, logins) = device.images.pulls().remove(0);
+    let users: Vec<&str> = logins.iter().map(|login| login.username.as_str()).collect();
+    assert_eq!(users, ["own", "accounts"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn tokens_are_fetched_and_renewed() {
+    let device = Device::on().await;
+    let mut spec = with(json!({"volumeMounts": [{"name": "token", "mountPath": "/token"}]}));
+    spec["volumes"] = json!([{"name": "token", "projected": {"sources": [
+        {"serviceAccountToken": {"path": "token", "expirationSeconds": 1000}}]}}]);
+    device.pod("web", spec);
+    device.until("web", PHASE, "Running").await;
+    let file = device.state.path().join("memory/uid-web/token/token");
+    let first = std::fs::read_to_string(&file).unwrap();
+    let requests = |api: &FakeApi| {
+        let writes = api.writes();
+        writes.iter().filter(|write| *write == "create ServiceAccount/token default/default").count()
+    };
+    assert_eq!(requests(&device.api), 1);
+    tokio::time::sleep(Duration::from_secs(799)).await;
+    assert_eq!(requests(&device.api), 1);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(requests(&device.api), 2);
+    tokio::time::timeout(Duration::from_secs(60), async {
+        while std::fs::read_to_string(&file).unwrap() == first {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_node_cannot_give_is_said() {
+    let device = Device::on().await;
+    let mut users = one();
+    users["hostUsers"] = json!(false);
+    device.pod("users", users);
+    let text = "FailedCreatePodSandBox: Failed to create pod sandbox: user namespaces (hostUsers: false) are not supported by this node";
+    device.event("users", text).await;
+    let mut nfs = one();
+    nfs["volumes"] = json!([{"name": "v", "nfs": {"server": "s", "path": "/"}}]);
+    device.pod("nfs", nfs);
+    let text = "FailedMount: MountVolume.SetUp failed for volume \"v\" : nfs volumes are not supported by this node";
+    device.event("nfs", text).await;
+    for name in ["users", "nfs"] {
+        device.api.delete_pod("default", name, 30);
+        device.gone(name).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_changed_image_is_started_anew() {
+    let device = Device::on().await;
+    device.pod("web", one());
+    device.until("web", PHASE, "Running").await;
+    let change = json!({"spec": {"containers": [{"name": "app", "image": "init:1"}]}});
+    device.api.patch(Kind::Pod, Some("default"), "web", None, PatchForm::Merge, &change).await.unwrap();
+    device.until("web", "/status/containerStatuses/0/imageID", "sha256:init:1").await;
+    device.until("web", "/status/containerStatuses/0/restartCount", 1).await;
+    device.event("web", "Killing: Container app definition changed, will be restarted").await;
 }

@@ -147,8 +147,6 @@ impl Worker {
         let known = record.is_some();
         let Adopted { mut seen, strays, ended, sandbox_lost } =
             adopt(&pod, record.clone(), &found.containers, &found.sandboxes, (wall, now));
-        let ago = seen.taken.and_then(|taken| wall.duration_since(taken).ok());
-        seen.deadline = deadline(&pod, ago.unwrap_or_default(), now);
         seen.removed = input.removed;
         if !known {
             seen.verdict = found.verdict;
@@ -182,6 +180,7 @@ impl Worker {
             view,
             shared,
         };
+        worker.set_deadline();
         worker.after_adoption(&ended, sandbox_lost, known);
         worker
     }
@@ -284,10 +283,21 @@ impl Worker {
     fn words(&mut self, input: Input) {
         let before = std::mem::replace(&mut self.pod, input.pod);
         self.seen.removed |= input.removed;
+        if super::spec(&before).active_deadline_seconds != super::spec(&self.pod).active_deadline_seconds {
+            self.set_deadline();
+        }
         let meta = (&before.metadata, &self.pod.metadata);
         if meta.0.labels != meta.1.labels || meta.0.annotations != meta.1.annotations {
             self.stale = true;
         }
+    }
+
+    /// The time at which the active deadline is over, counted from when the pod was taken up.
+    fn set_deadline(&mut self) {
+        let wall = self.shared.clock.wall();
+        // A clock that has gone back counts as no time.
+        let ago = self.seen.taken.and_then(|taken| wall.duration_since(taken).ok()).unwrap_or_default();
+        self.seen.deadline = deadline(&self.pod, ago, self.shared.clock.mono());
     }
 
     /// Starts an act; its outcome comes back to `done`.

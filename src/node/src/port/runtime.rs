@@ -19,7 +19,7 @@ pub trait Runtime: Send + Sync + 'static {
     async fn remove_sandbox(&self, pod_uid: &str) -> Result<(), RuntimeFault>;
     /// Every sandbox that is whole.
     async fn sandboxes(&self) -> Result<Vec<Sandbox>, RuntimeFault>;
-    /// Makes a container and does not start it.
+    /// Makes a container and does not start it. `Start` says that it is fine but for its program, which cannot be run.
     async fn create(&self, spec: ContainerSpec) -> Result<(), RuntimeFault>;
     /// Starts a made container.
     async fn start(&self, id: &str) -> Result<Started, RuntimeFault>;

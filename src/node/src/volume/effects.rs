@@ -138,6 +138,10 @@ pub fn container_mounts(
     env: &[(String, String)],
     mounts: &dyn Mounts,
 ) -> Result<Vec<Mount>, Reason> {
+    if container.volume_devices.as_ref().is_some_and(|devices| !devices.is_empty()) {
+        let message = "block volumes (volumeDevices) are not supported by this node";
+        return Err(Reason::new("CreateContainerConfigError", message));
+    }
     let mut all = Vec::new();
     for (index, wish) in container.volume_mounts.iter().flatten().enumerate() {
         let config = |message: String| Reason::new("CreateContainerConfigError", message);

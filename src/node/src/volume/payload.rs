@@ -114,6 +114,9 @@ pub fn files(volume: &Volume, context: &Context<'_>) -> Result<Files, String> {
     if let Some(projected) = &volume.projected {
         let default = mode(projected.default_mode);
         for source in projected.sources.iter().flatten() {
+            if source.cluster_trust_bundle.is_some() || source.pod_certificate.is_some() {
+                return Err("clusterTrustBundle and podCertificate sources are not supported by this node".into());
+            }
             if let Some(source) = &source.config_map {
                 let part = Part {
                     kind: Kind::ConfigMap,
