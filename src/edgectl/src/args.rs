@@ -167,6 +167,9 @@ pub struct Get {
     /// Keep managedFields when printing in JSON or YAML.
     #[arg(long)]
     pub show_managed_fields: bool,
+    /// Print what the server answers at this path, as it is: /readyz, /metrics, /api/v1/nodes.
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["words", "filename", "output", "watch", "watch_only"])]
+    pub raw: Option<String>,
 }
 
 /// `describe`.

@@ -4,8 +4,10 @@
 
 mod table;
 
+use std::io::Write;
 use std::process::ExitCode;
 
+use futures::StreamExt;
 use http::header;
 use kedge_client::kube::client::Body;
 use kedge_client::{ClientError, Informer, ListOptions, Step, WatchOptions};
@@ -26,6 +28,9 @@ const LIMIT: usize = 256 << 20;
 
 /// Runs the verb.
 pub async fn run(session: Session, args: Get) -> Result<ExitCode, Failure> {
+    if let Some(path) = &args.raw {
+        return raw(&session, path).await;
+    }
     let format = Format::parse(args.output.as_deref())?;
     let sort = args.sort_by.as_deref().map(sort_path).transpose()?;
     let targets = targets(&session, &args).await?;
@@ -38,6 +43,16 @@ pub async fn run(session: Session, args: Get) -> Result<ExitCode, Failure> {
         _ => printer.objects(&session, &targets, sort.as_ref()).await?,
     }
     Ok(if printer.failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// The server's answer as it comes, so that logs and metrics of any size pass through.
+async fn raw(session: &Session, path: &str) -> Result<ExitCode, Failure> {
+    let mut pieces = session.client.stream(path).await?;
+    let mut out = std::io::stdout().lock();
+    while let Some(piece) = pieces.next().await {
+        out.write_all(&piece?).and_then(|()| out.flush()).map_err(|e| Failure::said(format!("cannot print: {e}")))?;
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn targets(session: &Session, args: &Get) -> Result<Vec<(Target, Option<String>)>, Failure> {

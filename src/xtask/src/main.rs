@@ -3,7 +3,9 @@
 //! In: a verb. Out: guests, images, a running demo, test tiers and benchmark tables. Never part of what is shipped.
 
 mod command;
+mod demo;
 mod guests;
+mod images;
 mod setup;
 
 use clap::{Parser, Subcommand};
@@ -28,6 +30,10 @@ enum Verb {
     Build,
     /// Build the plugins and their precompiled forms only.
     Guests,
+    /// Start a device, show a Deployment answering on it, and stop it on Ctrl-C.
+    Demo(demo::Options),
+    /// Build the demo images as archives under `target/demo`.
+    Images,
     /// Build one plugin of `plugins/` to a component.
     Plugin {
         /// The crate's name, as in `battery`.
@@ -39,6 +45,8 @@ fn main() -> std::process::ExitCode {
     let arguments = Arguments::parse();
     let done = match arguments.verb {
         Verb::Setup { tests } => setup::run_verb(tests),
+        Verb::Demo(options) => demo::run(&options),
+        Verb::Images => images::build().map(|paths| paths.iter().for_each(|path| println!("{}", path.display()))),
         Verb::Guests => guests::build(),
         Verb::Plugin { package } => guests::build_one(&package),
         Verb::Build => setup::run_with(false).and_then(|()| guests::build()).and_then(|()| command::build_release()),
