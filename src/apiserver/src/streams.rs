@@ -8,6 +8,7 @@ pub(crate) mod options;
 pub(crate) mod websocket;
 
 use async_trait::async_trait;
+use axum::body::Body;
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use kedge_api::status::Status;
@@ -123,6 +124,12 @@ pub trait NodeStreams: Send + Sync {
 
     /// Opens a connection to a port inside the pod's network. `container` is empty.
     async fn connect(&self, pod: ContainerRef, port: u16) -> Result<Box<dyn Channel>, Status>;
+
+    /// Answers a request to the node agent itself: the path and query are those below the proxy.
+    async fn node_proxy(&self, node: &str, request: http::Request<Bytes>) -> Result<http::Response<Body>, Status> {
+        let _ = (node, request);
+        Err(nothing_here())
+    }
 }
 
 /// A node that holds no containers.

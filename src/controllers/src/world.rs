@@ -163,11 +163,6 @@ impl World {
         rows.filter(|(key, _)| key.kind == kind).map(|(key, row)| (key.clone(), row.uid.clone())).collect()
     }
 
-    /// How many rows are held.
-    pub fn rows_held(&self) -> usize {
-        self.caches.iter().map(|cache| cache.rows.len()).sum()
-    }
-
     /// Where an object of a watched kind is kept.
     pub fn caches_of<'a>(&'a self, kind: &'a Kind) -> impl Iterator<Item = usize> + 'a {
         self.caches

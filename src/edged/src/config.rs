@@ -10,7 +10,9 @@ use serde::{Deserialize, Serialize};
 
 mod sections;
 
-pub use sections::{Api, Containers, Images, Log, Network, Node, Plugin, PluginKind, Plugins, Registry, Store};
+#[cfg(test)]
+pub use sections::Plugin;
+pub use sections::{Api, Containers, Images, Log, Network, Node, Plugins, Store};
 
 /// The whole configuration.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

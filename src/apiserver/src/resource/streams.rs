@@ -18,6 +18,9 @@ use crate::streams::{ContainerRef, options, websocket};
 
 /// Answers a call for a stream.
 pub async fn answer(call: &mut Call, act: &Act<'_>) -> Result<Answer, Status> {
+    if act.sub == Some(Sub::Proxy) && act.kind.plural == "nodes" {
+        return node_proxy(call, act).await;
+    }
     if act.sub == Some(Sub::Proxy) || act.kind.plural != "pods" {
         return Err(Status::new(501, kedge_api::status::Reason::Unknown, "proxying is not offered by this server"));
     }
@@ -52,6 +55,23 @@ pub async fn answer(call: &mut Call, act: &Act<'_>) -> Result<Answer, Status> {
             "port-forwarding is not offered by this server yet",
         )),
     }
+}
+
+/// The node agent's own interface, for whoever may use `nodes/proxy`.
+async fn node_proxy(call: &mut Call, act: &Act<'_>) -> Result<Answer, Status> {
+    act.kept().await?;
+    let body = super::body(call).await?;
+    let rest = if call.info.rest.is_empty() { "/" } else { &call.info.rest };
+    let target = match call.head.uri.query() {
+        Some(query) => format!("{rest}?{query}"),
+        None => rest.to_owned(),
+    };
+    let request = http::Request::builder()
+        .method(call.head.method.clone())
+        .uri(target)
+        .body(body)
+        .map_err(|fault| Status::bad_request(format!("the path below the proxy: {fault}")))?;
+    call.core.clone().streams.node_proxy(act.name, request).await
 }
 
 /// The container that is meant: the named one, or the only one, or the default one.

@@ -1,0 +1,204 @@
+//! The node agent's ports, by newtype around the crates that fill them.
+//!
+//! In: the agent's words. Out: calls of `runtime`, `image` and `network`. Decides nothing; only names of errors change.
+
+use std::net::IpAddr;
+use std::path::Path;
+
+use async_trait::async_trait;
+use futures::stream::{BoxStream, StreamExt};
+use kedge_api::machine::{
+    ContainerSpec, ContainerStatus, DnsConfig, ExecSpec, ImageInfo, PodAddresses, PortMapping, RuntimeEvent, Sandbox,
+    SandboxSpec, Started, Stats, User,
+};
+use kedge_image::{Credential, Keys, PullError};
+use kedge_network::{LeaseError, NetworkError};
+use kedge_node::port::{
+    ExecSession, ImageFault, Images, NetworkFault, PodNetwork, RegistryLogin, Runtime, RuntimeFault,
+};
+use kedge_runtime::RuntimeError;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::mpsc;
+
+/// Sizes of a terminal that wait to be set.
+const RESIZES: usize = 4;
+
+/// The runtime.
+pub struct RuntimePort(pub kedge_runtime::Runtime);
+
+fn runtime_fault(error: RuntimeError) -> RuntimeFault {
+    match error {
+        RuntimeError::NotFound { id, .. } => RuntimeFault::NotFound(id),
+        RuntimeError::Create { cause, .. } => RuntimeFault::Create(cause),
+        RuntimeError::Start { cause, .. } => RuntimeFault::Start(cause),
+        other => RuntimeFault::Other(other.to_string()),
+    }
+}
+
+#[async_trait]
+impl Runtime for RuntimePort {
+    async fn create_sandbox(&self, spec: SandboxSpec) -> Result<Sandbox, RuntimeFault> {
+        self.0.create_sandbox(spec).await.map_err(runtime_fault)
+    }
+
+    async fn remove_sandbox(&self, pod_uid: &str) -> Result<(), RuntimeFault> {
+        self.0.remove_sandbox(pod_uid).await.map_err(runtime_fault)
+    }
+
+    async fn sandboxes(&self) -> Result<Vec<Sandbox>, RuntimeFault> {
+        Ok(self.0.sandboxes().await)
+    }
+
+    async fn create(&self, spec: ContainerSpec) -> Result<(), RuntimeFault> {
+        self.0.create(spec).await.map_err(runtime_fault)
+    }
+
+    async fn start(&self, id: &str) -> Result<Started, RuntimeFault> {
+        self.0.start(id).await.map_err(runtime_fault)
+    }
+
+    async fn signal(&self, id: &str, signal: i32) -> Result<(), RuntimeFault> {
+        self.0.signal(id, signal).await.map_err(runtime_fault)
+    }
+
+    async fn remove(&self, id: &str) -> Result<(), RuntimeFault> {
+        self.0.remove(id).await.map_err(runtime_fault)
+    }
+
+    async fn containers(&self) -> Result<Vec<ContainerStatus>, RuntimeFault> {
+        Ok(self.0.containers().await)
+    }
+
+    async fn exec(&self, id: &str, request: ExecSpec) -> Result<ExecSession, RuntimeFault> {
+        let session = self.0.exec(id, request).await.map_err(runtime_fault)?;
+        let resize = session.resize.map(|terminal| {
+            let (sender, mut sizes) = mpsc::channel::<(u16, u16)>(RESIZES);
+            tokio::spawn(async move {
+                while let Some((columns, rows)) = sizes.recv().await {
+                    // A terminal that is gone ends with its session.
+                    let _ = terminal.set(columns, rows);
+                }
+            });
+            sender
+        });
+        let exit = session.exit;
+        Ok(ExecSession {
+            stdin: session.stdin,
+            stdout: session.stdout,
+            stderr: session.stderr,
+            exit: Box::pin(async move { exit.wait().await.map_err(runtime_fault) }),
+            resize,
+        })
+    }
+
+    fn events(&self) -> BoxStream<'static, RuntimeEvent> {
+        let runtime = self.0.clone();
+        let receiver = runtime.events();
+        futures::stream::unfold((runtime, receiver), |(runtime, mut receiver)| async move {
+            loop {
+                match receiver.recv().await {
+                    Ok(event) => return Some((event, (runtime, receiver))),
+                    // Some were missed: the agent looks at everything, as after a new zygote.
+                    Err(RecvError::Lagged(_)) => {
+                        return Some((RuntimeEvent::ZygoteRestarted, (runtime, receiver)));
+                    }
+                    Err(RecvError::Closed) => return None,
+                }
+            }
+        })
+        .boxed()
+    }
+
+    async fn stats(&self, id: &str) -> Result<Stats, RuntimeFault> {
+        self.0.stats(id).await.map_err(runtime_fault)
+    }
+}
+
+/// The image store.
+pub struct ImagesPort(pub kedge_image::Images);
+
+#[async_trait]
+impl Images for ImagesPort {
+    async fn present(&self, reference: &str) -> Result<Option<ImageInfo>, ImageFault> {
+        Ok(self.0.present(reference).await)
+    }
+
+    async fn pull(&self, reference: &str, logins: &[RegistryLogin]) -> Result<ImageInfo, ImageFault> {
+        let mut keys = Keys::default();
+        for login in logins {
+            let credential = match &login.identity_token {
+                Some(token) => Credential::Identity(token.clone()),
+                None => Credential::Basic { user: login.username.clone(), password: login.password.clone() },
+            };
+            keys.add_login(&login.registry, credential);
+        }
+        self.0.pull(reference, &keys, |_| {}).await.map_err(|error| match error {
+            PullError::Reference(fault) => {
+                ImageFault::InvalidName { name: reference.to_owned(), cause: fault.to_string() }
+            }
+            other if other.is_unavailable() => ImageFault::RegistryUnavailable(crate::chain(&other)),
+            other => ImageFault::Pull(crate::chain(&other)),
+        })
+    }
+
+    async fn list(&self) -> Result<Vec<ImageInfo>, ImageFault> {
+        Ok(self.0.list().await)
+    }
+
+    async fn collect_garbage(&self, in_use: &[String], free: u64) -> Result<u64, ImageFault> {
+        let collected = self.0.collect_garbage(in_use, free).await;
+        collected.map(|collected| collected.bytes).map_err(|error| ImageFault::Store(error.to_string()))
+    }
+
+    async fn resolve_user(&self, image: &ImageInfo, user: &str) -> Result<User, ImageFault> {
+        self.0.resolve_user(image, user).await.map_err(|error| ImageFault::User(error.to_string()))
+    }
+}
+
+/// The pod network, and the machine's address if the configuration names one.
+pub struct NetworkPort {
+    /// The network.
+    pub network: kedge_network::PodNetwork,
+    /// `node.address`.
+    pub address: Option<IpAddr>,
+}
+
+#[async_trait]
+impl PodNetwork for NetworkPort {
+    async fn attach(
+        &self,
+        pod_uid: &str,
+        netns: &Path,
+        hostname: &str,
+        ports: &[PortMapping],
+    ) -> Result<PodAddresses, NetworkFault> {
+        self.network.attach(pod_uid, netns, hostname, ports).await.map_err(network_fault)
+    }
+
+    async fn detach(&self, pod_uid: &str) -> Result<(), NetworkFault> {
+        self.network.detach(pod_uid).await.map_err(network_fault)
+    }
+
+    async fn sweep(&self, live: &[String]) -> Result<(), NetworkFault> {
+        self.network.sweep(live).await.map(drop).map_err(network_fault)
+    }
+
+    async fn host_dns(&self) -> Result<DnsConfig, NetworkFault> {
+        Ok(self.network.host_dns())
+    }
+
+    async fn node_ips(&self) -> Result<Vec<IpAddr>, NetworkFault> {
+        Ok(vec![match self.address {
+            Some(address) => address,
+            None => self.network.node_ip().await,
+        }])
+    }
+}
+
+fn network_fault(error: NetworkError) -> NetworkFault {
+    match error {
+        NetworkError::Lease(LeaseError::Port { port, .. }) => NetworkFault::PortInUse(port),
+        NetworkError::Lease(full @ LeaseError::Full { .. }) => NetworkFault::Exhausted(full.to_string()),
+        other => NetworkFault::Other(crate::chain(&other)),
+    }
+}
