@@ -7,7 +7,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, params};
 
 use crate::entry::{Change, Entry, Event, Revision};
 
@@ -111,6 +111,7 @@ pub(crate) fn page(connection: &Connection, range: &Range, at: Revision, limit: 
         "SELECT MAX(revision), change FROM log INDEXED BY log_key \
          WHERE key >= ?1 AND key < ?2 AND revision <= ?3 GROUP BY key ORDER BY key",
     )?;
+    let mut versions = versions(connection)?;
     let mut rows = keys.query(params![range.from, range.to, signed(at)])?;
     let mut part = Part { entries: Vec::new(), rest: 0 };
     while let Some(row) = rows.next()? {
@@ -121,7 +122,7 @@ pub(crate) fn page(connection: &Connection, range: &Range, at: Revision, limit: 
             part.rest += 1;
             continue;
         }
-        if let Some(entry) = version(connection, row.get(0)?)? {
+        if let Some(entry) = version(&mut versions, row.get(0)?)? {
             part.entries.push(entry);
         }
     }
@@ -139,6 +140,7 @@ pub(crate) fn events(
         "SELECT revision, change, created, idx, value, key, previous FROM log NOT INDEXED \
          WHERE revision BETWEEN ?1 AND ?2 AND key >= ?3 AND key < ?4 ORDER BY revision LIMIT ?5",
     )?;
+    let mut versions = versions(connection)?;
     let (first, last) = (signed(*span.start()), signed(*span.end()));
     let mut rows = statement.query(params![first, last, range.from, range.to, limit as i64])?;
     let mut events = Vec::new();
@@ -157,7 +159,7 @@ pub(crate) fn events(
         };
         let previous = match row.get(6)? {
             0 => None,
-            previous => version(connection, previous)?,
+            previous => version(&mut versions, previous)?,
         };
         events.push(Arc::new(Event { revision: entry.revision, change, entry, previous }));
     }
@@ -168,9 +170,11 @@ pub(crate) fn events(
     Ok(Piece { events, reached })
 }
 
-fn version(connection: &Connection, at: i64) -> rusqlite::Result<Option<Arc<Entry>>> {
-    let mut statement =
-        connection.prepare_cached("SELECT revision, key, created, idx, value FROM log WHERE revision = ?1")?;
+fn versions(connection: &Connection) -> rusqlite::Result<CachedStatement<'_>> {
+    connection.prepare_cached("SELECT revision, key, created, idx, value FROM log WHERE revision = ?1")
+}
+
+fn version(statement: &mut CachedStatement<'_>, at: i64) -> rusqlite::Result<Option<Arc<Entry>>> {
     let row = |row: &Row<'_>| {
         Ok(Arc::new(Entry {
             revision: revision(row, 0)?,

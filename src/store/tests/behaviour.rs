@@ -1,5 +1,7 @@
 //! The store as its callers see it.
 
+#![allow(clippy::unwrap_used)]
+
 use std::sync::Arc;
 use std::time::Duration;
 

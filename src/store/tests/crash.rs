@@ -2,6 +2,8 @@
 //!
 //! The test binary runs itself as the writer that is killed.
 
+#![allow(clippy::unwrap_used)]
+
 use std::collections::{HashMap, HashSet};
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
@@ -32,17 +34,22 @@ fn no_acknowledged_write_is_lost_and_no_revision_repeats() {
             .spawn()
             .unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        // Begins to count when the first write is acknowledged, so that every round writes.
-        let first = lines.find(|line| line.as_ref().is_ok_and(|l| l.starts_with("ack "))).unwrap().unwrap();
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        // Two rounds of three begin to count when the first write is acknowledged; the third may end while opening.
+        let is_ack = |line: &std::io::Result<String>| line.as_ref().is_ok_and(|line| line.starts_with("ack "));
+        let first = if round % 3 == 0 { None } else { lines.find(is_ack).map(Result::unwrap) };
         std::thread::sleep(Duration::from_micros(random >> 32 & 0x3fff));
         child.kill().unwrap();
-        for line in std::iter::once(first).chain(lines.map_while(Result::ok)) {
+        for line in first.into_iter().chain(lines.map_while(Result::ok)) {
             let mut words = line.split(' ').skip(1);
             // A line that the kill cut short is no acknowledgement.
             let (Some(key), Some(revision), Some("end")) = (words.next(), words.next(), words.next()) else { continue };
             let revision: u64 = revision.parse().unwrap();
             assert!(revisions.insert(revision), "round {round}: revision {revision} was given twice");
+            if key == "-" {
+                // A volatile write may be lost, but its revision is taken.
+                continue;
+            }
             let known = newest.entry(key.to_owned()).or_insert(0);
             *known = revision.max(*known);
         }
@@ -58,7 +65,7 @@ fn no_acknowledged_write_is_lost_and_no_revision_repeats() {
             assert!(entry.revision >= *revision, "{key} is at {} but {revision} was acknowledged", entry.revision);
             assert_eq!(entry.bytes, format!("{}", entry.revision).as_bytes());
         }
-        assert!(revisions.len() as u64 > ROUNDS * 5, "only {} writes were acknowledged", revisions.len());
+        assert!(revisions.len() as u64 > ROUNDS * 2, "only {} writes were acknowledged", revisions.len());
     });
 }
 
@@ -80,12 +87,12 @@ fn write_until_killed(dir: &str) {
                         other => other,
                     };
                     let Ok(entry) = made else { return };
-                    // Volatile writes are acknowledged too: their revisions must not repeat, but they may be lost.
-                    let key = if writer == 0 { "-" } else { &entry.key };
-                    let line = format!("ack {key} {} end\n", entry.revision);
-                    if key == "-" {
+                    // Volatile writes are many; a few of them say enough, and leave room in the pipe.
+                    if writer == 0 && i % 16 != 0 {
                         continue;
                     }
+                    let key = if writer == 0 { "-" } else { &entry.key };
+                    let line = format!("ack {key} {} end\n", entry.revision);
                     let mut out = std::io::stdout().lock();
                     if out.write_all(line.as_bytes()).and_then(|()| out.flush()).is_err() {
                         return;
