@@ -28,6 +28,9 @@ pub fn config() -> Config {
         .guard_before_linear_memory(false)
         .native_unwind_info(false)
         .concurrency_support(false);
+    if native_target().starts_with("pulley") {
+        config.target(native_target()).expect("the interpreter is a known target");
+    }
     config
         .module_version(ModuleVersionStrategy::Custom(format!("kedge-1/{ENGINE_VERSION}")))
         .expect("the version is below 255 bytes");
@@ -44,7 +47,6 @@ pub fn native_target() -> &'static str {
     match (std::env::consts::ARCH, cfg!(target_pointer_width = "64")) {
         ("x86_64", _) => "x86_64-unknown-linux-gnu",
         ("aarch64", _) => "aarch64-unknown-linux-gnu",
-        ("riscv64", _) => "riscv64gc-unknown-linux-gnu",
         // No native code generator: the interpreter.
         (_, true) => "pulley64",
         (_, false) => "pulley32",

@@ -5,7 +5,7 @@
 //! plugin whose new version does not load stays as it was.
 
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
 
 use kedge_plugin_api::controllers::Controllers;
 use kedge_plugin_api::{Bitmap, Fault, NodeTable, PluginError, PodRow, Scheduling, Verdict};
@@ -82,6 +82,8 @@ struct Inner {
     cache: Cache,
     environment: Environment,
     plugins: RwLock<Arc<Vec<Plugin>>>,
+    /// Held while a list is applied: one after the other.
+    applying: Mutex<()>,
     changes: watch::Sender<u64>,
 }
 
@@ -133,6 +135,7 @@ impl PluginHost {
             cache,
             environment: options.environment,
             plugins: RwLock::default(),
+            applying: Mutex::default(),
             changes: watch::Sender::new(0),
         });
         let _ = inner.set(Arc::downgrade(&host));
@@ -143,6 +146,7 @@ impl PluginHost {
     ///
     /// Blocks while plugins are compiled and loaded: call from a thread that may block.
     pub fn apply(&self, wanted: &[PluginConfig]) -> Vec<Problem> {
+        let _one_at_a_time = self.0.applying.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.0.plugins();
         let mut problems = Vec::new();
         let mut now: Vec<Plugin> = Vec::new();

@@ -21,13 +21,14 @@ pub fn build() -> Done {
     build_for("native")
 }
 
-/// The same for another target: one of the triples that Cranelift knows, or `pulley32`, `pulley64`.
+/// The same for another target: one of the triples that Cranelift knows, or `pulley32`, `pulley64`. A cross build of the
+/// daemon takes it from `target/plugins/TARGET`.
 pub fn build_for(target: &str) -> Done {
     let crates: Vec<&str> = BUILTIN.iter().map(|(_, package)| *package).chain(TESTED.iter().copied()).collect();
     let mut components = components(&crates)?;
     components.truncate(BUILTIN.len());
     let compiler = compiler()?;
-    let folder = command::target().join("plugins/builtin");
+    let folder = command::target().join("plugins").join(if target == "native" { "builtin" } else { target });
     make(&folder)?;
     let members: Vec<String> =
         BUILTIN.iter().zip(&components).map(|((name, _), wasm)| format!("{name}={}", wasm.display())).collect();
