@@ -25,7 +25,8 @@ fn main() {
         .args(["-Copt-level=s", "-Cpanic=abort", "-Clto=fat", "-Ccodegen-units=1", "-Cstrip=symbols"])
         .args(["-Crelocation-model=static", "-Ctarget-feature=+crt-static", "-Cdebug-assertions=off"])
         .args(["-Clink-arg=-nostartfiles", "-Clink-arg=-nostdlib", "-Clink-arg=-static"])
-        .arg("-Clink-arg=-Wl,--build-id=none,-z,norelro,-z,noseparate-code,--gc-sections,-z,max-page-size=4096");
+        .args(["-Clink-arg=-Wl,--build-id=none,-z,norelro,--gc-sections,-z,max-page-size=4096,--no-eh-frame-hdr"])
+        .arg("-Clink-arg=-Wl,-T,waiter/link.ld");
     if let Some(linker) = env::var_os("RUSTC_LINKER") {
         let mut argument = std::ffi::OsString::from("-Clinker=");
         argument.push(linker);

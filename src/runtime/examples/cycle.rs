@@ -1,7 +1,8 @@
 //! Measures a container's whole life against `crun`, interleaved: create, start, `/bin/true`, exit, delete. And the
 //! memory that an idle container costs beside its own program.
 //!
-//! `cargo run --release -p kedge-runtime --example cycle [rounds]`, as root, with `crun` and busybox-static installed.
+//! `cargo run --release -p kedge-runtime --example cycle [rounds [kedge|crun]]`, as root, with `crun` and busybox-static
+//! installed. With one of both named, only that one runs: for counting its instructions with `perf stat`.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -139,14 +140,21 @@ async fn cycle(runtime: &Runtime, spec: ContainerSpec) -> Cycle {
 }
 
 async fn cycles(runtime: &Runtime, sandbox: &Sandbox, folder: &Path, rounds: usize) {
-    let crun = Crun::prepare(folder, sandbox);
+    let only = std::env::args().nth(2);
+    let wanted = |name: &str| only.as_deref().is_none_or(|only| only == name);
+    let crun = if wanted("crun") { Crun::prepare(folder, sandbox) } else { None };
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for round in 0..rounds {
-        let spec = container(sandbox, folder, &format!("c{round}"), &["/bin/true"]);
-        ours.push(cycle(runtime, spec).await);
+        if wanted("kedge") {
+            let spec = container(sandbox, folder, &format!("c{round}"), &["/bin/true"]);
+            ours.push(cycle(runtime, spec).await);
+        }
         if let Some(crun) = &crun {
             theirs.push(crun.cycle(round));
         }
+    }
+    if ours.is_empty() {
+        return;
     }
     let middle = |pick: fn(&Cycle) -> Duration| {
         let mut all: Vec<Duration> = ours.iter().map(pick).collect();
@@ -170,8 +178,9 @@ async fn cycles(runtime: &Runtime, sandbox: &Sandbox, folder: &Path, rounds: usi
     }
 }
 
-/// The same program, mounts, limits and filter under `crun run`.
+/// The same program, mounts and limits under `crun run`.
 struct Crun {
+    mounts: std::process::Child,
     bundle: std::path::PathBuf,
     root: std::path::PathBuf,
 }
@@ -206,7 +215,35 @@ impl Crun {
         for name in ["rootfs", "upper", "work"] {
             fs::create_dir_all(bundle.join(name)).expect("a folder");
         }
-        Some(Self { root: folder.join("crun-state"), bundle })
+        // crun refuses a machine with both cgroup versions: it does not get to see version 2.
+        let mounts = Command::new("unshare")
+            .args(["--mount", "sh", "-c", "umount /sys/fs/cgroup/unified 2>/dev/null; echo; exec sleep 1000"])
+            .stdout(Stdio::piped())
+            .spawn();
+        let mut mounts = mounts.expect("unshare");
+        let mut line = [0];
+        let mut output = mounts.stdout.take().expect("its output");
+        std::io::Read::read_exact(&mut output, &mut line).expect("a line");
+        Some(Self { mounts, root: folder.join("crun-state"), bundle })
+    }
+
+    /// A program that sees crun's mounts.
+    fn command(&self, program: &str) -> Command {
+        use std::os::fd::AsRawFd;
+        use std::os::unix::process::CommandExt;
+        let mounts = fs::File::open(format!("/proc/{}/ns/mnt", self.mounts.id())).expect("a namespace");
+        let folder = std::ffi::CString::new(self.bundle.as_os_str().as_encoded_bytes()).expect("a path");
+        let mut command = Command::new(program);
+        // SAFETY: two system calls on things that were made before.
+        unsafe {
+            command.pre_exec(move || {
+                if libc::setns(mounts.as_raw_fd(), libc::CLONE_NEWNS) != 0 || libc::chdir(folder.as_ptr()) != 0 {
+                    return Err(std::io::Error::last_os_error());
+                }
+                Ok(())
+            });
+        }
+        command
     }
 
     fn cycle(&self, round: usize) -> Duration {
@@ -214,14 +251,15 @@ impl Crun {
         let layer = self.bundle.with_file_name("layer");
         let options = format!("lowerdir={},upperdir=upper,workdir=work", layer.display());
         let mount = |program: &str, arguments: &[&str]| {
-            let status = Command::new(program).args(arguments).current_dir(&self.bundle).status().expect("started");
+            let status = self.command(program).args(arguments).status().expect("started");
             assert!(status.success(), "{program}");
         };
         // The overlay by a program of its own is not crun's fault: its time is taken off.
         let overlay = Instant::now();
         mount("mount", &["-t", "overlay", "overlay", "-o", &options, "rootfs"]);
         let overlay = overlay.elapsed();
-        let run = Command::new("crun")
+        let run = self
+            .command("crun")
             .arg("--root")
             .arg(&self.root)
             .args(["run", "--bundle"])
@@ -235,6 +273,13 @@ impl Crun {
         let took = begun.elapsed().saturating_sub(overlay);
         mount("umount", &["rootfs"]);
         took
+    }
+}
+
+impl Drop for Crun {
+    fn drop(&mut self) {
+        let _ = self.mounts.kill();
+        let _ = self.mounts.wait();
     }
 }
 

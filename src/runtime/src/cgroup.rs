@@ -155,6 +155,18 @@ impl Cgroups {
         Ok(())
     }
 
+    /// Every cgroup below one, relative to the root of the hierarchy as that is, parents first.
+    pub fn descendants(&self, cgroup: &Path) -> Vec<PathBuf> {
+        let mut found = Vec::new();
+        for root in self.roots() {
+            let all = below(&root.join(cgroup)).into_iter().skip(1);
+            found.extend(all.filter_map(|folder| folder.strip_prefix(&root).map(Path::to_owned).ok()));
+        }
+        found.sort();
+        found.dedup();
+        found
+    }
+
     fn roots(&self) -> Vec<PathBuf> {
         match self {
             Self::V1(hierarchies) => hierarchies.iter().map(|(_, root)| root.clone()).collect(),

@@ -6,7 +6,7 @@
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use kedge_api::machine::ContainerSpec;
@@ -28,23 +28,30 @@ const KILL_ROUNDS: usize = 20;
 /// Removes one container.
 pub fn container(layout: &Layout, cgroups: &Cgroups, id: &str) -> io::Result<()> {
     let paths = layout.container(id);
-    if !paths.folder.exists() {
-        return Ok(());
+    if paths.folder.exists() {
+        let cgroup = saved_spec(layout, id).map(|spec| layout.cgroup(&spec.cgroup));
+        if let Some(cgroup) = &cgroup {
+            kill_all(cgroups, cgroup)?;
+        }
+        let life = fs::read_to_string(paths.life()).unwrap_or_default();
+        if let Some(processes) = Processes::read(&life) {
+            end(processes.init, Duration::ZERO)?;
+            end(processes.waiter, WAITER_LIMIT)?;
+        }
+        if let Some(cgroup) = &cgroup {
+            remove_cgroup(cgroups, cgroup)?;
+        }
+        unmount_all(&paths.rootfs())?;
+        remove_mount_point(&paths.rootfs())?;
     }
-    let cgroup = saved_cgroup(layout, id);
-    let processes = fs::read_to_string(paths.record()).ok().and_then(|text| Processes::read(&text));
-    if let Some(cgroup) = &cgroup {
-        kill_all(cgroups, &layout.cgroup(cgroup))?;
+    // What it wrote goes before what says that it was: an interrupted removal is begun again.
+    for pod in names(&layout.writable()) {
+        let writable = layout.writable_of(&pod, id);
+        if writable.exists() {
+            remove_folder(&writable)?;
+            let _ = fs::remove_dir(layout.writable().join(pod));
+        }
     }
-    if let Some(processes) = processes {
-        end(processes.init, Duration::ZERO)?;
-        end(processes.waiter, WAITER_LIMIT)?;
-    }
-    if let Some(cgroup) = &cgroup {
-        remove_cgroup(cgroups, &layout.cgroup(cgroup))?;
-    }
-    unmount_all(&paths.rootfs())?;
-    remove_mount_point(&paths.rootfs())?;
     remove_folder(&paths.folder)
 }
 
@@ -82,13 +89,30 @@ pub fn everything(layout: &Layout, cgroups: &Cgroups) -> io::Result<()> {
     let parent = Path::new(&layout.cgroup_parent);
     kill_all(cgroups, parent)?;
     remove_cgroup(cgroups, parent)?;
-    for path in [layout.containers(), layout.pods()] {
-        remove_folder(&path)?;
+    for pod in names(&layout.writable()) {
+        for id in names(&layout.writable().join(pod)) {
+            container(layout, cgroups, &id)?;
+        }
     }
-    match fs::remove_file(layout.boot()) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
+    remove_folder(&layout.writable())?;
+    unmount_all(&layout.run())?;
+    remove_mount_point(&layout.run())
+}
+
+/// Removes the cgroups below the parent that belong to none of `known`, and what runs in them.
+pub fn strangers(layout: &Layout, cgroups: &Cgroups, known: &[PathBuf]) -> io::Result<()> {
+    for cgroup in cgroups.descendants(Path::new(&layout.cgroup_parent)) {
+        if belongs_to_nobody(&cgroup, known) {
+            kill_all(cgroups, &cgroup)?;
+            remove_cgroup(cgroups, &cgroup)?;
+        }
     }
+    Ok(())
+}
+
+/// Neither a known cgroup, nor above one, nor below one.
+fn belongs_to_nobody(cgroup: &Path, known: &[PathBuf]) -> bool {
+    known.iter().all(|known| !known.starts_with(cgroup) && !cgroup.starts_with(known))
 }
 
 /// Kills everything in a cgroup and waits for its end.
@@ -120,10 +144,9 @@ pub fn names(folder: &Path) -> Vec<String> {
     entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
 }
 
-/// The cgroup of a container, from what it was made from.
-pub fn saved_cgroup(layout: &Layout, id: &str) -> Option<String> {
-    let bytes = fs::read(layout.container(id).spec()).ok()?;
-    serde_json::from_slice::<ContainerSpec>(&bytes).ok().map(|spec| spec.cgroup)
+/// What a container was made from.
+pub fn saved_spec(layout: &Layout, id: &str) -> Option<ContainerSpec> {
+    crate::spec::saved(&fs::read(layout.container(id).configuration()).ok()?)
 }
 
 /// The cgroup of a sandbox, written first of all.
@@ -179,7 +202,7 @@ fn unmount_all(path: &Path) -> io::Result<()> {
 }
 
 /// A path whose mount differs from its parent's.
-fn is_mount_point(path: &Path) -> bool {
+pub fn is_mount_point(path: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;
     let device = |path: &Path| path.symlink_metadata().map(|about| about.dev()).ok();
     let parent = path.parent().and_then(device);
@@ -207,4 +230,23 @@ fn milliseconds_until(deadline: Instant) -> i32 {
 
 fn named(act: &str, path: &Path, error: io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{act} {}: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cgroup_is_a_strangers_only_beside_all_known_ones() {
+        let known = [PathBuf::from("k/pods/p1"), PathBuf::from("k/pods/p1/c1")];
+        for (cgroup, strange) in [
+            ("k/pods", false),
+            ("k/pods/p1", false),
+            ("k/pods/p1/c9", false),
+            ("k/pods/p2", true),
+            ("k/pods/p10", true),
+        ] {
+            assert_eq!(belongs_to_nobody(Path::new(cgroup), &known), strange, "{cgroup}");
+        }
+    }
 }

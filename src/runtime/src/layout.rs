@@ -3,10 +3,10 @@
 //! In: the state folder, the cgroup parent, names. Out: paths. Never touches the file system.
 //!
 //! ```text
-//! boot                    boot ID of the kernel that the rest was written under
-//! pods/<uid>/             sandbox.json, net, ipc, uts, pid (pinned namespaces), shm (shared /dev/shm)
-//! containers/<id>/        spec.json, config.json, record, started, exit, start.sock, stdin,
-//!                         rootfs, upper, work, oci/ (libcontainer's own)
+//! run/                        in memory: what a boot makes meaningless, and what would wear out flash
+//!   pods/<uid>/               sandbox.json, cgroup, net, ipc, uts, pid (pinned namespaces), shm (shared /dev/shm)
+//!   containers/<id>/          config.json (with what it was made from), life, start.sock, stdin, rootfs, oci/
+//! writable/<pod uid>/<id>/    upper, work: what the container writes
 //! ```
 
 use std::path::{Path, PathBuf};
@@ -42,14 +42,14 @@ impl Layout {
         Ok(Self { state: state.to_owned(), cgroup_parent })
     }
 
-    /// The file with the boot ID.
-    pub fn boot(&self) -> PathBuf {
-        self.state.join("boot")
+    /// What is in memory.
+    pub fn run(&self) -> PathBuf {
+        self.state.join("run")
     }
 
     /// All sandboxes.
     pub fn pods(&self) -> PathBuf {
-        self.state.join("pods")
+        self.run().join("pods")
     }
 
     /// One sandbox.
@@ -59,12 +59,22 @@ impl Layout {
 
     /// All containers.
     pub fn containers(&self) -> PathBuf {
-        self.state.join("containers")
+        self.run().join("containers")
     }
 
     /// One container.
     pub fn container(&self, id: &str) -> ContainerPaths {
         ContainerPaths { folder: self.containers().join(id) }
+    }
+
+    /// What all containers write.
+    pub fn writable(&self) -> PathBuf {
+        self.state.join("writable")
+    }
+
+    /// What a container writes.
+    pub fn writable_of(&self, pod_uid: &str, id: &str) -> PathBuf {
+        self.writable().join(pod_uid).join(id)
     }
 
     /// A cgroup below the parent, relative to the root of the hierarchy.
@@ -81,24 +91,14 @@ pub struct ContainerPaths {
 }
 
 impl ContainerPaths {
-    /// What it was made from.
-    pub fn spec(&self) -> PathBuf {
-        self.folder.join("spec.json")
+    /// Its OCI configuration, and what it was made from.
+    pub fn configuration(&self) -> PathBuf {
+        self.folder.join("config.json")
     }
 
-    /// Its processes: written when it is whole.
-    pub fn record(&self) -> PathBuf {
-        self.folder.join("record")
-    }
-
-    /// Written by the waiter when its program started.
-    pub fn started(&self) -> PathBuf {
-        self.folder.join("started")
-    }
-
-    /// Written by the waiter when it ended.
-    pub fn exit(&self) -> PathBuf {
-        self.folder.join("exit")
+    /// Its processes, start and end.
+    pub fn life(&self) -> PathBuf {
+        self.folder.join("life")
     }
 
     /// The merged root file system.

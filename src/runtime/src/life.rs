@@ -1,11 +1,13 @@
 //! What is written down about a container's life, read back.
 //!
-//! In: the text of `record` (by the operation that made it), `started` and `exit` (by the waiter). Out: process IDs with
-//! start times, times, the exit. Never touches a file.
+//! In: the text of `life`: processes (by the operation that made it), then start and end (by the waiter). Out: process
+//! IDs with start times, times, the exit. Never touches a file.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use kedge_api::machine::Exit;
+
+use crate::waiter::record::{OFFSET, RECORD};
 
 /// A process that can't be mistaken for a later one with the same number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,15 +28,16 @@ pub struct Processes {
 }
 
 impl Processes {
-    /// As a line of text.
+    /// As a line of text of the length that comes before the waiter's part, followed by empty room for that.
     pub fn write(&self) -> String {
-        format!(
-            "init={} init_born={} waiter={} waiter_born={}\n",
+        let line = format!(
+            "init={} init_born={} waiter={} waiter_born={}",
             self.init.pid, self.init.born, self.waiter.pid, self.waiter.born
-        )
+        );
+        format!("{line:OFFSET$}{:RECORD$}", "")
     }
 
-    /// From a line of text.
+    /// From the text of the file.
     pub fn read(text: &str) -> Option<Self> {
         let process = |pid: &str, born: &str| {
             Some(Process { pid: i32::try_from(value(text, pid)?).ok()?, born: u64::try_from(value(text, born)?).ok()? })
@@ -54,12 +57,13 @@ pub struct Ending {
     pub dropped: u64,
 }
 
-/// When the program started, from the text of `started`.
+/// When the program started, if it was.
 pub fn started(text: &str) -> Option<SystemTime> {
+    (value(text, "began")? == 1).then_some(())?;
     time(text, "started", "started_ns")
 }
 
-/// How it ended, from the text of `exit`.
+/// How it ended, if it has.
 pub fn ending(text: &str) -> Option<Ending> {
     let began = value(text, "began")? == 1;
     let finished = time(text, "finished", "finished_ns")?;
@@ -97,7 +101,7 @@ fn value(text: &str, key: &str) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::waiter::record::{RECORD, Record, oom_kills};
+    use crate::waiter::record::{Record, oom_kills};
 
     fn written(pairs: &[(&str, i64)]) -> String {
         let mut record = Record::new();
@@ -138,7 +142,9 @@ mod tests {
     #[test]
     fn processes_survive_writing() {
         let processes = Processes { init: Process { pid: 7, born: 8 }, waiter: Process { pid: 9, born: 10 } };
-        assert_eq!(Processes::read(&processes.write()), Some(processes));
+        let text = processes.write();
+        assert_eq!((Processes::read(&text), text.len()), (Some(processes), OFFSET + RECORD));
+        assert_eq!((started(&text), ending(&text)), (None, None));
     }
 
     #[test]

@@ -70,6 +70,8 @@ pub fn run(kind: Kind, stream: UnixStream, descriptors: Vec<OwnedFd>, program: &
     let Ok(mut stream) = high(stream) else {
         return;
     };
+    // libcontainer draws names from a generator that forks would share: each draws from its own.
+    fastrand::seed(seed());
     let outcome = catch_unwind(AssertUnwindSafe(|| match kind {
         Kind::Sandbox => sandbox::run(&mut stream),
         Kind::Create => create::run(&mut stream, program),
@@ -84,6 +86,12 @@ pub fn run(kind: Kind, stream: UnixStream, descriptors: Vec<OwnedFd>, program: &
         }
     };
     let _ = wire::write(&mut stream, &Reply::Failed(cause));
+}
+
+/// Different for each operation, also after process IDs have come round.
+fn seed() -> u64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    now.map_or(0, |since| since.as_nanos() as u64) ^ (u64::from(std::process::id()) << 32)
 }
 
 fn high(stream: UnixStream) -> io::Result<UnixStream> {
@@ -136,9 +144,9 @@ impl From<libcontainer::error::LibcontainerError> for OperationError {
     }
 }
 
-/// Asks a container's spec back from its folder.
+/// Asks back what a container was made from.
 fn saved_spec(layout: &Layout, id: &str) -> Outcome<ContainerSpec> {
-    let path = layout.container(id).spec();
+    let path = layout.container(id).configuration();
     let bytes = std::fs::read(&path).during(format!("read {}", path.display()))?;
-    serde_json::from_slice(&bytes).map_err(io::Error::other).during(format!("read {}", path.display()))
+    crate::spec::saved(&bytes).ok_or_else(|| OperationError::Refused(format!("{}: not ours", path.display())))
 }

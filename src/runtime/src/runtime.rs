@@ -266,8 +266,8 @@ impl Runtime {
         if !matches!(known.state, State::Created(_) | State::Running { .. }) {
             return Err(known.state.refuse("measure", id));
         }
-        let cgroup = clear::saved_cgroup(&self.inner.layout, id).ok_or_else(|| not_found("container", id))?;
-        let stats = self.inner.cgroups.stats(&self.inner.layout.cgroup(&cgroup));
+        let spec = clear::saved_spec(&self.inner.layout, id).ok_or_else(|| not_found("container", id))?;
+        let stats = self.inner.cgroups.stats(&self.inner.layout.cgroup(&spec.cgroup));
         stats.map_err(|error| RuntimeError::failed("measure container", id, error))
     }
 
@@ -309,7 +309,7 @@ impl Inner {
         let (State::Created(_) | State::Running { .. }) = known.state else {
             return;
         };
-        let text = std::fs::read_to_string(self.layout.container(id).exit()).unwrap_or_default();
+        let text = std::fs::read_to_string(self.layout.container(id).life()).unwrap_or_default();
         let (exit, began) = match life::ending(&text) {
             Some(ending) => {
                 if ending.dropped > 0 {
@@ -332,7 +332,7 @@ impl Inner {
 
     /// A container without a waiter can't be told from a healthy one by anybody: it ends.
     fn end_unheld(&self, id: &str) {
-        let cgroup = clear::saved_cgroup(&self.layout, id).map(|cgroup| self.layout.cgroup(&cgroup));
+        let cgroup = clear::saved_spec(&self.layout, id).map(|spec| self.layout.cgroup(&spec.cgroup));
         if let Some(Err(error)) = cgroup.map(|cgroup| clear::kill_all(&self.cgroups, &cgroup)) {
             tracing::error!(container = id, %error, "what its waiter left can't be ended");
         }

@@ -37,6 +37,9 @@ const MASKED: [&str; 11] = [
 /// Paths that a container may read only.
 const READ_ONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
+/// The annotation that holds what a container was made from.
+const SAVED: &str = "dev.kedge.runtime/spec";
+
 /// What the machine allows.
 #[derive(Clone, Debug, Default)]
 pub struct Host {
@@ -91,6 +94,7 @@ pub fn configuration(spec: &ContainerSpec, layout: &Layout, host: &Host) -> Valu
     }
     json!({
         "ociVersion": "1.0.2",
+        "annotations": { (SAVED): serde_json::to_string(spec).unwrap_or_default() },
         "root": { "path": paths.rootfs(), "readonly": spec.read_only_root },
         "process": process(
             &spec.args,
@@ -104,6 +108,16 @@ pub fn configuration(spec: &ContainerSpec, layout: &Layout, host: &Host) -> Valu
         "mounts": mounts::all(spec, layout),
         "linux": linux,
     })
+}
+
+/// What a container was made from, out of its `config.json`.
+pub fn saved(configuration: &[u8]) -> Option<ContainerSpec> {
+    #[derive(serde::Deserialize)]
+    struct Annotated {
+        annotations: std::collections::HashMap<String, String>,
+    }
+    let annotated: Annotated = serde_json::from_slice(configuration).ok()?;
+    serde_json::from_str(annotated.annotations.get(SAVED)?).ok()
 }
 
 /// `process.json` of a further process: the container's own words where the request has none.

@@ -143,8 +143,3 @@ pub fn memory_file(name: &CStr, contents: &[u8]) -> io::Result<OwnedFd> {
     file.write_all(contents)?;
     Ok(file.into())
 }
-
-/// The kernel's boot ID.
-pub fn boot_id() -> io::Result<String> {
-    Ok(std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned())
-}

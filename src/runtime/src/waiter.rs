@@ -20,16 +20,14 @@ pub mod descriptors {
     pub const STDERR: i32 = 4;
     /// Start pipe, read end.
     pub const STARTED: i32 = 5;
-    /// The container's state folder.
-    pub const STATE: i32 = 6;
+    /// The container's `life` file.
+    pub const LIFE: i32 = 6;
     /// The log's folder.
     pub const LOGS: i32 = 7;
     /// The cgroup's file with the count of OOM kills.
     pub const OOM: i32 = 8;
-    /// Room for the exit record.
-    pub const EXIT: i32 = 9;
     /// Keeps the container's standard input open; never read or written.
-    pub const STDIN: i32 = 10;
+    pub const STDIN: i32 = 9;
 }
 
 #[cfg(test)]
@@ -52,8 +50,8 @@ mod tests {
 
     /// Feeds the pieces as reads would bring them and answers tag and text of each line.
     fn cut(pieces: &[&[u8]]) -> Vec<String> {
-        let mut lines = Lines::new();
-        lines.name(*b"stdout");
+        let mut buffer = [0; LINE];
+        let mut lines = Lines::new(*b"stdout", &mut buffer);
         let mut sink = Collected::default();
         for piece in pieces {
             let mut rest = *piece;
@@ -97,8 +95,8 @@ mod tests {
 
     #[test]
     fn heads_carry_time_stream_and_tag() {
-        let mut lines = Lines::new();
-        lines.name(*b"stderr");
+        let mut buffer = [0; LINE];
+        let mut lines = Lines::new(*b"stderr", &mut buffer);
         // 2024-02-29T12:34:56Z, 1970, and the last second of 2099.
         for (seconds, expected) in [
             (1_709_210_096, "2024-02-29T12:34:56.123456789Z stderr F x"),

@@ -19,27 +19,17 @@ pub trait Sink {
 }
 
 /// One stream on its way to lines.
-pub struct Lines {
+pub struct Lines<'a> {
     name: [u8; 6],
     filled: usize,
-    buffer: [u8; LINE],
+    buffer: &'a mut [u8; LINE],
 }
 
-impl Default for Lines {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl Lines {
-    /// A stream that has written nothing and has no name. All zero, so that it takes no room in the program's file.
-    pub const fn new() -> Self {
-        Self { name: [0; 6], filled: 0, buffer: [0; LINE] }
-    }
-
-    /// Names it: `stdout` or `stderr`.
-    pub fn name(&mut self, name: [u8; 6]) {
-        self.name = name;
+impl<'a> Lines<'a> {
+    /// A stream that has written nothing; `name` is `stdout` or `stderr`. The buffer is apart, so that one which is
+    /// never written to costs no memory.
+    pub fn new(name: [u8; 6], buffer: &'a mut [u8; LINE]) -> Self {
+        Self { name, filled: 0, buffer }
     }
 
     /// Where the next bytes are to be read into; never empty.

@@ -7,56 +7,44 @@ use crate::lines::{HEAD, LINE, Sink};
 use crate::sys;
 
 /// Two longest lines, so that one always fits beside what is there.
-const OUT: usize = 2 * (HEAD + LINE + 1);
+pub const OUT: usize = 2 * (HEAD + LINE + 1);
 
 /// Longest file name with its suffix.
 const NAME: usize = 256;
 
 /// A log file and what waits to be written to it.
-pub struct Log {
+pub struct Log<'a> {
     folder: i32,
     fd: i32,
     size: usize,
     max_bytes: usize,
     max_files: u32,
-    name: [u8; NAME],
-    name_length: usize,
+    name: &'a [u8],
     waiting: usize,
     waiting_lines: u64,
     /// Lines that were lost because the disk was full or the folder gone.
     pub dropped: u64,
-    out: [u8; OUT],
+    out: &'a mut [u8; OUT],
 }
 
-impl Log {
-    /// A log that is not open. All zero, so that it takes no room in the program's file.
-    pub const fn new() -> Self {
-        Self {
-            folder: 0,
-            fd: 0,
+impl<'a> Log<'a> {
+    /// Opens `name` in `folder`. The buffer is apart, so that a log which is never written to costs no memory.
+    pub fn open(folder: i32, name: &'a [u8], max_bytes: usize, max_files: u32, out: &'a mut [u8; OUT]) -> Self {
+        let mut log = Self {
+            folder,
+            fd: -1,
             size: 0,
-            max_bytes: 0,
-            max_files: 0,
-            name: [0; NAME],
-            name_length: 0,
+            max_bytes: max_bytes.max(1),
+            max_files: max_files.min(99),
+            // Room for a suffix of a dot, two digits and NUL.
+            name: name.get(..NAME - 4).unwrap_or(name),
             waiting: 0,
             waiting_lines: 0,
             dropped: 0,
-            out: [0; OUT],
-        }
-    }
-
-    /// Opens `name` in `folder`.
-    pub fn open(&mut self, folder: i32, name: &[u8], max_bytes: usize, max_files: u32) {
-        self.folder = folder;
-        self.max_bytes = max_bytes.max(1);
-        self.max_files = max_files.min(99);
-        // Room for a suffix of a dot, two digits and NUL.
-        self.name_length = name.len().min(NAME - 4);
-        for (to, from) in self.name.iter_mut().take(self.name_length).zip(name) {
-            *to = *from;
-        }
-        self.reopen();
+            out,
+        };
+        log.reopen();
+        log
     }
 
     /// Writes what waits, after making room by rotation.
@@ -90,16 +78,14 @@ impl Log {
         self.waiting_lines = 0;
     }
 
+    #[inline(never)]
     fn reopen(&mut self) {
-        let mut name = self.name;
-        if let Some(end) = name.get_mut(self.name_length) {
-            *end = 0;
-        }
-        self.fd = sys::open_append(self.folder, &name);
+        self.fd = sys::open_append(self.folder, &self.numbered(0));
         self.size = sys::seek_end(self.fd).max(0) as usize;
     }
 
     /// Moves `.1` to `.2` and so on, the file itself to `.1`, and starts a new one.
+    #[inline(never)]
     fn rotate(&mut self) {
         if self.max_files == 0 {
             sys::truncate(self.fd, 0);
@@ -116,8 +102,11 @@ impl Log {
     }
 
     fn numbered(&self, index: u32) -> [u8; NAME] {
-        let mut name = self.name;
-        let mut at = self.name_length;
+        let mut name = [0; NAME];
+        for (to, from) in name.iter_mut().zip(self.name) {
+            *to = *from;
+        }
+        let mut at = self.name.len();
         let mut push = |byte: u8| {
             if let Some(place) = name.get_mut(at) {
                 *place = byte;
@@ -137,7 +126,7 @@ impl Log {
     }
 }
 
-impl Sink for Log {
+impl Sink for Log<'_> {
     fn now(&mut self) -> (i64, u32) {
         sys::now()
     }

@@ -1,9 +1,9 @@
 //! The process that holds a container while the daemon may come and go: parent of its first process, writer of its
 //! log, and the one that writes down how it ended.
 //!
-//! In: fixed descriptors and a few words on the command line (`arguments`). Out: log lines in Kubernetes' format, the
-//! files `started` and `exit` in the container's state folder, each by rename. Never allocates, never links a C
-//! library, never ends before the container has: 12 KiB resident.
+//! In: fixed descriptors and a few words on the command line. Out: log lines in Kubernetes' format, and a record of start
+//! and end in the container's `life` file. Never allocates, never links a C library, never ends before the container
+//! has: 12 KiB resident.
 //!
 //! `kedge-waiter init` is the other face: process 1 of a pod's shared PID namespace, which only reaps.
 
@@ -16,7 +16,7 @@ mod memory;
 mod record;
 mod sys;
 
-use lines::Lines;
+use lines::{LINE, Lines};
 use log::Log;
 use record::Record;
 
@@ -25,21 +25,19 @@ const STDOUT: i32 = 3;
 const STDERR: i32 = 4;
 /// Tells when the container's program was started: 12 bytes of time, one byte more if it could not be, then the end.
 const STARTED: i32 = 5;
-/// The container's state folder.
-const STATE: i32 = 6;
+/// The container's `life` file; the part from `record::OFFSET` on is ours.
+const LIFE: i32 = 6;
 /// The log's folder.
 const LOGS: i32 = 7;
 /// `memory.oom_control` or `memory.events` of the container's cgroup.
 const OOM: i32 = 8;
-/// Reserved room for the exit record.
-const EXIT: i32 = 9;
 
 /// A grandchild may keep a pipe open and write for ever: at most this many reads (1 MiB) after the end.
 const DRAIN: usize = 64;
 
-static mut OUT: Lines = Lines::new();
-static mut ERR: Lines = Lines::new();
-static mut LOG: Log = Log::new();
+static mut OUT: [u8; LINE] = [0; LINE];
+static mut ERR: [u8; LINE] = [0; LINE];
+static mut WAITING: [u8; log::OUT] = [0; log::OUT];
 
 /// The kernel's entry: `stack` points at the argument count, the arguments follow.
 ///
@@ -52,15 +50,15 @@ pub unsafe extern "C" fn enter(stack: *const usize) -> ! {
         be_init();
     }
     // SAFETY: one thread, entered once: the only references to these.
-    let (out, err, log) = unsafe { (&mut *&raw mut OUT, &mut *&raw mut ERR, &mut *&raw mut LOG) };
-    out.name(*b"stdout");
-    err.name(*b"stderr");
+    let (out, err, waiting) = unsafe { (&mut *&raw mut OUT, &mut *&raw mut ERR, &mut *&raw mut WAITING) };
+    let mut out = Lines::new(*b"stdout", out);
+    let mut err = Lines::new(*b"stderr", err);
     let child = number(argument(1)) as i32;
-    log.open(LOGS, argument(2), number(argument(3)), number(argument(4)) as u32);
-    hold(child, out, err, log)
+    let mut log = Log::open(LOGS, argument(2), number(argument(3)), number(argument(4)) as u32, waiting);
+    hold(child, &mut out, &mut err, &mut log)
 }
 
-fn hold(child: i32, out: &mut Lines, err: &mut Lines, log: &mut Log) -> ! {
+fn hold<'a>(child: i32, out: &mut Lines<'a>, err: &mut Lines<'a>, log: &mut Log<'_>) -> ! {
     let signals = sys::child_signals();
     let mut start = Start::new();
     let waits_for = |fd| sys::Poll { fd, events: sys::POLLIN, happened: 0 };
@@ -102,7 +100,7 @@ fn hold(child: i32, out: &mut Lines, err: &mut Lines, log: &mut Log) -> ! {
 }
 
 /// Reads once and hands the bytes on; false at the end, or when nothing is there.
-fn pump(fd: i32, stream: &mut Lines, log: &mut Log) -> bool {
+fn pump(fd: i32, stream: &mut Lines<'_>, log: &mut Log<'_>) -> bool {
     let count = sys::read(fd, stream.space());
     if count > 0 {
         stream.took(count as usize, log);
@@ -126,7 +124,7 @@ impl Start {
         Self { bytes: [0; 16], filled: 0 }
     }
 
-    /// Reads on; true at the end, when `started` has been written if the program was started.
+    /// Reads on; true at the end, when the start has been written down if the program was started.
     fn read(&mut self) -> bool {
         let space = self.bytes.get_mut(self.filled..).unwrap_or_default();
         let count = sys::read(STARTED, space);
@@ -138,10 +136,7 @@ impl Start {
         if self.happened() {
             let mut record = Record::new();
             self.describe(&mut record);
-            let fd = sys::open_append(STATE, b"started.new\0");
-            sys::write(fd, &record.finish());
-            sys::close(fd);
-            sys::rename(STATE, b"started.new\0", b"started\0");
+            write_down(record);
         }
         true
     }
@@ -159,7 +154,8 @@ impl Start {
     }
 }
 
-/// Writes the exit record into the room that was set aside for it, shows it by rename, and ends.
+#[inline(never)]
+/// Writes down how it ended, and ends.
 fn leave(status: i32, finished: (i64, u32), start: &Start, dropped: u64) -> ! {
     let signal = status & 0x7f;
     let code = if signal == 0 { (status >> 8) & 0xff } else { 128 + signal };
@@ -174,9 +170,14 @@ fn leave(status: i32, finished: (i64, u32), start: &Start, dropped: u64) -> ! {
     record.add(b"finished", finished.0);
     record.add(b"finished_ns", i64::from(finished.1));
     record.add(b"dropped", dropped as i64);
-    sys::write(EXIT, &record.finish());
-    sys::rename(STATE, b"exit.new\0", b"exit\0");
+    write_down(record);
     sys::exit(0)
+}
+
+/// Overwrites the room that was set aside, so that a full disk can't lose it.
+fn write_down(record: Record) {
+    sys::seek_to(LIFE, record::OFFSET);
+    sys::write(LIFE, &record.finish());
 }
 
 /// Reaps what has ended; the wait status if `child` is among it.

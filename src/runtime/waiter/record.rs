@@ -1,10 +1,13 @@
-//! What the waiter leaves behind about a container's life: the text of the files `started` and `exit`.
+//! What the waiter leaves behind about a container's life: the second part of the file `life`.
 //!
-//! In: numbers. Out: one line of `key=value` pairs in a fixed buffer, as long as the file that was set aside for it,
-//! so that a full disk can't lose it. Never touches a file. The runtime reads it back with `life.rs`.
+//! In: numbers. Out: one line of `key=value` pairs in a fixed buffer, as long as the room that was set aside for it, so
+//! that a full disk can't lose it. Never touches a file. The runtime reads it back with `life.rs`.
 
 /// Bytes set aside for a record: seven keys with numbers of at most 20 digits fit in half of it.
 pub const RECORD: usize = 256;
+
+/// Where it begins in the file: before it is what the operation wrote that made the container.
+pub const OFFSET: usize = 256;
 
 /// A line under construction.
 pub struct Record {

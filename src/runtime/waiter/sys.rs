@@ -160,7 +160,7 @@ pub fn read_start(fd: i32, out: &mut [u8]) -> isize {
     }
     #[cfg(target_arch = "arm")]
     {
-        seek_start(fd);
+        seek_to(fd, 0);
         read(fd, out)
     }
 }
@@ -177,17 +177,16 @@ pub fn close(fd: i32) {
     unsafe { call(number::CLOSE, fd as usize, 0, 0, 0, 0) };
 }
 
+/// Goes to a place in a file.
+pub fn seek_to(fd: i32, offset: usize) {
+    // SAFETY: no memory is involved.
+    unsafe { call(number::LSEEK, fd as usize, offset, 0, 0, 0) };
+}
+
 /// Goes to the end; answers the size.
 pub fn seek_end(fd: i32) -> isize {
     // SAFETY: no memory is involved.
     unsafe { call(number::LSEEK, fd as usize, 0, 2, 0, 0) }
-}
-
-/// Goes to the start.
-#[cfg(target_arch = "arm")]
-fn seek_start(fd: i32) {
-    // SAFETY: no memory is involved.
-    unsafe { call(number::LSEEK, fd as usize, 0, 0, 0, 0) };
 }
 
 /// Cuts a file.

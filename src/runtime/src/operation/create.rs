@@ -1,13 +1,12 @@
 //! Makes a container that is ready to be started, then becomes its waiter.
 //!
 //! In: the node's words. Out: a first process that waits on `start.sock`, inside its namespaces, root file system and
-//! cgroup; `record` last. On any error the first process is gone; folders and cgroups are for the daemon to remove.
+//! cgroup; `life` last. On any error the first process is gone; folders and cgroups are for the daemon to remove.
 
 use std::ffi::CString;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
-use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::rc::Rc;
@@ -22,7 +21,7 @@ use crate::executor::{Confined, Start};
 use crate::layout::{ContainerPaths, Layout};
 use crate::life::{Process, Processes};
 use crate::spec::{self, Host, devices_below};
-use crate::waiter::{descriptors, record::RECORD};
+use crate::waiter::descriptors;
 use crate::{capabilities, seccomp, sys, wire};
 
 /// libcontainer's name for every container: its folder is ours.
@@ -34,8 +33,15 @@ pub fn run(stream: &mut UnixStream, program: &OwnedFd) -> Outcome<()> {
     let request: Request<ContainerSpec> = wire::read(stream).during("read the request")?;
     let (layout, spec) = (request.layout, request.want);
     let paths = layout.container(&spec.id);
-    prepare_folder(&paths, &spec)?;
-
+    let host = look_at_host(&layout, &spec)?;
+    let configuration = spec::configuration(&spec, &layout, &host);
+    let text = serde_json::to_vec(&configuration).map_err(io::Error::other);
+    // First what a daemon needs to take it away again.
+    text.and_then(|text| {
+        fs::create_dir(&paths.folder)?;
+        fs::write(paths.configuration(), text)
+    })
+    .during(format!("make {}", paths.folder.display()))?;
     for mount in &spec.mounts {
         if let MountSource::Bind(source) = &mount.source {
             let about = fs::metadata(source);
@@ -43,12 +49,8 @@ pub fn run(stream: &mut UnixStream, program: &OwnedFd) -> Outcome<()> {
         }
     }
     let back = rootfs::enter_own_mounts(&spec)?;
-    rootfs::mount(&spec, &paths)?;
+    rootfs::mount(&spec, &layout)?;
     rootfs::make_working_folder(&paths.rootfs(), &spec.cwd)?;
-    let host = look_at_host(&layout, &spec)?;
-    let configuration = spec::configuration(&spec, &layout, &host);
-    let text = serde_json::to_vec(&configuration).map_err(io::Error::other);
-    text.and_then(|text| fs::write(paths.folder.join("config.json"), text)).during("write config.json")?;
 
     let held = make(&spec, &paths, &host, stream.as_raw_fd())?;
     let ready = (|| {
@@ -68,12 +70,6 @@ pub fn run(stream: &mut UnixStream, program: &OwnedFd) -> Outcome<()> {
         libc::waitpid(held.init, std::ptr::null_mut(), 0);
     }
     Err(error)
-}
-
-fn prepare_folder(paths: &ContainerPaths, spec: &ContainerSpec) -> Outcome<()> {
-    let folder = &paths.folder;
-    let made = fs::create_dir(folder).and_then(|()| fs::write(paths.spec(), serde_json::to_vec(spec)?));
-    made.during(format!("make {}", folder.display()))
 }
 
 fn look_at_host(layout: &Layout, spec: &ContainerSpec) -> Outcome<Host> {
@@ -130,6 +126,10 @@ fn make(spec: &ContainerSpec, paths: &ContainerPaths, host: &Host, stream: RawFd
         .build()?;
     // For libcontainer it runs now: our executor holds it until `start.sock` is asked.
     container.start()?;
+    // Neither is asked for again; each would be a page of memory.
+    for name in ["oci/youki_config.json", "oci/notify.sock"] {
+        let _ = fs::remove_file(paths.folder.join(name));
+    }
     let init = container.pid().ok_or_else(|| OperationError::Container("it has no process".to_owned()))?;
     Ok(Held { init: init.as_raw(), pipes: Pipes { stdout, stderr, started, stdin } })
 }
@@ -173,8 +173,9 @@ fn note(paths: &ContainerPaths, init: i32) -> Outcome<Processes> {
         sys::process(pid).ok_or_else(gone).during(format!("look at process {pid}"))
     };
     let processes = Processes { init: alive(init)?, waiter: alive(std::process::id().cast_signed())? };
-    let new = paths.folder.join("record.new");
-    fs::write(&new, processes.write()).and_then(|()| fs::rename(&new, paths.record())).during("write record")?;
+    // Room for what the waiter will write is set aside with it.
+    let new = paths.folder.join("life.new");
+    fs::write(&new, processes.write()).and_then(|()| fs::rename(&new, paths.life())).during("write life")?;
     Ok(processes)
 }
 
@@ -201,10 +202,9 @@ impl Waiter {
             (pipes.stdout, descriptors::STDOUT),
             (pipes.stderr, descriptors::STDERR),
             (pipes.started, descriptors::STARTED),
-            (File::open(&paths.folder).during("open the state folder")?.into(), descriptors::STATE),
+            (OpenOptions::new().write(true).open(paths.life()).during("open life")?.into(), descriptors::LIFE),
             (File::open(folder).during("open the log folder")?.into(), descriptors::LOGS),
             (oom.into(), descriptors::OOM),
-            (exit_record(paths)?, descriptors::EXIT),
         ];
         wanted.extend(pipes.stdin.map(|keeper| (keeper, descriptors::STDIN)));
         let log = CString::new(name.as_encoded_bytes()).map_err(io::Error::other).during("name the log")?;
@@ -238,6 +238,9 @@ impl Waiter {
             libc::close_range(first, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC as i32);
             let program = above.last().map_or(-1, AsRawFd::as_raw_fd);
             libc::chdir(c"/".as_ptr());
+            // Arguments and first frames on one page of stack rather than three: the program has no secrets and runs
+            // nothing that came from a container.
+            libc::personality(libc::ADDR_NO_RANDOMIZE as libc::c_ulong);
             libc::syscall(
                 libc::SYS_execveat,
                 program,
@@ -262,16 +265,4 @@ fn high_copies(wanted: &[(OwnedFd, RawFd)], program: &OwnedFd) -> Outcome<Vec<Ow
     };
     let all = wanted.iter().map(|(fd, _)| fd).chain([program]);
     all.map(copy).collect::<io::Result<_>>().during("arrange descriptors")
-}
-
-/// Room for the exit record, so that a full disk can't lose it.
-fn exit_record(paths: &ContainerPaths) -> Outcome<OwnedFd> {
-    let path = paths.folder.join("exit.new");
-    let reserved = (|| {
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
-        file.write_all(&[b' '; RECORD])?;
-        io::Seek::rewind(&mut file)?;
-        Ok(file.into())
-    })();
-    reserved.during("set aside room for the exit record")
 }

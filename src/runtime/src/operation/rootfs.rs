@@ -12,7 +12,7 @@ use std::path::{Component, Path, PathBuf};
 use kedge_api::machine::{ContainerSpec, Propagation};
 
 use super::{During, OperationError, Outcome};
-use crate::layout::ContainerPaths;
+use crate::layout::Layout;
 use crate::sys;
 
 /// The kernel takes one page of mount options.
@@ -44,9 +44,11 @@ pub fn leave_own_mounts(back: Option<fs::File>) -> Outcome<()> {
 }
 
 /// Mounts the layers. Leaves the process in another folder.
-pub fn mount(spec: &ContainerSpec, paths: &ContainerPaths) -> Outcome<()> {
-    let upper = paths.folder.join("upper");
-    let work = paths.folder.join("work");
+pub fn mount(spec: &ContainerSpec, layout: &Layout) -> Outcome<()> {
+    let paths = layout.container(&spec.id);
+    let writable = layout.writable_of(&spec.pod_uid, &spec.id);
+    let upper = writable.join("upper");
+    let work = writable.join("work");
     for folder in [&upper, &work, &paths.rootfs()] {
         fs::create_dir_all(folder).during(format!("make {}", folder.display()))?;
     }

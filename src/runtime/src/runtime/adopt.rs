@@ -1,10 +1,12 @@
 //! Finds at start what an earlier daemon left running, ended or half made.
 //!
 //! In: the state folder. Out: known containers, watched waiters; leftovers removed. Trusts a process only by number and
-//! start time, and nothing that was written before the last boot.
+//! start time. What is about processes is in memory, so that nothing of an earlier boot can be taken for true.
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 
 use super::known::State;
 use super::{Inner, sandboxes};
@@ -12,71 +14,80 @@ use crate::clear;
 use crate::life::{self, Processes};
 use crate::sys;
 
+/// Small files and sockets of a few hundred containers, a page each; a full one is an error of its own.
+const IN_MEMORY: &str = "mode=0700,size=32m";
+
 /// Adopts everything.
 pub fn all(inner: &Inner) -> io::Result<()> {
-    for folder in [inner.layout.pods(), inner.layout.containers()] {
-        fs::create_dir_all(&folder)?;
-        private(&folder)?;
+    let layout = &inner.layout;
+    fs::create_dir_all(&layout.state)?;
+    // Specs hold environments: nobody else reads them.
+    fs::set_permissions(&layout.state, fs::Permissions::from_mode(0o700))?;
+    for folder in [layout.run(), layout.writable()] {
+        fs::create_dir_all(folder)?;
     }
-    let boot = sys::boot_id()?;
-    let same_boot = fs::read_to_string(inner.layout.boot()).is_ok_and(|saved| saved == boot);
-    for id in clear::names(&inner.layout.containers()) {
-        container(inner, &id, same_boot);
+    if !clear::is_mount_point(&layout.run()) {
+        let flags = libc::MS_NOSUID | libc::MS_NODEV;
+        sys::mount(Path::new("kedge"), &layout.run(), "tmpfs", flags, IN_MEMORY)?;
     }
-    for uid in clear::names(&inner.layout.pods()) {
-        if sandboxes::whole(&inner.layout, &uid).is_none()
-            && let Err(error) = clear::sandbox(&inner.layout, &inner.cgroups, &uid)
+    for folder in [layout.pods(), layout.containers()] {
+        fs::create_dir_all(folder)?;
+    }
+    for id in clear::names(&layout.containers()) {
+        container(inner, &id);
+    }
+    // What wrote to a disk and is not in memory any more ran under an earlier boot.
+    for pod_uid in clear::names(&layout.writable()) {
+        for id in clear::names(&layout.writable().join(&pod_uid)) {
+            if inner.known.get(&id).is_none() {
+                inner.known.put(&id, &pod_uid, State::Lost);
+            }
+        }
+    }
+    for uid in clear::names(&layout.pods()) {
+        if sandboxes::whole(layout, &uid).is_none()
+            && let Err(error) = clear::sandbox(layout, &inner.cgroups, &uid)
         {
             tracing::error!(pod = uid, %error, "what is left of its sandbox can't be removed");
         }
     }
-    if !same_boot {
-        fs::write(inner.layout.boot(), boot)?;
+    let pods = clear::names(&layout.pods());
+    let known: Vec<PathBuf> = pods
+        .iter()
+        .filter_map(|uid| clear::sandbox_cgroup(layout, uid))
+        .chain(clear::names(&layout.containers()).iter().filter_map(|id| Some(clear::saved_spec(layout, id)?.cgroup)))
+        .map(|cgroup| layout.cgroup(&cgroup))
+        .collect();
+    if let Err(error) = clear::strangers(layout, &inner.cgroups, &known) {
+        tracing::error!(parent = layout.cgroup_parent, %error, "cgroups of nobody can't be removed");
     }
     Ok(())
 }
 
-fn container(inner: &Inner, id: &str, same_boot: bool) {
-    let paths = inner.layout.container(id);
-    let read = |path| fs::read_to_string(path).unwrap_or_default();
-    let processes = Processes::read(&read(paths.record()));
-    let spec = fs::read(paths.spec()).ok();
-    let spec: Option<kedge_api::machine::ContainerSpec> = spec.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-    let (Some(processes), Some(spec)) = (processes, spec) else {
-        // An earlier daemon was killed in the middle of making it, or a power cut emptied its files.
+fn container(inner: &Inner, id: &str) {
+    let life = || fs::read_to_string(inner.layout.container(id).life()).unwrap_or_default();
+    let (Some(processes), Some(spec)) = (Processes::read(&life()), clear::saved_spec(&inner.layout, id)) else {
+        // An earlier daemon was killed in the middle of making it.
         if let Err(error) = clear::container(&inner.layout, &inner.cgroups, id) {
             tracing::error!(container = id, %error, "what is left of it can't be removed");
         }
         return;
     };
     let put = |state| inner.known.put(id, &spec.pod_uid, state);
-    if let Some(ending) = life::ending(&read(paths.exit())) {
-        return put(State::Exited(ending.exit));
-    }
-    let waiter = if same_boot { sys::open_process(processes.waiter) } else { Ok(None) };
-    let Ok(Some(pidfd)) = waiter else {
-        // It may have written the exit between the two looks.
-        return match life::ending(&read(paths.exit())) {
+    let Ok(Some(pidfd)) = sys::open_process(processes.waiter) else {
+        return match life::ending(&life()) {
             Some(ending) => put(State::Exited(ending.exit)),
             None => {
                 put(State::Lost);
-                if same_boot {
-                    inner.end_unheld(id);
-                }
+                inner.end_unheld(id);
             }
         };
     };
-    put(match life::started(&read(paths.started())) {
+    put(match life::started(&life()) {
         Some(started) => State::Running { processes, started },
         None => State::Created(processes),
     });
     if let Err(error) = inner.exits.watch(pidfd, id) {
         tracing::error!(container = id, %error, "its end can't be watched");
     }
-}
-
-/// Specs hold environments: nobody else reads them.
-fn private(folder: &std::path::Path) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    fs::set_permissions(folder, fs::Permissions::from_mode(0o700))
 }

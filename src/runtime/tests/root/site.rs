@@ -107,12 +107,8 @@ impl Site {
         self.wait_for(line, || self.lines(id).iter().any(|found| found == line)).await;
     }
 
-    /// Waits until a file is there.
-    pub async fn wait_for_file(&self, path: &Path) {
-        self.wait_for(&path.display().to_string(), || path.exists()).await;
-    }
-
-    async fn wait_for(&self, what: &str, mut there: impl FnMut() -> bool) {
+    /// Waits until something holds.
+    pub async fn wait_for(&self, what: &str, mut there: impl FnMut() -> bool) {
         let begun = std::time::Instant::now();
         while !there() {
             assert!(begun.elapsed() < PATIENCE, "{}: no {what}", self.name);
@@ -206,12 +202,14 @@ pub fn bind(source: &str, target: &str, read_only: bool) -> Mount {
 #[track_caller]
 pub fn nothing_left(site: &Site) {
     let folder = site.folder.path().display().to_string();
-    for kind in ["containers", "pods"] {
+    for kind in ["run/containers", "run/pods", "writable"] {
         let left: Vec<_> = fs::read_dir(site.options.state_dir.join(kind)).into_iter().flatten().flatten().collect();
         assert!(left.is_empty(), "{left:?}");
     }
     let mounts = fs::read_to_string("/proc/self/mountinfo").expect("mounts");
-    assert!(!mounts.contains(&folder), "{mounts}");
+    let own = format!("{folder}/state/run ");
+    let left: Vec<&str> = mounts.lines().filter(|line| line.contains(&folder) && !line.contains(&own)).collect();
+    assert!(left.is_empty(), "{left:?}");
     for root in cgroup_roots() {
         let left: Vec<_> = fs::read_dir(root.join(&site.options.cgroup_parent))
             .into_iter()

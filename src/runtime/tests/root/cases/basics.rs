@@ -85,7 +85,7 @@ pub async fn what_can_not_be_made_leaves_nothing(site: Site, zygote: Zygote) {
         let error = runtime.create(spec).await.expect_err("refused");
         assert!(matches!(error, RuntimeError::Create { .. }), "{error:?}");
         assert!(error.to_string().contains(says), "{error}");
-        assert!(!site.options.state_dir.join("containers").join(&id).exists());
+        assert!(!site.options.state_dir.join("run/containers").join(&id).exists());
         assert!(runtime.status(&id).await.is_err());
     }
     runtime.remove_sandbox("p1").await.expect("removed");
@@ -136,7 +136,7 @@ pub async fn standard_input_is_kept_open(site: Site, zygote: Zygote) {
     spec.stdin = true;
     runtime.create(spec).await.expect("created");
     runtime.start("c1").await.expect("started");
-    let fifo = site.options.state_dir.join("containers/c1/stdin");
+    let fifo = site.options.state_dir.join("run/containers/c1/stdin");
     std::fs::write(fifo, "typed\n").expect("written");
     assert_eq!(ended(&runtime, &mut events, "c1").await.code, 4);
     assert_eq!(site.lines("c1"), ["stdout F typed"]);

@@ -78,7 +78,7 @@ pub async fn a_full_disk_drops_lines_and_blocks_nobody(site: Site, zygote: Zygot
     let text = fs::read_to_string(disk.join("0.log")).expect("a log");
     assert!(text.len() <= 64 * 1024 && text.ends_with('\n'), "{}", text.len());
     assert!(text.lines().all(|line| line.len() > 40 && line.contains(" stdout F ")));
-    let record = fs::read_to_string(site.options.state_dir.join("containers/c1/exit")).expect("a record");
+    let record = fs::read_to_string(site.options.state_dir.join("run/containers/c1/life")).expect("a record");
     assert!(record.contains("dropped=") && !record.contains("dropped=0"), "{record}");
     drop(unmount);
 }

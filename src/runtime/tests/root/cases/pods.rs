@@ -79,6 +79,6 @@ pub async fn parameters_are_set_or_refused(site: Site, zygote: Zygote) {
     bad.sysctls.insert("kernel.panic".into(), "1".into());
     let error = runtime.create_sandbox(bad).await.expect_err("refused");
     assert!(matches!(error, RuntimeError::Sandbox { .. }) && error.to_string().contains("kernel.panic"), "{error}");
-    assert!(!site.options.state_dir.join("pods/p2").exists());
+    assert!(!site.options.state_dir.join("run/pods/p2").exists());
     assert_eq!(runtime.sandboxes().await.len(), 1);
 }

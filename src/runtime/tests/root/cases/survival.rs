@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use kedge_api::machine::{ContainerSpec, ContainerState, RuntimeEvent, SandboxSpec};
+use kedge_api::machine::{ContainerSpec, ContainerState, ContainerStatus, RuntimeEvent, SandboxSpec};
 use kedge_runtime::zygote::Zygote;
 use kedge_runtime::{Runtime, RuntimeOptions};
 
@@ -37,7 +37,7 @@ pub fn be(arguments: &[String], zygote: Zygote) {
 
 pub async fn containers_outlive_a_killed_daemon(site: Site, zygote: Zygote) {
     let sandbox_spec = site.sandbox_spec("p1");
-    let pods = site.options.state_dir.join("pods/p1");
+    let pods = site.options.state_dir.join("run/pods/p1");
     let sandbox = kedge_api::machine::Sandbox {
         pod_uid: "p1".into(),
         network: Some(pods.join("net")),
@@ -72,8 +72,8 @@ pub async fn containers_outlive_a_killed_daemon(site: Site, zygote: Zygote) {
     fs::write(pods.join("shm/end"), "").expect("written");
     let before = site.lines("longlived").len();
     site.wait_for_line("longlived", &format!("stdout F {}", before + 20)).await;
-    let exit = site.options.state_dir.join("containers/brief/exit");
-    site.wait_for_file(&exit).await;
+    let life = site.options.state_dir.join("run/containers/brief/life");
+    site.wait_for("its end", || fs::read_to_string(&life).is_ok_and(|text| text.contains("code="))).await;
 
     let runtime = connect(&site, zygote).await;
     let mut events = runtime.events();
@@ -157,23 +157,18 @@ pub async fn a_power_cut_loses_containers_and_leaves_no_trace(site: Site, zygote
         runtime.create(site.program(&sandbox, "ran", &["/bin/sleep", "1000"])).await.expect("created");
         runtime.start("ran").await.expect("started");
         let mut events = runtime.events();
-        // What a cut does: all processes and mounts are gone, files stay, the boot ID is another.
+        // What a cut does: all processes and mounts are gone, only what was on a disk stays.
         runtime.signal("ran", libc::SIGKILL).await.expect("sent");
         ended(&runtime, &mut events, "ran").await;
-        for name in ["net", "ipc", "uts", "shm"] {
-            let path = state.join("pods/p1").join(name);
-            assert!(Command::new("umount").arg(path).status().expect("umount").success());
+        for name in ["pods/p1/net", "pods/p1/ipc", "pods/p1/uts", "pods/p1/shm", ""] {
+            let path = state.join("run").join(name);
+            assert!(Command::new("umount").arg("-l").arg(path).status().expect("umount").success());
         }
-        fs::remove_file(state.join("containers/ran/exit")).expect("removed");
-        fs::write(state.join("boot"), "another").expect("written");
     }
     let runtime = reconnect(&site).await;
     assert_eq!(runtime.sandboxes().await, []);
-    assert!(!state.join("pods/p1").exists());
-    assert_eq!(runtime.status("ran").await.expect("known").state, ContainerState::Lost);
-    assert!(
-        matches!(runtime.status("ended").await.expect("known").state, ContainerState::Exited(exit) if exit.code == 6)
-    );
+    let lost = |id: &str| ContainerStatus { id: id.into(), pod_uid: "p1".into(), state: ContainerState::Lost };
+    assert_eq!(runtime.containers().await, [lost("ended"), lost("ran")]);
     for id in ["ran", "ended"] {
         runtime.remove(id).await.expect("removed");
     }
@@ -190,16 +185,19 @@ async fn reconnect(site: &Site) -> Runtime {
 
 pub async fn half_made_containers_are_swept(site: Site, zygote: Zygote) {
     let state = &site.options.state_dir;
-    let folder = state.join("containers/half");
-    fs::create_dir_all(folder.join("upper/x")).expect("a folder");
-    let pods = state.join("pods/half");
+    drop(connect(&site, zygote).await);
+    let folder = state.join("run/containers/half");
+    fs::create_dir_all(&folder).expect("a folder");
+    let writable = state.join("writable/half/half");
+    fs::create_dir_all(writable.join("upper/x")).expect("a folder");
+    let pods = state.join("run/pods/half");
     fs::create_dir_all(pods.join("shm")).expect("a folder");
     fs::write(pods.join("cgroup"), "podhalf").expect("written");
-    fs::create_dir_all(state.join("containers/torn")).expect("a folder");
-    fs::write(state.join("containers/torn/record"), "").expect("written");
-    let runtime = connect(&site, zygote).await;
+    fs::create_dir_all(state.join("run/containers/torn")).expect("a folder");
+    fs::write(state.join("run/containers/torn/life"), "").expect("written");
+    let runtime = reconnect(&site).await;
     assert_eq!(runtime.containers().await, []);
-    assert!(!folder.exists() && !pods.exists() && !state.join("containers/torn").exists());
+    assert!(!folder.exists() && !writable.exists() && !pods.exists() && !state.join("run/containers/torn").exists());
 }
 
 pub async fn fifty_at_once(site: Site, zygote: Zygote) {
