@@ -721,3 +721,19 @@ async fn a_changed_image_is_started_anew() {
     device.until("web", "/status/containerStatuses/0/restartCount", 1).await;
     device.event("web", "Killing: Container app definition changed, will be restarted").await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_restarted_daemon_goes_on_with_the_back_off() {
+    let mut device = Device::on().await;
+    device.runtime.script("/bin/app", Script { exits: Some((Duration::from_secs(1), 1)), ..Script::default() });
+    device.pod("web", one());
+    device.until("web", "/status/containerStatuses/0/restartCount", 4).await;
+    device.until("web", &format!("{STATE}/waiting/reason"), "CrashLoopBackOff").await;
+    // It waits 80 s from now on.
+    let before = device.clock.mono();
+    device.stop().await;
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    device.start().await;
+    device.until("web", "/status/containerStatuses/0/restartCount", 5).await;
+    assert_eq!((device.clock.mono() - before).as_secs(), 80);
+}

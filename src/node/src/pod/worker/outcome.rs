@@ -51,10 +51,34 @@ impl Worker {
                 Done::Quiet
             });
         }
+        self.resume_back_offs();
         if known && self.seen.over.is_none() {
             tracing::debug!(pod = self.id.long(), "taken up again from its checkpoint");
         }
         self.announced = self.seen.members.values().any(|state| state.running().is_some());
+    }
+
+    /// A container that waited out a back-off when the daemon went waits for the rest of it.
+    fn resume_back_offs(&mut self) {
+        let (wall, now) = (self.shared.clock.wall(), self.shared.clock.mono());
+        let waiting: Vec<(String, Duration, Duration)> = crate::pod::members(&self.pod)
+            .into_iter()
+            .filter(|member| crate::pod::phase::will_restart(&self.pod, *member, &self.seen))
+            .filter_map(|member| {
+                let name = &member.container.name;
+                let state = self.seen.member(name);
+                let (ended, delay) = (state.ended()?, state.backoff.delay()?);
+                let elapsed = wall.duration_since(ended.finished).unwrap_or_default();
+                let left = delay.saturating_sub(elapsed);
+                (!left.is_zero()).then(|| (name.clone(), delay, left))
+            })
+            .collect();
+        for (name, delay, left) in waiting {
+            let reason = crash_loop(&self.id, &name, delay);
+            let state = self.seen.member_mut(&name);
+            state.retry = Some(now + left);
+            state.waiting = Some(reason);
+        }
     }
 
     fn ended_of(&self, name: &str) -> Option<Ended> {
