@@ -59,13 +59,13 @@ pub enum ArchiveError {
         got: Digest,
     },
     /// A name in it is no image name.
-    #[error("the archive names an image wrongly: {0}")]
+    #[error("the archive names an image wrongly")]
     Name(#[from] crate::reference::ReferenceFault),
     /// It does not fit.
     #[error("the archive is too large: {0}")]
     TooLarge(String),
     /// The disk or the stream failed.
-    #[error("{act}: {source}")]
+    #[error("{act}")]
     Io {
         /// What was done.
         act: &'static str,

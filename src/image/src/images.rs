@@ -53,7 +53,7 @@ impl Options {
 
 /// Why the store cannot be opened.
 #[derive(Debug, thiserror::Error)]
-#[error("opening the image store {}: {source}", folder.display())]
+#[error("opening the image store {}", folder.display())]
 pub struct OpenError {
     folder: PathBuf,
     source: StoreError,
@@ -69,7 +69,7 @@ pub enum LoadError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The folder cannot be read.
-    #[error("reading the folder {}: {source}", folder.display())]
+    #[error("reading the folder {}", folder.display())]
     Folder {
         /// Which.
         folder: PathBuf,

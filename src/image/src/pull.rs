@@ -37,7 +37,7 @@ pub enum PullError {
     #[error(transparent)]
     Reference(#[from] ReferenceFault),
     /// The registry did not give it.
-    #[error("failed to pull image {image:?}: {source}")]
+    #[error("failed to pull image {image:?}")]
     Registry {
         /// The whole name.
         image: String,
@@ -45,7 +45,7 @@ pub enum PullError {
         source: RegistryError,
     },
     /// It came but cannot be stored.
-    #[error("failed to unpack image {image:?}: {source}")]
+    #[error("failed to unpack image {image:?}")]
     Store {
         /// The whole name.
         image: String,

@@ -8,7 +8,7 @@
 
 pub mod challenge;
 pub mod config;
-mod http;
+pub mod http;
 pub mod keys;
 pub mod session;
 
@@ -91,7 +91,7 @@ pub enum RegistryError {
     #[error("{0}")]
     Setting(String),
     /// The disk refused.
-    #[error("keeping a download: {0}")]
+    #[error("keeping a download")]
     Disk(#[from] std::io::Error),
 }
 

@@ -30,7 +30,7 @@ pub enum SaveError {
         got: Digest,
     },
     /// The store or the receiver failed.
-    #[error("writing the archive: {0}")]
+    #[error("writing the archive")]
     Write(#[from] io::Error),
     /// The store failed.
     #[error(transparent)]

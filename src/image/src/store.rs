@@ -39,7 +39,7 @@ pub enum StoreError {
     #[error(transparent)]
     Manifest(#[from] ManifestFault),
     /// A layer is not usable.
-    #[error("layer {number} of {count}: {source}")]
+    #[error("layer {number} of {count}")]
     Layer {
         /// Counted from 1, lowest first.
         number: usize,
@@ -71,7 +71,7 @@ pub enum StoreError {
         diff_ids: usize,
     },
     /// The disk refused.
-    #[error("{act} {path}: {source}")]
+    #[error("{act} {path}")]
     Disk {
         /// What was done.
         act: &'static str,

@@ -61,7 +61,7 @@ pub struct Entry {
 #[derive(Debug, thiserror::Error)]
 pub enum TarError {
     /// The stream failed.
-    #[error("reading the archive: {0}")]
+    #[error("reading the archive")]
     Read(#[source] io::Error),
     /// The stream ended inside an entry.
     #[error("the archive is truncated: it ends {0}")]

@@ -64,7 +64,7 @@ pub enum UnpackError {
     #[error("not enough disk space: {0}")]
     NoSpace(String),
     /// The file system refused.
-    #[error("writing {path:?}: {source}")]
+    #[error("writing {path:?}")]
     Write {
         /// The entry's path.
         path: String,

@@ -26,7 +26,7 @@ pub enum UserError {
     #[error("uids and gids must be in range 0-2147483647, but the image says {0:?}")]
     Range(String),
     /// The layers cannot be read.
-    #[error("reading the image's users: {0}")]
+    #[error("reading the image's users")]
     Read(#[from] std::io::Error),
     /// The daemon is stopping.
     #[error("the daemon is stopping")]

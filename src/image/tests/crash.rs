@@ -15,6 +15,11 @@ const FOLDER: &str = "KEDGE_IMAGE_CRASH_FOLDER";
 const SMALL: &str = "KEDGE_IMAGE_SMALL_DISK";
 const ROUNDS: u64 = 25;
 
+/// An error and its causes in one line.
+fn causes(error: &dyn std::error::Error) -> String {
+    std::iter::successors(Some(error), |e| e.source()).map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
 fn archive(name: &str) -> Vec<u8> {
     let base = (0..50).fold(Layer::new(), |l, i| l.file(&format!("lib/{i}"), 0o644, vec![i; 3000]));
     let top = (0..50).fold(Layer::new(), |l, i| l.file(&format!("{name}/{i}"), 0o644, vec![i; 2000]));
@@ -91,8 +96,8 @@ fn tenant_of_a_small_disk() {
     let path = std::env::temp_dir().join(format!("large-{}.tar", std::process::id()));
     std::fs::write(&path, &bytes).unwrap();
     runtime().block_on(async {
-        let spooled = images.load_archive(io::Cursor::new(bytes), false).await.unwrap_err().to_string();
-        let unpacked = images.load_file(&path, false).await.unwrap_err().to_string();
+        let spooled = causes(&images.load_archive(io::Cursor::new(bytes), false).await.unwrap_err());
+        let unpacked = causes(&images.load_file(&path, false).await.unwrap_err());
         std::fs::remove_file(&path).unwrap();
         assert!(spooled.contains("No space left"), "{spooled}");
         assert!(unpacked.contains("not enough disk space"), "{unpacked}");

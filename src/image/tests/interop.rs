@@ -12,6 +12,11 @@ use std::process::{Child, Command, Stdio};
 use kedge_image::build::{Layer, Recipe, oci_archive};
 use kedge_image::{Credential, Images, Keys, Options};
 
+/// An error and its causes in one line.
+fn causes(error: &dyn std::error::Error) -> String {
+    std::iter::successors(Some(error), |e| e.source()).map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
 /// Copies an image from one form to another, as users do.
 fn skopeo(folder: &Path, extra: &[&str], from: &str, to: &str) {
     let output = Command::new("skopeo")
@@ -113,8 +118,8 @@ async fn images_are_pulled_from_the_reference_registry() {
         assert_eq!(again.id, image.id);
     }
     let images = Images::open(Options::new(at("store"))).unwrap();
-    let error =
-        images.pull(&format!("{address}/team/none:v1"), &Keys::default(), |_| {}).await.unwrap_err().to_string();
+    let error = images.pull(&format!("{address}/team/none:v1"), &Keys::default(), |_| {}).await.unwrap_err();
+    let error = causes(&error);
     assert!(error.contains("has no team/none:v1"), "{error}");
     // Credentials that nobody asks for do no harm.
     let mut keys = Keys::default();

@@ -20,7 +20,7 @@ const MAX_FILE: usize = 64 * 1024;
 
 /// A kernel switch cannot be set.
 #[derive(Debug, thiserror::Error)]
-#[error("setting {} to {value}: {source}", path.display())]
+#[error("setting {} to {value}", path.display())]
 pub struct SwitchError {
     path: PathBuf,
     value: &'static str,

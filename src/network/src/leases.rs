@@ -44,7 +44,7 @@ pub enum LeaseError {
     #[error("{0:?} is not a pod UID")]
     Uid(String),
     /// The files cannot be read or written.
-    #[error("{act} {}: {source}", path.display())]
+    #[error("{act} {}", path.display())]
     Disk {
         /// What was done.
         act: &'static str,

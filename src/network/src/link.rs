@@ -17,7 +17,7 @@ pub const MAX_NAME: usize = 15;
 
 /// The kernel refused.
 #[derive(Debug, thiserror::Error)]
-#[error("{act}: {source}{hint}")]
+#[error("{act}{hint}")]
 pub struct LinkError {
     act: String,
     /// What the kernel said.
@@ -99,14 +99,14 @@ const SKIP_STATISTICS: u32 = 8;
 
 fn error(act: String, kind: &str) -> impl FnOnce(Errno) -> LinkError {
     let hint = match kind {
-        "bridge" => "; this kernel has no bridges (option CONFIG_BRIDGE, module bridge)",
-        "veth" => "; this kernel has no veth pairs (option CONFIG_VETH, module veth)",
+        "bridge" => " (this kernel has no bridges: option CONFIG_BRIDGE, module bridge)",
+        "veth" => " (this kernel has no veth pairs: option CONFIG_VETH, module veth)",
         _ => "",
     };
     move |source| {
         let hint = match source {
             Errno::OPNOTSUPP => hint,
-            Errno::PERM | Errno::ACCESS => "; this needs root",
+            Errno::PERM | Errno::ACCESS => " (this needs root)",
             _ => "",
         };
         LinkError { act, source, hint }

@@ -14,7 +14,7 @@ use crate::netlink::Netlink;
 
 /// A namespace cannot be entered.
 #[derive(Debug, thiserror::Error)]
-#[error("entering the network namespace {}: {source}", path.display())]
+#[error("entering the network namespace {}", path.display())]
 pub struct NamespaceError {
     path: PathBuf,
     source: io::Error,

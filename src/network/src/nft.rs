@@ -20,7 +20,7 @@ pub enum NftError {
     #[error("the program {} is missing; install the package nftables", .0.display())]
     Missing(PathBuf),
     /// The program cannot be run.
-    #[error("running {}: {source}", program.display())]
+    #[error("running {}", program.display())]
     Run {
         /// Which.
         program: PathBuf,

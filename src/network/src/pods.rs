@@ -72,8 +72,8 @@ pub enum NetworkError {
     #[error(transparent)]
     Link(#[from] LinkError),
     /// The kernel gives no netlink socket.
-    #[error("opening a netlink socket: {0}")]
-    Socket(std::io::Error),
+    #[error("opening a netlink socket")]
+    Socket(#[source] std::io::Error),
     /// The pod's namespace cannot be entered.
     #[error(transparent)]
     Namespace(#[from] NamespaceError),
@@ -84,7 +84,7 @@ pub enum NetworkError {
     #[error(transparent)]
     Switch(#[from] SwitchError),
     /// The folder of leases cannot be removed.
-    #[error("removing {}: {source}", path.display())]
+    #[error("removing {}", path.display())]
     Folder {
         /// Which.
         path: PathBuf,
@@ -134,13 +134,6 @@ impl PodNetwork {
         .await?;
         let network = Self { inner: Arc::new(inner) };
         network.apply_rules().await?;
-        let options = &network.inner.options;
-        for chain in nft::dropping_chains(&options.nft).await {
-            tracing::warn!(
-                "the firewall chain {chain:?} drops forwarded packets: pods reach the world only if it accepts those from and to {}",
-                options.bridge
-            );
-        }
         Ok(network)
     }
 
@@ -227,6 +220,12 @@ impl PodNetwork {
     /// of the kernel's; the caller runs it beside everything else and drops it to stop.
     pub async fn guard(&self) -> Result<std::convert::Infallible, NetworkError> {
         let options = &self.inner.options;
+        for chain in nft::dropping_chains(&options.nft).await {
+            tracing::warn!(
+                "the firewall chain {chain:?} drops forwarded packets: pods reach the world only if it accepts those from and to {}",
+                options.bridge
+            );
+        }
         let mut guard = Guard::open(table(options)).map_err(NetworkError::Socket)?;
         loop {
             guard.lost().await.map_err(NetworkError::Socket)?;

@@ -5,6 +5,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
 use super::*;
 use crate::build::{Layer, Recipe, docker_archive, oci_archive};
+use crate::registry::http::causes;
 use crate::tar::write::Writer;
 use crate::tar::{Entry, Kind};
 
@@ -65,7 +66,7 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 #[track_caller]
 fn refused(bench: &Bench, bytes: Vec<u8>, expected: &str) {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let error = runtime.block_on(bench.images.load_archive(io::Cursor::new(bytes), false)).unwrap_err().to_string();
+    let error = causes(&runtime.block_on(bench.images.load_archive(io::Cursor::new(bytes), false)).unwrap_err());
     assert!(error.contains(expected), "{error:?} should contain {expected:?}");
     for name in ["tmp", "layers", "images", "configs"] {
         let left = fs::read_dir(bench.folder.path().join("store").join(name)).unwrap().count();
@@ -200,9 +201,9 @@ async fn the_platform_of_this_machine_is_taken() {
     let image =
         bench.images.load_archive(io::Cursor::new(oci(&[other.clone(), recipe()])), false).await.unwrap().remove(0);
     assert!(image.layers[1].join("bin/tool").exists());
-    let error = bench.images.load_archive(io::Cursor::new(oci(&[other.clone()])), false).await.unwrap_err().to_string();
+    let error = causes(&bench.images.load_archive(io::Cursor::new(oci(&[other.clone()])), false).await.unwrap_err());
     assert!(error.contains("linux/riscv64"), "{error}");
-    let error = bench.images.load_archive(io::Cursor::new(docker(&other)), false).await.unwrap_err().to_string();
+    let error = causes(&bench.images.load_archive(io::Cursor::new(docker(&other)), false).await.unwrap_err());
     assert!(error.contains("riscv64"), "{error}");
 }
 
@@ -373,7 +374,7 @@ fn limits_bound_what_a_layer_may_cost() {
             },
             false,
         ));
-        let error = error.unwrap_err().to_string();
+        let error = causes(&error.unwrap_err());
         assert!(error.contains(expected), "{error}");
     };
     check((0..11).fold(Layer::new(), |l, i| l.file(&format!("f{i}"), 0o644, "")), "more than 10 entries");
@@ -381,7 +382,7 @@ fn limits_bound_what_a_layer_may_cost() {
     let mut options = Options::new(bench.folder.path().join("full"));
     options.limits.reserve = u64::MAX;
     let full = Images::open(options).unwrap();
-    let error = runtime.block_on(full.load_archive(io::Cursor::new(docker(&recipe())), false)).unwrap_err().to_string();
+    let error = causes(&runtime.block_on(full.load_archive(io::Cursor::new(docker(&recipe())), false)).unwrap_err());
     assert!(error.contains("kept free"), "{error}");
 }
 
@@ -498,7 +499,7 @@ async fn a_saved_image_is_the_image_that_was_loaded() {
     assert!(bench.images.save("nothing", Sink::default()).await.is_err());
     // A file that was changed behind our back is noticed.
     fs::write(image.layers[0].join("srv/index.html"), "HELLO").unwrap();
-    let error = bench.images.save("web:v1", Sink::default()).await.unwrap_err().to_string();
+    let error = causes(&bench.images.save("web:v1", Sink::default()).await.unwrap_err());
     assert!(error.contains("cannot be put together again"), "{error}");
 }
 
@@ -508,7 +509,7 @@ async fn an_archive_is_loaded_while_it_arrives() {
     let bytes = docker(&recipe());
     assert!(bench.images.load_stream(io::Cursor::new(bytes.clone()), false).await.is_ok());
     let broken = tokio::io::AsyncReadExt::chain(io::Cursor::new(bytes[..3000].to_vec()), Broken);
-    let error = bench.images.load_stream(broken, false).await.unwrap_err().to_string();
+    let error = causes(&bench.images.load_stream(broken, false).await.unwrap_err());
     assert!(error.contains("the client went away"), "{error}");
 }
 

@@ -10,6 +10,7 @@ use super::*;
 use crate::build::{Layer, OciImage, Recipe};
 use crate::images::Options;
 use crate::registry::config::Patience;
+use crate::registry::http::causes;
 
 /// What the registry does with a request.
 enum Answer {
@@ -170,7 +171,7 @@ fn bench() -> Option<Bench> {
 
 impl Bench {
     async fn pull(&self, reference: &str) -> Result<ImageInfo, String> {
-        self.images.pull(reference, &Keys::default(), |_| {}).await.map_err(|e| e.to_string())
+        self.images.pull(reference, &Keys::default(), |_| {}).await.map_err(|e| causes(&e))
     }
 }
 

@@ -104,7 +104,7 @@ async fn within<T>(after: Duration, host: &str, work: impl Future<Output = T>) -
 }
 
 /// An error with its causes: hyper's own words alone say little.
-fn causes(error: &dyn std::error::Error) -> String {
+pub(crate) fn causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(next) = cause {
