@@ -74,7 +74,7 @@ pub fn preference(nodes: &Nodes, pod: &Pod, feasible: &Rows) -> Vec<u8> {
         .collect();
     let counts: Vec<u64> = feasible.iter().map(|row| disliked[nodes.taints.of_row(row)]).collect();
     let most = counts.iter().copied().max().unwrap_or(0);
-    counts.into_iter().map(|count| if most == 0 { 100 } else { (100 - count * 100 / most) as u8 }).collect()
+    counts.into_iter().map(|count| (100 - (count * 100).checked_div(most).unwrap_or(0)) as u8).collect()
 }
 
 #[cfg(test)]

@@ -68,6 +68,18 @@ pub fn components(crates: &[&str]) -> Done<Vec<PathBuf>> {
     Ok(crates.iter().map(file).collect())
 }
 
+/// The plugins' own tests, on this machine and without Wasm; `lint` runs clippy instead.
+pub fn native(lint: bool) -> Done {
+    let mut cargo = command::cargo();
+    cargo.current_dir(command::root().join("plugins")).env_remove("CARGO_TARGET_DIR");
+    cargo.args([if lint { "clippy" } else { "test" }, "--quiet", "--locked", "--target-dir"]);
+    cargo.arg(command::target().join("plugins/native"));
+    if lint {
+        cargo.args(["--all-targets", "--", "-D", "warnings"]);
+    }
+    command::run(&mut cargo)
+}
+
 /// Builds the program that compiles plugins, and puts it beside the daemon's binaries.
 ///
 /// A cargo run of its own: with the daemon in one run, cargo would give the daemon the compiler's features.
