@@ -120,7 +120,11 @@ pub struct ImagesPort(pub kedge_image::Images);
 #[async_trait]
 impl Images for ImagesPort {
     async fn present(&self, reference: &str) -> Result<Option<ImageInfo>, ImageFault> {
-        Ok(self.0.present(reference).await)
+        let found = self.0.present(reference).await;
+        match (&found, kedge_image::Reference::parse(reference)) {
+            (None, Err(fault)) => Err(invalid(reference, &fault)),
+            _ => Ok(found),
+        }
     }
 
     async fn pull(&self, reference: &str, logins: &[RegistryLogin]) -> Result<ImageInfo, ImageFault> {
@@ -133,9 +137,7 @@ impl Images for ImagesPort {
             keys.add_login(&login.registry, credential);
         }
         self.0.pull(reference, &keys, |_| {}).await.map_err(|error| match error {
-            PullError::Reference(fault) => {
-                ImageFault::InvalidName { name: reference.to_owned(), cause: fault.to_string() }
-            }
+            PullError::Reference(fault) => invalid(reference, &fault),
             other if other.is_unavailable() => ImageFault::RegistryUnavailable(crate::chain(&other)),
             other => ImageFault::Pull(crate::chain(&other)),
         })
@@ -147,12 +149,16 @@ impl Images for ImagesPort {
 
     async fn collect_garbage(&self, in_use: &[String], free: u64) -> Result<u64, ImageFault> {
         let collected = self.0.collect_garbage(in_use, free).await;
-        collected.map(|collected| collected.bytes).map_err(|error| ImageFault::Store(error.to_string()))
+        collected.map(|collected| collected.bytes).map_err(|error| ImageFault::Store(crate::chain(&error)))
     }
 
     async fn resolve_user(&self, image: &ImageInfo, user: &str) -> Result<User, ImageFault> {
-        self.0.resolve_user(image, user).await.map_err(|error| ImageFault::User(error.to_string()))
+        self.0.resolve_user(image, user).await.map_err(|error| ImageFault::User(crate::chain(&error)))
     }
+}
+
+fn invalid(name: &str, fault: &kedge_image::ReferenceFault) -> ImageFault {
+    ImageFault::InvalidName { name: name.to_owned(), cause: fault.reason().to_owned() }
 }
 
 /// The pod network, and the machine's address if the configuration names one.
