@@ -16,7 +16,8 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::mpsc;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
-use tokio_tungstenite::tungstenite::protocol::{Message, Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message, Role, WebSocketConfig};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -130,11 +131,14 @@ pub async fn session(
     stop: CancellationToken,
 ) {
     let v5 = protocol == "v5.channel.k8s.io";
-    // Clients of these protocols wait for an empty frame on each output channel first.
-    for (wanted, channel) in [(options.stdout, STDOUT), (options.stderr, STDERR), (true, ERROR)] {
-        if wanted && socket.send(frame(channel, &[])).await.is_err() {
-            return;
-        }
+    // Clients of these protocols wait for an empty frame on the first channel that is written to.
+    let first = match (options.stdout, options.stderr) {
+        (true, _) => STDOUT,
+        (false, true) => STDERR,
+        (false, false) => ERROR,
+    };
+    if socket.send(frame(first, &[])).await.is_err() {
+        return;
     }
     let mut input = Input { to: session.stdin.take(), pending: Bytes::new(), ends: false };
     let mut out = Reading::new(session.stdout.take(), STDOUT);
@@ -172,7 +176,9 @@ pub async fn session(
         let status = end_status(&end).to_string();
         let _ = socket.send(frame(ERROR, status.as_bytes())).await;
     }
-    let _ = socket.close(None).await;
+    // Go's client takes any other code than 1000, also a missing one, for a broken connection.
+    let normal = CloseFrame { code: CloseCode::Normal, reason: "".into() };
+    let _ = socket.close(Some(normal)).await;
 }
 
 /// Takes one message of the client.
