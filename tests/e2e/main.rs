@@ -1,0 +1,14 @@
+//! Real containers, networks and clients, as root: one module for each promise.
+//!
+//! In: built programs (see `kedge::programs`). Out: what a user sees. Each test has devices of its own; without root or
+//! programs the tests say that they are skipped.
+
+mod bad_input;
+mod clients;
+mod examples;
+mod kubectl;
+mod plugins;
+mod pods;
+mod restarts;
+mod rollouts;
+mod words;
