@@ -78,6 +78,7 @@ impl EventType {
 }
 
 struct Note {
+    component: Arc<str>,
     subject: Subject,
     event_type: EventType,
     reason: String,
@@ -88,6 +89,7 @@ struct Note {
 /// Records Events of one component. Cheap to clone.
 #[derive(Clone)]
 pub struct Recorder {
+    component: Arc<str>,
     notes: mpsc::Sender<Note>,
     dropped: Arc<AtomicU64>,
     clock: fn() -> SystemTime,
@@ -97,7 +99,6 @@ pub struct Recorder {
 pub struct EventWriter {
     notes: mpsc::Receiver<Note>,
     client: Client,
-    component: String,
     host: String,
     written: Written,
     salt: u64,
@@ -107,15 +108,13 @@ impl Recorder {
     /// A recorder and its writer. `component` and `host` become the Events' source, e.g. `kubelet` and the node's name.
     pub fn new(client: Client, component: &str, host: &str, clock: fn() -> SystemTime) -> (Recorder, EventWriter) {
         let (sender, notes) = mpsc::channel(QUEUE);
-        let writer = EventWriter {
-            notes,
-            client,
-            component: component.to_owned(),
-            host: host.to_owned(),
-            written: Written::default(),
-            salt: 0,
-        };
-        (Recorder { notes: sender, dropped: Arc::default(), clock }, writer)
+        let writer = EventWriter { notes, client, host: host.to_owned(), written: Written::default(), salt: 0 };
+        (Recorder { component: component.into(), notes: sender, dropped: Arc::default(), clock }, writer)
+    }
+
+    /// The same recorder for another component.
+    pub fn named(&self, component: &str) -> Recorder {
+        Recorder { component: component.into(), ..self.clone() }
     }
 
     /// Records an Event. Returns at once.
@@ -127,6 +126,7 @@ impl Recorder {
         message: impl Into<String>,
     ) {
         let note = Note {
+            component: self.component.clone(),
             subject: subject.clone(),
             event_type,
             reason: reason.into(),
@@ -193,7 +193,8 @@ impl EventWriter {
                 involved[key] = json!(value);
             }
         }
-        let mut source = json!({"component": self.component});
+        let component = &*note.component;
+        let mut source = json!({"component": component});
         if !self.host.is_empty() {
             source["host"] = json!(self.host);
         }
@@ -202,7 +203,7 @@ impl EventWriter {
             "metadata": {"name": name, "namespace": namespace},
             "involvedObject": involved, "reason": note.reason, "message": note.message, "source": source,
             "type": note.event_type.text(), "count": 1, "firstTimestamp": time, "lastTimestamp": time,
-            "reportingComponent": self.component, "reportingInstance": self.host,
+            "reportingComponent": component, "reportingInstance": self.host,
         })
     }
 }

@@ -37,8 +37,6 @@ pub struct Shared {
     pub kinds: RwLock<Arc<Kinds>>,
     /// The API under the plugin's identity.
     pub client: Client,
-    /// The plugin's Events.
-    pub recorder: Recorder,
     /// Keys woken by changes. Unbounded, but each entry was made by a row and the queues drop duplicates.
     pub woken: UnboundedSender<Woken>,
 }
@@ -76,6 +74,8 @@ pub struct Call {
     pub shared: Arc<Shared>,
     /// The controller's place in the declaration.
     pub controller: usize,
+    /// Records Events under the controller's name.
+    pub recorder: Recorder,
     /// Where requests run.
     pub handle: Handle,
 }
@@ -151,7 +151,7 @@ impl Cluster for Call {
             ..Subject::default()
         };
         let event_type = if event.warning { EventType::Warning } else { EventType::Normal };
-        self.shared.recorder.record(&subject, event_type, event.reason, event.message);
+        self.recorder.record(&subject, event_type, event.reason, event.message);
     }
 }
 

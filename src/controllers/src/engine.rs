@@ -82,12 +82,11 @@ impl Engine {
             }
         };
         let mut tasks = JoinSet::new();
-        let (recorder, events) = Recorder::new(client.clone(), &reporter(&name, &declaration), "", self.clock);
+        let (recorder, events) = Recorder::new(client.clone(), &name, "", self.clock);
         tasks.spawn(events.run());
         let kinds = discover(&client).await;
         let (woken, wakes) = mpsc::unbounded_channel();
-        let shared =
-            Arc::new(Shared { world: Mutex::new(world), kinds: RwLock::new(Arc::new(kinds)), client, recorder, woken });
+        let shared = Arc::new(Shared { world: Mutex::new(world), kinds: RwLock::new(Arc::new(kinds)), client, woken });
         let synced = start_informers(&shared, &mut tasks);
         let queues: Vec<Arc<Line>> = declaration
             .iter()
@@ -106,6 +105,7 @@ impl Engine {
                 plugin: plugin.clone(),
                 shared: shared.clone(),
                 line: queues[number].clone(),
+                recorder: recorder.named(&controller.name),
                 number,
                 seats: Arc::new(Semaphore::new(controller.workers.clamp(1, WORKERS_MOST) as usize)),
             };
@@ -151,6 +151,7 @@ struct Runner {
     plugin: Arc<dyn Controllers>,
     shared: Arc<Shared>,
     line: Arc<Line>,
+    recorder: Recorder,
     number: usize,
     seats: Arc<Semaphore>,
 }
@@ -177,7 +178,12 @@ impl Runner {
                 }
             };
             let (plugin, line, number) = (self.plugin.clone(), self.line.clone(), self.number);
-            let cluster = Arc::new(Call { shared: self.shared.clone(), controller: number, handle: Handle::current() });
+            let cluster = Arc::new(Call {
+                shared: self.shared.clone(),
+                controller: number,
+                recorder: self.recorder.clone(),
+                handle: Handle::current(),
+            });
             calls.spawn_blocking(move || {
                 let began = Instant::now();
                 let answer = plugin.reconcile(number as u32, &key, cluster);
@@ -196,14 +202,6 @@ impl Runner {
                 drop(seat);
             });
         }
-    }
-}
-
-/// Events of a component with one controller bear that one's name.
-fn reporter(plugin: &str, declaration: &[Controller]) -> String {
-    match declaration {
-        [only] => only.name.clone(),
-        _ => plugin.to_owned(),
     }
 }
 

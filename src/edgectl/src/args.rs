@@ -217,7 +217,7 @@ pub struct Apply {
 
 /// `create`.
 #[derive(Debug, Args)]
-#[command(subcommand_negates_reqs = true, args_conflicts_with_subcommands = true)]
+#[command(subcommand_negates_reqs = true)]
 pub struct Create {
     #[command(subcommand)]
     pub what: Option<CreateWhat>,
@@ -639,6 +639,8 @@ mod tests {
             "edgectl -n a apply -f x.yaml --dry-run=server",
             "edgectl apply -f - --dry-run",
             "edgectl create ns a",
+            "edgectl create -n foo cm a --from-literal=x=y",
+            "edgectl -n foo create cm a --from-literal=x=y --dry-run=server",
             "edgectl create -f x.yaml",
             "edgectl create deployment web --image=a -- sh -c x",
             "edgectl delete pod a --grace-period=0 --force",
