@@ -27,17 +27,25 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     for clients in [1, 64] {
         let name = move |at: usize| format!("c{clients}-{at:06}");
         let body = move |at: usize, value: &str| {
-            format!(r#"{{"apiVersion":"v1","kind":"ConfigMap","metadata":{{"name":"{}"}},"data":{{"k":"{value}","pad":"{}"}}}}"#, name(at), "x".repeat(200))
+            format!(
+                r#"{{"apiVersion":"v1","kind":"ConfigMap","metadata":{{"name":"{}"}},"data":{{"k":"{value}","pad":"{}"}}}}"#,
+                name(at),
+                "x".repeat(200)
+            )
         };
         run("create", clients, count, &admin, move |at| ("POST", maps.to_owned(), body(at, "v"))).await;
-        run("get", clients, count * 3, &admin, move |at| ("GET", format!("{maps}/{}", name(at % count)), String::new())).await;
+        run("get", clients, count * 3, &admin, move |at| {
+            ("GET", format!("{maps}/{}", name(at % count)), String::new())
+        })
+        .await;
         run("update", clients, count, &admin, move |at| ("PUT", format!("{maps}/{}", name(at)), body(at, "w"))).await;
         run("patch", clients, count, &admin, move |at| {
             ("PATCH", format!("{maps}/{}", name(at)), format!(r#"{{"data":{{"k":"p{at}"}}}}"#))
         })
         .await;
         run("list", clients, 20, &admin, move |_| ("GET", maps.to_owned(), String::new())).await;
-        run("delete", clients, count, &admin, move |at| ("DELETE", format!("{maps}/{}", name(at)), String::new())).await;
+        run("delete", clients, count, &admin, move |at| ("DELETE", format!("{maps}/{}", name(at)), String::new()))
+            .await;
     }
     api.close().await;
     Ok(())
@@ -60,7 +68,8 @@ where
                 }
                 let (method, path, body) = make(at);
                 let kind = if method == "PATCH" { "application/merge-patch+json" } else { "application/json" };
-                let request = Request::builder().method(method).uri(path).header("content-type", kind).body(Body::from(body));
+                let request =
+                    Request::builder().method(method).uri(path).header("content-type", kind).body(Body::from(body));
                 let Ok(request) = request else { return };
                 let Ok(answer) = admin.clone().oneshot(request).await;
                 assert!(answer.status().is_success(), "{}", answer.status());

@@ -223,21 +223,18 @@ fn series(core: &Core, info: &RequestInfo, query: &Query) -> Series {
         Verb::Options | Verb::Other => "OTHER",
     };
     let kinds = core.kinds();
-    let empty = || -> Arc<str> { Arc::from("") };
-    match kinds.resource(&info.group, &info.version, &info.resource).filter(|_| info.resource_request) {
-        Some(kind) => Series {
-            verb,
-            group: Arc::from(&*kind.group),
-            version: Arc::from(&*kind.version),
-            resource: Arc::from(&*kind.plural),
-            subresource: kedge_api::kinds::Sub::parse(&info.subresource).map_or("", |s| s.name()),
-            scope: match (info.name.is_empty(), info.namespace.is_empty()) {
-                (false, _) => "resource",
-                (true, false) => "namespace",
-                (true, true) => "cluster",
-            },
+    let kind = kinds.resource(&info.group, &info.version, &info.resource).filter(|_| info.resource_request).cloned();
+    let known = kind.is_some();
+    Series {
+        verb,
+        kind,
+        subresource: kedge_api::kinds::Sub::parse(&info.subresource).filter(|_| known).map_or("", |s| s.name()),
+        scope: match (known, info.name.is_empty(), info.namespace.is_empty()) {
+            (false, _, _) => "",
+            (true, false, _) => "resource",
+            (true, true, false) => "namespace",
+            (true, true, true) => "cluster",
         },
-        None => Series { verb, group: empty(), version: empty(), resource: empty(), subresource: "", scope: "" },
     }
 }
 

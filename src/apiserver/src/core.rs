@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use kedge_api::kinds::Kinds;
-use kedge_store::Store;
+use kedge_store::{Revision, Store};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -29,6 +29,8 @@ use crate::tls::Authority;
 pub(crate) struct Core {
     pub config: Config,
     pub store: Store,
+    /// The store's revision at the start: what lived in memory only before it is unknown.
+    pub started_at: Revision,
     pub kinds: RwLock<Arc<Kinds>>,
     pub authorizer: Authorizer,
     pub admission: Vec<Arc<dyn Admission>>,

@@ -3,11 +3,14 @@
 //! In: one call for each request, and sources that others register. Out: the text of `/metrics`.
 //! Labels come from the table of kinds and from closed sets, so their number is bounded.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+
+use kedge_api::kinds::Kind;
 
 /// Something that adds lines to `/metrics`.
 pub trait MetricsSource: Send + Sync {
@@ -22,20 +25,44 @@ impl<F: Fn(&mut String) + Send + Sync> MetricsSource for F {
 }
 
 /// What a request was, for its series.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone)]
 pub struct Series {
     /// The verb in capitals, as Kubernetes has it (`LIST`, `WATCH`, `APPLY`...).
     pub verb: &'static str,
-    /// API group.
-    pub group: Arc<str>,
-    /// API version.
-    pub version: Arc<str>,
-    /// Plural resource; empty for other paths.
-    pub resource: Arc<str>,
+    /// The kind; none for other paths.
+    pub kind: Option<Arc<Kind>>,
     /// Subresource; empty if none.
     pub subresource: &'static str,
     /// `cluster`, `namespace` or `resource`.
     pub scope: &'static str,
+}
+
+impl Series {
+    /// Group, version and resource; empty for other paths.
+    fn resource(&self) -> (&str, &str, &str) {
+        self.kind.as_ref().map_or(("", "", ""), |k| (&k.group, &k.version, &k.plural))
+    }
+}
+
+impl PartialEq for Series {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Series {}
+
+impl PartialOrd for Series {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Series {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let key = |s: &Series| -> (&'static str, &'static str, &'static str) { (s.verb, s.subresource, s.scope) };
+        key(self).cmp(&key(other)).then_with(|| self.resource().cmp(&other.resource()))
+    }
 }
 
 /// Upper bounds of the latency buckets in seconds.
@@ -144,7 +171,7 @@ impl Metrics {
                 let _ = writeln!(out, "apiserver_request_duration_seconds_count{{{labels}}} {}", latency.count);
             }
         }
-        let get = |value: &AtomicI64| value.load(Ordering::Relaxed);
+        let get = |value: &AtomicI64| value.load(std::sync::atomic::Ordering::Relaxed);
         family(&mut out, "apiserver_current_inflight_requests", "gauge", "Requests under way.");
         let _ = writeln!(
             out,
@@ -184,9 +211,10 @@ pub fn family(out: &mut String, name: &str, kind: &str, help: &str) {
 }
 
 fn labels(series: &Series) -> String {
+    let (group, version, resource) = series.resource();
     format!(
-        "component=\"apiserver\",dry_run=\"\",group=\"{}\",resource=\"{}\",scope=\"{}\",subresource=\"{}\",verb=\"{}\",version=\"{}\"",
-        series.group, series.resource, series.scope, series.subresource, series.verb, series.version
+        "component=\"apiserver\",dry_run=\"\",group=\"{group}\",resource=\"{resource}\",scope=\"{}\",subresource=\"{}\",verb=\"{}\",version=\"{version}\"",
+        series.scope, series.subresource, series.verb
     )
 }
 
@@ -197,14 +225,8 @@ mod tests {
     #[test]
     fn requests_are_counted_by_series() {
         let metrics = Metrics::default();
-        let series = Series {
-            verb: "LIST",
-            group: "".into(),
-            version: "v1".into(),
-            resource: "pods".into(),
-            subresource: "",
-            scope: "cluster",
-        };
+        let kind = kedge_api::kinds::Kinds::builtin().by_word("pods").cloned();
+        let series = Series { verb: "LIST", kind, subresource: "", scope: "cluster" };
         metrics.record(series.clone(), 200, Some(Duration::from_millis(2)));
         metrics.record(series, 200, Some(Duration::from_millis(20)));
         metrics.add(Arc::new(|out: &mut String| out.push_str("mine 1\n")));

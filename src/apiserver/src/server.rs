@@ -9,11 +9,11 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, SystemTime};
 
-use axum::body::Body;
+use bytes::Bytes;
 use kedge_api::kinds::Kinds;
 use kedge_api::meta;
 use kedge_api::status::Status;
-use kedge_store::Store;
+use kedge_store::{Body, Revision, Store, Tier, WriteError};
 use rustls::crypto::CryptoProvider;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
@@ -50,6 +50,9 @@ pub enum OpenError {
     /// The store could not be read.
     #[error("roles could not be read")]
     Store(#[from] kedge_store::ReadError),
+    /// The store could not be written.
+    #[error("the start could not be marked")]
+    Mark(#[from] kedge_store::WriteError),
 }
 
 /// Why the API server could not be served.
@@ -64,6 +67,19 @@ pub enum ServeError {
     /// TLS refused its configuration.
     #[error("TLS of the API server")]
     Tls(#[from] rustls::Error),
+}
+
+/// A key in memory that is written at every start, so that no revision of an earlier start is as
+/// new as this one's first.
+const START: &str = "/kedge.dev/start";
+
+async fn mark_start(store: &Store) -> Result<Revision, WriteError> {
+    let body = || Body::plain(Bytes::new());
+    let entry = match store.create(Tier::Volatile, START, body(), Bytes::new()).await {
+        Err(WriteError::Exists(there)) => store.update(START, there.revision, body(), Bytes::new()).await?,
+        made => made?,
+    };
+    Ok(entry.revision)
 }
 
 /// The API server. Cheap to clone.
@@ -95,6 +111,7 @@ impl ApiServer {
         if let Err(error) = last_seen.write(clock.now()) {
             tracing::warn!(%error, "cannot remember the time");
         }
+        let started_at = mark_start(&store).await?;
         let mut plugins = admission::builtin();
         plugins.extend(parts.admission);
         let kinds = if config.every_version { Kinds::everything() } else { Kinds::builtin() };
@@ -102,6 +119,7 @@ impl ApiServer {
             gate: Gate::new(&config.limits),
             services: Services::new(config.service_network, config.node_ports),
             config,
+            started_at,
             store,
             kinds: RwLock::new(Arc::new(kinds)),
             authorizer: Authorizer::default(),
@@ -134,7 +152,7 @@ impl ApiServer {
     /// The API as an axum router, for requests that were authenticated by nobody: anonymous.
     pub fn router(&self) -> axum::Router {
         let core = self.core.clone();
-        axum::Router::new().fallback(move |request: http::Request<Body>| {
+        axum::Router::new().fallback(move |request: http::Request<axum::body::Body>| {
             let core = core.clone();
             async move {
                 let origin = Origin::Connection(crate::authn::Shown::Nothing);

@@ -50,8 +50,13 @@ pub async fn kubernetes(core: Arc<Core>, key: &'static str, mut from: Revision) 
                 };
                 let Ok(events) = events else { break };
                 let gone = events.iter().any(|e| e.change == Change::Deleted && *e.entry.key == *key);
-                if gone && let Err(status) = bootstrap::kubernetes(&core).await {
-                    tracing::error!(%status, "cannot make the Service kubernetes again");
+                while gone && let Err(status) = bootstrap::kubernetes(&core).await {
+                    // Also while whoever deletes it has not given its address back yet.
+                    tracing::info!(%status, "cannot make the Service kubernetes again yet");
+                    tokio::select! {
+                        () = tokio::time::sleep(BREATH) => {}
+                        () = core.stop.cancelled() => return,
+                    }
                 }
             }
         }

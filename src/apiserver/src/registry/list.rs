@@ -11,7 +11,7 @@ use kedge_store::{Entry, ReadError, Revision};
 
 use super::cursor::Cursor;
 use super::selection::Selection;
-use super::{Act, keys};
+use super::{Act, keys, rules};
 use crate::error;
 use crate::query::ListOptions;
 
@@ -121,9 +121,16 @@ pub async fn list(act: &Act<'_>, options: &ListOptions, selection: &Selection) -
         At::NotBefore(wanted) => reach(act, wanted).await?,
         At::Exactly(wanted) => {
             reach(act, wanted).await?;
+            if rules::is_forgotten(act.core, act.kind, wanted) {
+                return Err(Status::list_expired());
+            }
             revision = Some(wanted);
         }
         At::Next(cursor) => {
+            if cursor.revision.is_some_and(|r| rules::is_forgotten(act.core, act.kind, r)) {
+                let fresh = Cursor { revision: None, ..cursor }.encode();
+                return Err(Status::continue_expired(Some(&fresh)));
+            }
             revision = cursor.revision;
             after = Some(cursor.after);
         }

@@ -5,9 +5,12 @@
 
 use kedge_api::field::FieldError;
 use kedge_api::fields::Index;
-use kedge_api::kinds::{Gvk, Kind, Sub};
+use kedge_api::kinds::{Gvk, Kind, Sub, Tier};
 use kedge_api::strategy::{self, Part};
 use kedge_api::{Object, convert, defaults, validate};
+use kedge_store::Revision;
+
+use crate::core::Core;
 
 /// The name under which an object's uid is found in its index.
 pub const UID: &str = "metadata.uid";
@@ -56,9 +59,15 @@ pub fn index(kind: &Kind, object: &Object) -> Vec<u8> {
 /// Where objects of the kind are kept.
 pub fn tier(kind: &Kind) -> kedge_store::Tier {
     match kind.tier {
-        kedge_api::kinds::Tier::Durable => kedge_store::Tier::Durable,
-        kedge_api::kinds::Tier::Volatile => kedge_store::Tier::Volatile,
+        Tier::Durable => kedge_store::Tier::Durable,
+        Tier::Volatile => kedge_store::Tier::Volatile,
     }
+}
+
+/// Whether what happened to the kind's objects from that revision on is not known any more: it
+/// lived in memory only, before this start.
+pub fn is_forgotten(core: &Core, kind: &Kind, from: Revision) -> bool {
+    kind.tier == Tier::Volatile && from < core.started_at
 }
 
 /// Whether objects are served in the version they are kept in.

@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use super::list::{self, reach, refused};
 use super::render::{self, View};
 use super::selection::Selection;
-use super::{Act, body, keys};
+use super::{Act, body, keys, rules};
 use crate::core::Core;
 use crate::error;
 use crate::media::{Format, Shape};
@@ -133,6 +133,9 @@ pub async fn open(act: &Act<'_>, core: &Arc<Core>, options: &ListOptions, view: 
     };
     feed.told = from;
     match core.store.watch(&prefix, from) {
+        Ok(_) if rules::is_forgotten(core, act.kind, from) => {
+            feed.fault = Some(Status::too_old_version(from, core.started_at));
+        }
         Ok(watch) => feed.watch = Some(watch),
         Err(fault) => feed.fault = Some(error::watch(fault, from)),
     }

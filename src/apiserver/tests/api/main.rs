@@ -8,6 +8,7 @@ mod hostile;
 mod lists;
 mod objects;
 mod sockets;
+mod starts;
 mod subresources;
 mod support;
 mod watches;
