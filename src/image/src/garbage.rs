@@ -17,11 +17,20 @@ pub struct Collected {
     pub bytes: u64,
 }
 
+/// An image that was asked for so recently may be about to be used: Kubernetes' minimum age. In seconds.
+const YOUNG: u64 = 120;
+
+/// A use in the future is one before the clock was set back: it says nothing.
+fn is_young(used: u64, now: u64) -> bool {
+    now.checked_sub(used).is_some_and(|age| age < YOUNG)
+}
+
 /// The images to remove, least recently used first, until `want` bytes are free; a layer counts when its last image goes.
 pub fn plan<'a>(
     images: impl Iterator<Item = &'a Record>,
     sizes: &BTreeMap<Digest, u64>,
     in_use: &BTreeSet<Digest>,
+    now: u64,
     want: u64,
 ) -> Vec<Digest> {
     let all: Vec<&Record> = images.collect();
@@ -29,7 +38,8 @@ pub fn plan<'a>(
     for layer in all.iter().flat_map(|r| r.layers.iter().collect::<BTreeSet<_>>()) {
         *users.entry(layer).or_default() += 1;
     }
-    let mut free: Vec<&Record> = all.into_iter().filter(|r| !r.pinned && !in_use.contains(&r.id)).collect();
+    let mut free: Vec<&Record> =
+        all.into_iter().filter(|r| !r.pinned && !in_use.contains(&r.id) && !is_young(r.used, now)).collect();
     free.sort_by(|a, b| (a.used, &a.id).cmp(&(b.used, &b.id)));
     let mut chosen = Vec::new();
     let mut freed = 0;
@@ -75,7 +85,7 @@ mod tests {
             })
             .collect();
         let sizes = records.iter().flat_map(|r| r.layers.clone()).map(|l| (l, 10)).collect();
-        let got = plan(records.iter(), &sizes, &in_use.iter().map(|n| digest(n)).collect(), want);
+        let got = plan(records.iter(), &sizes, &in_use.iter().map(|n| digest(n)).collect(), 1000, want);
         assert_eq!(got, expected.iter().map(|n| digest(n)).collect::<Vec<_>>());
     }
 
@@ -89,6 +99,11 @@ mod tests {
     #[test]
     fn pinned_and_used_images_stay() {
         check(&["a 1 l1 pinned", "b 2 l2", "c 3 l3"], &["b"], 1000, &["c"]);
+    }
+
+    #[test]
+    fn an_image_that_was_just_asked_for_stays() {
+        check(&["young 999 l1", "edge 881 l2", "old 880 l3", "future 1001 l4"], &[], 1000, &["old", "future"]);
     }
 
     #[test]

@@ -314,7 +314,7 @@ impl Store {
         let plan = {
             let state = self.state();
             let sizes = state.layers.iter().map(|(chain, layer)| (chain.clone(), layer.size)).collect();
-            crate::garbage::plan(state.images.values(), &sizes, &used, want.saturating_sub(collected.bytes))
+            crate::garbage::plan(state.images.values(), &sizes, &used, now, want.saturating_sub(collected.bytes))
         };
         for id in plan {
             self.forget(&id)?;
