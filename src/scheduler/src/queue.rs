@@ -18,6 +18,8 @@ const BACKOFF_FIRST: Duration = Duration::from_secs(1);
 const BACKOFF_MOST: Duration = Duration::from_secs(10);
 /// An unschedulable pod is tried again after this even if nothing seemed to help.
 const PARKED_MOST: Duration = Duration::from_secs(300);
+/// Void entries of a heap that are not worth pruning, beyond one for each pod.
+const VOID: usize = 64;
 
 /// The queue.
 #[derive(Default)]
@@ -98,6 +100,7 @@ impl Queue {
     /// The next pod to try, which is then in flight.
     pub fn pop(&mut self, now: Instant) -> Option<Arc<Pod>> {
         self.wake(now);
+        self.prune();
         while let Some(entry) = self.active.pop() {
             let Some(waiting) = self.pods.get_mut(&entry.uid).filter(|waiting| waiting.stamp == entry.stamp) else {
                 continue;
@@ -180,6 +183,21 @@ impl Queue {
             if self.is_at(&uid, Place::Unschedulable, stamp) {
                 self.retry(&uid, now);
             }
+        }
+    }
+
+    /// Drops void entries once they are most of a heap.
+    fn prune(&mut self) {
+        let most = 2 * self.pods.len() + VOID;
+        let pods = &self.pods;
+        let valid = |uid: &Uid, stamp: u64| pods.get(uid).is_some_and(|waiting| waiting.stamp == stamp);
+        for heap in [&mut self.backing_off, &mut self.parked] {
+            if heap.len() > most {
+                heap.retain(|Reverse((_, stamp, uid))| valid(uid, *stamp));
+            }
+        }
+        if self.active.len() > most {
+            self.active.retain(|entry| valid(&entry.uid, entry.stamp));
         }
     }
 

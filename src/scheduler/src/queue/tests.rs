@@ -108,3 +108,17 @@ fn the_next_wake_is_the_end_of_the_first_wait() {
     assert_eq!(queue.next_wake(), Some(start + BACKOFF_FIRST));
     assert_eq!((queue.count(Place::BackingOff), queue.count(Place::Active)), (1, 0));
 }
+
+#[test]
+fn a_pod_that_is_refused_for_ever_costs_no_more_each_time() {
+    let (mut queue, start) = (Queue::default(), Instant::now());
+    queue.put(pod("a", 0), start);
+    for second in 0..10_000 {
+        let now = start + Duration::from_secs(second * 20);
+        if queue.pop(now).is_some() {
+            queue.refuse("a", now, vec![FULL.into()]);
+        }
+        queue.happened(Happening::PodLeft, now + Duration::from_secs(15));
+    }
+    assert!(queue.parked.len() + queue.backing_off.len() + queue.active.len() < 4 * VOID);
+}
