@@ -219,7 +219,12 @@ impl Agent {
         }
     }
 
-    async fn apply(&mut self, object: Value) {
+    async fn apply(&mut self, mut object: Value) {
+        // It is there, whether or not it can be read: what runs of it must not be swept away.
+        if let (Some(listed), Some(uid)) = (&mut self.listed, object["metadata"]["uid"].as_str()) {
+            listed.insert(uid.to_owned());
+        }
+        self.slim(&mut object);
         let pod: Pod = match serde_json::from_value(object) {
             Ok(pod) => pod,
             Err(error) => {
@@ -230,15 +235,26 @@ impl Agent {
         let Some(id) = PodId::of(&pod) else {
             return;
         };
-        if let Some(listed) = &mut self.listed {
-            listed.insert(id.uid.clone());
-        }
         let input = Input { pod: Arc::new(pod), removed: false };
         match self.held.get(&id.uid) {
             Some(held) => {
                 held.input.send_replace(input);
             }
             None => self.take_up(id, input).await,
+        }
+    }
+
+    /// Takes out what no worker reads: who set which field, and of a pod that has a worker, what that worker wrote.
+    fn slim(&self, object: &mut Value) {
+        if let Some(meta) = object["metadata"].as_object_mut() {
+            meta.remove("managedFields");
+        }
+        let uid = object["metadata"]["uid"].as_str().unwrap_or_default();
+        if self.held.contains_key(uid)
+            && let Some(status) = object["status"].as_object_mut()
+        {
+            status.remove("containerStatuses");
+            status.remove("initContainerStatuses");
         }
     }
 
@@ -373,5 +389,7 @@ async fn supervise(
     }
 }
 
+#[cfg(test)]
+mod chaos;
 #[cfg(test)]
 mod tests;

@@ -15,20 +15,20 @@ use crate::logs::LogOptions;
 use crate::port::{ApiFault, PatchForm};
 
 /// Ports in memory and an agent on them that can be killed and started again.
-struct Device {
-    api: Arc<FakeApi>,
-    runtime: Arc<FakeRuntime>,
-    images: Arc<FakeImages>,
-    network: Arc<FakeNetwork>,
+pub(super) struct Device {
+    pub api: Arc<FakeApi>,
+    pub runtime: Arc<FakeRuntime>,
+    pub images: Arc<FakeImages>,
+    pub network: Arc<FakeNetwork>,
     mounts: Arc<FakeMounts>,
-    clock: FakeClock,
+    pub clock: FakeClock,
     state: tempfile::TempDir,
     lives: u64,
     running: Option<(NodeHandle, CancellationToken)>,
 }
 
 impl Device {
-    async fn on() -> Self {
+    pub async fn on() -> Self {
         let mut device = Self::off();
         device.start().await;
         device
@@ -49,7 +49,7 @@ impl Device {
         }
     }
 
-    async fn start(&mut self) {
+    pub async fn start(&mut self) {
         self.lives += 1;
         let ports = Ports {
             api: self.api.clone(),
@@ -68,7 +68,7 @@ impl Device {
     }
 
     /// The daemon goes; containers go on.
-    async fn stop(&mut self) {
+    pub async fn stop(&mut self) {
         let (handle, stop) = self.running.take().unwrap();
         stop.cancel();
         handle.join().await;
@@ -79,7 +79,7 @@ impl Device {
         &self.running.as_ref().unwrap().0
     }
 
-    fn pod(&self, name: &str, spec: Value) {
+    pub fn pod(&self, name: &str, spec: Value) {
         let mut spec = spec;
         spec["nodeName"] = json!("gw");
         let pod = json!({
@@ -106,7 +106,7 @@ impl Device {
         }
     }
 
-    async fn gone(&self, name: &str) {
+    pub async fn gone(&self, name: &str) {
         let wait = self.api.until_pod("default", name, |pod| pod.is_none());
         tokio::time::timeout(Duration::from_secs(3600), wait).await.expect("the pod goes");
     }
@@ -118,23 +118,66 @@ impl Device {
         }
     }
 
-    fn running(&self) -> Vec<String> {
+    pub fn running(&self) -> Vec<String> {
         let all = self.runtime.all().into_iter();
         all.filter(|(_, state)| matches!(state, ContainerState::Running { .. })).map(|(spec, _)| spec.id).collect()
     }
 
+    pub fn state_path(&self) -> &std::path::Path {
+        self.state.path()
+    }
+
+    pub fn metrics(&self) -> String {
+        self.handle().metrics()
+    }
+
+    pub fn mounts_left(&self) -> Vec<std::path::PathBuf> {
+        self.mounts.points().into_iter().map(|(point, _)| point).collect()
+    }
+
+    /// Waits until every one of these pods runs and is ready.
+    pub async fn until_settled(&self, pods: &[String]) {
+        for name in pods {
+            let wait = self.api.until_pod("default", name, |pod| {
+                pod.and_then(|pod| pod.pointer("/status/containerStatuses/0/ready")) == Some(&json!(true))
+            });
+            if tokio::time::timeout(Duration::from_secs(3600), wait).await.is_err() {
+                let pod = self.api.object(Kind::Pod, "default", name).unwrap_or_default();
+                panic!("{name} never was ready: {:#}\n{:#?}", pod["status"], self.api.events(name));
+            }
+        }
+    }
+
+    /// Waits until exactly these folders of pods are left. The file system says nothing to tokio, so this looks again
+    /// and again; its clock stands still meanwhile.
+    pub async fn until_folders(&self, want: &[&str]) {
+        let wait = async {
+            loop {
+                let mut folders = self.folders();
+                folders.sort();
+                if folders == want {
+                    return;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        if tokio::time::timeout(Duration::from_secs(3600), wait).await.is_err() {
+            panic!("{:?} are not {want:?}", self.folders());
+        }
+    }
+
     /// The files below the state folder's pods.
-    fn folders(&self) -> Vec<String> {
+    pub fn folders(&self) -> Vec<String> {
         let entries = std::fs::read_dir(self.state.path().join("pods")).unwrap();
         entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect()
     }
 }
 
-fn one() -> Value {
+pub(super) fn one() -> Value {
     json!({"containers": [{"name": "app", "image": "web:1"}]})
 }
 
-fn with(container: Value) -> Value {
+pub(super) fn with(container: Value) -> Value {
     let mut spec = one();
     for (key, value) in container.as_object().unwrap() {
         spec["containers"][0][key] = value.clone();
@@ -487,9 +530,7 @@ async fn a_restarted_daemon_restarts_no_container_and_loses_no_exit() {
     let pod = device.until("web", PHASE, "Running").await;
     assert_eq!(pod["status"]["containerStatuses"][0]["restartCount"], 0);
     assert_eq!(pod["status"]["containerStatuses"][0]["containerID"], format!("kedge://{web}"));
-    let mut folders = device.folders();
-    folders.sort();
-    assert_eq!(folders, ["default_job_uid-job", "default_later_uid-later", "default_web_uid-web"]);
+    device.until_folders(&["default_job_uid-job", "default_later_uid-later", "default_web_uid-web"]).await;
 }
 
 #[tokio::test(start_paused = true)]

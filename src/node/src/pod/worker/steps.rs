@@ -115,7 +115,7 @@ impl Worker {
         let SandboxState::Ready(sandbox) = self.seen.sandbox.clone() else {
             return;
         };
-        let (Some(member), Some(image)) = (member(&self.pod, name), self.images.get(name).cloned()) else {
+        let (Some(member), Some(image)) = (member(&self.pod, name), self.images.remove(name)) else {
             return;
         };
         let signal = match &member.container.lifecycle {
