@@ -256,7 +256,7 @@ impl Cache {
     }
 
     fn put(&mut self, key: RowKey, row: Option<Row>) -> Option<Row> {
-        let old = match row {
+        match row {
             Some(row) => {
                 self.by_uid.insert(row.uid.clone(), key.clone());
                 for owner in &row.owners {
@@ -281,8 +281,7 @@ impl Cache {
                 }
                 old
             }
-        };
-        old
+        }
     }
 
     fn disown(&mut self, uid: &str, key: &RowKey) {

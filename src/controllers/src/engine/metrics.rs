@@ -10,10 +10,13 @@ use std::time::Duration;
 
 use super::add;
 
+/// Figures by plugin and controller.
+type Tallies = BTreeMap<(String, String), Arc<Tally>>;
+
 /// The figures of all controllers. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct Metrics {
-    tallies: Arc<Mutex<BTreeMap<(String, String), Arc<Tally>>>>,
+    tallies: Arc<Mutex<Tallies>>,
 }
 
 /// The figures of one controller.
