@@ -30,6 +30,7 @@ async fn measure(dir: PathBuf) -> Result<(), Box<dyn std::error::Error>> {
     let begun = Instant::now();
     let store = Store::open(options.clone())?;
     say("open-new", begun.elapsed().as_secs_f64() * 1e3, "ms");
+    say("anonymous-open", anonymous(), "KiB");
 
     for clients in [1, 64] {
         // Twice: the first round fills the log, which later rounds overwrite.
@@ -43,6 +44,8 @@ async fn measure(dir: PathBuf) -> Result<(), Box<dyn std::error::Error>> {
     lists(&store).await?;
     fan_out(&store).await?;
 
+    say("anonymous-after-all", anonymous(), "KiB");
+
     let metrics = store.metrics();
     say("database", metrics.database_bytes as f64 / 1e6, "MB");
     say("log", metrics.wal_bytes as f64 / 1e6, "MB");
@@ -50,6 +53,11 @@ async fn measure(dir: PathBuf) -> Result<(), Box<dyn std::error::Error>> {
     let begun = Instant::now();
     let store = Store::open(options)?;
     say("open-again", begun.elapsed().as_secs_f64() * 1e3, "ms");
+    for i in 0..500 {
+        store.get(&format!("/list/{i:06}")).await?;
+    }
+    store.list("/list/", None, None, 500).await?;
+    say("anonymous-reopened", anonymous(), "KiB");
     store.close().await;
     Ok(())
 }
@@ -177,6 +185,13 @@ async fn fan_out(store: &Store) -> Result<(), Box<dyn std::error::Error>> {
 fn cpu() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
     Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
+}
+
+/// Anonymous memory of this process, in KiB.
+fn anonymous() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
+    line.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).unwrap_or(f64::NAN)
 }
 
 fn say(name: &str, value: f64, unit: &str) {

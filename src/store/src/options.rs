@@ -51,7 +51,7 @@ pub struct Options {
     pub cache_kib: u32,
     /// The size at which the database refuses to grow, if any.
     pub max_bytes: Option<u64>,
-    /// Databases above this size are not checked page by page at open.
+    /// Databases above this size are not checked page by page at open, even if the last process was killed.
     pub check_bytes: u64,
     /// Rolling backups.
     pub backups: Backups,

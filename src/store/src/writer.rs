@@ -156,7 +156,7 @@ impl Writer {
         let state = self.shared.state();
         for job in jobs {
             match job.request {
-                Request::Compact { to, reply } => self.compactions.push((to.min(self.assigned), reply)),
+                Request::Compact { to, reply } => self.compactions.push((to.min(self.shared.revision()), reply)),
                 Request::Apply { ops, reply } => {
                     let volatile = ops.iter().find(|op| state.volatile.get(op.key()).is_some());
                     match volatile.map(|op| op.key().clone()) {
@@ -322,7 +322,11 @@ impl Writer {
     fn vacuum(&mut self) -> rusqlite::Result<()> {
         let free = schema::pragma(&self.connection, "freelist_count")?;
         if free > 2 * VACUUM_PAGES && free * 4 > schema::pragma(&self.connection, "page_count")? {
-            self.connection.execute_batch(&format!("PRAGMA incremental_vacuum({})", VACUUM_PAGES.max(free / 8)))?;
+            let pages = VACUUM_PAGES.max(free / 8);
+            let mut statement = self.connection.prepare(&format!("PRAGMA incremental_vacuum({pages})"))?;
+            // One page a step.
+            let mut steps = statement.query([])?;
+            while steps.next()?.is_some() {}
         }
         Ok(())
     }
