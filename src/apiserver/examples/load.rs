@@ -47,7 +47,57 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         run("delete", clients, count, &admin, move |at| ("DELETE", format!("{maps}/{}", name(at)), String::new()))
             .await;
     }
+    watch(&admin, maps, 1000, 500).await?;
     api.close().await;
+    Ok(())
+}
+
+/// Every one of `watchers` reads every event.
+async fn watch(admin: &Loopback, maps: &str, watchers: usize, events: usize) -> Result<(), Box<dyn std::error::Error>> {
+    let mut tasks = Vec::new();
+    for _ in 0..watchers {
+        let request = Request::builder().uri(format!("{maps}?watch=true&resourceVersion=0")).body(Body::empty())?;
+        let Ok(answer) = admin.clone().oneshot(request).await;
+        let mut body = answer.into_body();
+        tasks.push(tokio::spawn(async move {
+            let mut left = events;
+            while left > 0 {
+                let Some(Ok(frame)) = body.frame().await else { return };
+                let lines = frame.data_ref().map_or(0, |data| data.iter().filter(|b| **b == b'\n').count());
+                left = left.saturating_sub(lines);
+            }
+        }));
+    }
+    let (began, cpu) = (Instant::now(), cpu_seconds());
+    let name = move |at: usize| format!("w-{at:06}");
+    let maps = maps.to_owned();
+    let next = Arc::new(AtomicUsize::new(0));
+    let mut writers = Vec::new();
+    for _ in 0..16 {
+        let (admin, maps, next) = (admin.clone(), maps.clone(), next.clone());
+        writers.push(tokio::spawn(async move {
+            loop {
+                let at = next.fetch_add(1, Ordering::Relaxed);
+                if at >= events {
+                    return;
+                }
+                let body =
+                    format!(r#"{{"metadata":{{"name":"{}"}},"data":{{"pad":"{}"}}}}"#, name(at), "x".repeat(200));
+                let request = Request::builder().method("POST").uri(&maps).body(Body::from(body));
+                let Ok(request) = request else { return };
+                let _ = admin.clone().oneshot(request).await;
+            }
+        }));
+    }
+    for task in writers.into_iter().chain(tasks) {
+        let _ = task.await;
+    }
+    let took = began.elapsed().as_secs_f64();
+    println!(
+        "watch   {watchers} watchers {:8.0} events/s each {:8.3} us CPU a delivery",
+        events as f64 / took,
+        (cpu_seconds() - cpu) * 1e6 / (events * watchers) as f64
+    );
     Ok(())
 }
 

@@ -20,7 +20,7 @@ use crate::gate::Gate;
 use crate::health::Health;
 use crate::metrics::Metrics;
 use crate::random::Random;
-use crate::registry::encoded::EncodedOnce;
+use crate::registry::encoded::{Batches, EncodedOnce};
 use crate::registry::services::Services;
 use crate::streams::NodeStreams;
 use crate::tls::Authority;
@@ -45,6 +45,7 @@ pub(crate) struct Core {
     pub services: Services,
     pub gate: Gate,
     pub encoded: EncodedOnce,
+    pub batches: Batches,
     /// Goes up when watches shall tell of progress.
     pub progress: tokio::sync::watch::Sender<u64>,
     /// Told when the server ends; every task listens to it.

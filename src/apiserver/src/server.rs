@@ -133,6 +133,7 @@ impl ApiServer {
             known_tokens: Default::default(),
             streams: parts.streams,
             encoded: Default::default(),
+            batches: Default::default(),
             progress: tokio::sync::watch::Sender::new(0),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),

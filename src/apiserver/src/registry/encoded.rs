@@ -4,7 +4,7 @@
 //! [`KEPT`] forms; a watcher further behind makes its own.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use kedge_store::Revision;
@@ -55,6 +55,40 @@ impl EncodedOnce {
 
     fn kept(&self) -> std::sync::MutexGuard<'_, Kept> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Framed batches of events, shared by all watchers that are told the same.
+#[derive(Debug, Default)]
+pub struct Batches(Mutex<VecDeque<(Batch, Bytes)>>);
+
+/// Batches kept: watchers that keep up read the newest one, and a few are a batch or two behind.
+const BATCHES: usize = 8;
+
+/// A run of events below a prefix, told whole and as kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Batch {
+    /// The prefix.
+    pub prefix: Arc<str>,
+    /// The revisions of the first and the last event, and how many there are: between the same two
+    /// there are the same ones.
+    pub run: (Revision, Revision, usize),
+}
+
+impl Batches {
+    /// The bytes of that batch.
+    pub fn get(&self, batch: Batch, make: impl FnOnce() -> Bytes) -> Bytes {
+        let held = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, bytes)) = held().iter().rev().find(|(b, _)| *b == batch) {
+            return bytes.clone();
+        }
+        let bytes = make();
+        let mut kept = held();
+        kept.push_back((batch, bytes.clone()));
+        if kept.len() > BATCHES {
+            kept.pop_front();
+        }
+        bytes
     }
 }
 

@@ -16,6 +16,7 @@ use kedge_store::{Change, Entry, Event, Revision, Watch};
 use tokio::sync::watch::Receiver;
 use tokio::time::Instant;
 
+use super::encoded::Batch;
 use super::list::{self, reach, refused};
 use super::render::{self, View};
 use super::selection::Selection;
@@ -31,6 +32,9 @@ use crate::respond::{self, Answer};
 const SHORTEST: u64 = 1800;
 /// Events that are ready together leave in pieces of about this size: one TLS record.
 const PIECE: usize = 16 * 1024;
+
+/// What stands around an object in a line: at most `{"type":"MODIFIED","object":}` and its end.
+const FRAME: usize = 32;
 
 /// Where a watch begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,6 +105,7 @@ pub async fn open(act: &Act<'_>, core: &Arc<Core>, options: &ListOptions, view: 
     };
     let mut feed = Feed {
         core: core.clone(),
+        prefix: prefix.as_str().into(),
         watch: None,
         view,
         selection,
@@ -148,6 +153,7 @@ pub async fn open(act: &Act<'_>, core: &Arc<Core>, options: &ListOptions, view: 
 
 struct Feed {
     core: Arc<Core>,
+    prefix: Arc<str>,
     watch: Option<Watch>,
     view: View,
     selection: Selection,
@@ -197,6 +203,9 @@ impl Feed {
                 biased;
                 events = watch.next() => match events {
                     Ok(events) => {
+                        if let Some(bytes) = self.shared(&events) {
+                            return Some(bytes);
+                        }
                         for event in &events {
                             self.event(&mut out, event);
                         }
@@ -222,6 +231,31 @@ impl Feed {
             }
         }
         None
+    }
+
+    /// The events as all who watch everything below this prefix are told them.
+    fn shared(&mut self, events: &[Arc<Event>]) -> Option<Bytes> {
+        let (first, last) = (events.first()?, events.last()?);
+        let format = self.view.accepted.format;
+        let plain = self.view.is_plain() && format != Format::Protobuf && self.selection.is_everything();
+        if !plain || first.revision <= self.after {
+            return None;
+        }
+        self.told = last.revision;
+        let batch = Batch { prefix: self.prefix.clone(), run: (first.revision, last.revision, events.len()) };
+        Some(self.core.batches.get(batch, || {
+            let size = events.iter().map(|e| e.entry.bytes.len() + FRAME).sum();
+            let mut out = BytesMut::with_capacity(size);
+            for event in events {
+                let kind = match event.change {
+                    Change::Created => "ADDED",
+                    Change::Updated => "MODIFIED",
+                    Change::Deleted => "DELETED",
+                };
+                frame(&mut out, format, kind, &event.entry.bytes);
+            }
+            out.freeze()
+        }))
     }
 
     fn event(&mut self, out: &mut BytesMut, event: &Event) {
@@ -294,7 +328,7 @@ fn frame(out: &mut BytesMut, format: Format, kind: &str, object: &[u8]) {
         out.extend_from_slice(&protobuf::watch_frame(kind, object));
         return;
     }
-    out.reserve(object.len() + 40);
+    out.reserve(object.len() + FRAME);
     out.put_slice(b"{\"type\":\"");
     out.put_slice(kind.as_bytes());
     out.put_slice(b"\",\"object\":");
