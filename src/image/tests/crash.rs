@@ -3,7 +3,7 @@
 // A test that cannot prepare itself has failed.
 #![allow(clippy::unwrap_used)]
 
-use std::io;
+use std::io::{self, BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -13,7 +13,7 @@ use kedge_image::{Images, Options};
 
 const FOLDER: &str = "KEDGE_IMAGE_CRASH_FOLDER";
 const SMALL: &str = "KEDGE_IMAGE_SMALL_DISK";
-const ROUNDS: u64 = 25;
+const ROUNDS: u64 = 15;
 
 /// An error and its causes in one line.
 fn causes(error: &dyn std::error::Error) -> String {
@@ -43,6 +43,8 @@ fn victim() {
         loop {
             for name in ["one", "two"] {
                 images.load_archive(io::Cursor::new(archive(name)), false).await.unwrap();
+                // Past the harness, which would keep it until the end.
+                io::stdout().write_all(b"loaded\n").unwrap();
             }
             images.remove("one").await.unwrap();
             images.collect_garbage(&[], u64::MAX).await.unwrap();
@@ -60,15 +62,22 @@ fn a_killed_process_leaves_whole_images_or_none() {
     let mut seen = 0;
     for round in 0..ROUNDS {
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["victim", "--exact"])
+            .args(["victim", "--exact", "--nocapture"])
             .env(FOLDER, folder.path())
-            .stdout(Stdio::null())
+            .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        // Where it is hit is chance; that it is hit is what counts.
-        std::thread::sleep(Duration::from_millis(15 + round * 7 % 60));
+        // Kept open until the end: the victim goes on writing.
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        assert!(
+            lines.by_ref().map_while(Result::ok).any(|line| line.ends_with("loaded")),
+            "the victim ended by itself"
+        );
+        // It is at work now. Where it is hit is chance; that it is hit is what counts.
+        std::thread::sleep(Duration::from_millis(round * 7 % 40));
         child.kill().unwrap();
         child.wait().unwrap();
+        drop(lines);
         let images = Images::open(Options::new(folder.path().join("store"))).unwrap();
         runtime().block_on(async {
             for image in images.list().await {

@@ -16,7 +16,8 @@ use kedge_api::machine::{PodAddresses, PortMapping, Protocol};
 use kedge_network::{NetworkError, Options, PodNetwork, Range};
 use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space};
 
-const PATIENCE: Duration = Duration::from_secs(3);
+/// Generous: only what fails waits for so long.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Runs a test in a new network namespace that plays the host.
 fn on_a_host<F: Future<Output = ()>>(test: impl FnOnce(PathBuf) -> F + Send + 'static) {
