@@ -4,6 +4,7 @@
 //! Never retries and never caches.
 
 use std::pin::Pin;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
@@ -26,6 +27,7 @@ pub type ByteStream = Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>>;
 #[derive(Clone)]
 pub struct Client {
     inner: kube::Client,
+    warned: Option<Arc<dyn Fn(&str) + Send + Sync>>,
 }
 
 impl Client {
@@ -38,12 +40,19 @@ impl Client {
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        Client { inner: kube::Client::new(service, default_namespace) }
+        Client { inner: kube::Client::new(service, default_namespace), warned: None }
     }
 
     /// A client over an existing kube-rs client.
     pub fn from_kube(inner: kube::Client) -> Self {
-        Client { inner }
+        Client { inner, warned: None }
+    }
+
+    /// Tells the server's warnings: deprecated and unknown fields and the like.
+    #[must_use]
+    pub fn on_warning(mut self, tell: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        self.warned = Some(Arc::new(tell));
+        self
     }
 
     /// The kube-rs client, for typed `kube::Api` use and for WebSockets.
@@ -60,6 +69,10 @@ impl Client {
     pub async fn send(&self, request: Request<Body>) -> Result<Response<Body>> {
         let path = request.uri().path().to_owned();
         let answer = self.inner.send(request).await.map_err(|e| ClientError::Unreachable(e.into()))?;
+        if let Some(tell) = &self.warned {
+            let headers = answer.headers().get_all(header::WARNING).iter();
+            headers.filter_map(|value| warning(value.to_str().ok()?)).for_each(|text| tell(&text));
+        }
         let code = answer.status().as_u16();
         if code < 400 {
             return Ok(answer);
@@ -155,6 +168,13 @@ pub(crate) fn request(method: Method, target: &str, media_type: Option<&str>, bo
     builder.body(Body::from(body)).map_err(|source| ClientError::Request { path: target.to_owned(), source })
 }
 
+/// The text of a `Warning: 299 - "text"` header; others are about caches and of no interest.
+fn warning(header: &str) -> Option<String> {
+    let quoted = header.trim().strip_prefix("299 ")?.split_once(' ')?.1.trim();
+    let inner = quoted.strip_prefix('"')?.strip_suffix('"')?;
+    Some(inner.replace("\\\"", "\"").replace("\\\\", "\\"))
+}
+
 async fn collect(path: &str, body: Body) -> Result<Bytes> {
     collect_within(path, body, ANSWER_LIMIT).await
 }
@@ -166,5 +186,23 @@ async fn collect_within(path: &str, body: Body, limit: usize) -> Result<Bytes> {
             Err(ClientError::TooLarge { path: path.to_owned(), limit })
         }
         Err(e) => Err(ClientError::Unreachable(e)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::warning;
+
+    #[track_caller]
+    fn check(header: &str, expected: Option<&str>) {
+        assert_eq!(warning(header).as_deref(), expected, "{header}");
+    }
+
+    #[test]
+    fn warnings_are_unquoted() {
+        check(r#"299 - "unknown field \"spec.foo\"""#, Some(r#"unknown field "spec.foo""#));
+        check(r#"299 kedge "a b""#, Some("a b"));
+        check(r#"110 - "Response is Stale""#, None);
+        check("299", None);
     }
 }

@@ -5,6 +5,7 @@
 
 use std::path::PathBuf;
 
+use http::Uri;
 use kube::Config;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 
@@ -48,18 +49,32 @@ impl Client {
     /// A client by kubeconfig. Reads files; does not connect yet.
     pub async fn connect(options: &ConnectOptions) -> Result<(Client, Server)> {
         let config_error = |e: &dyn std::fmt::Display| ClientError::Config(e.to_string());
-        let file = match &options.kubeconfig {
-            Some(path) => Kubeconfig::read_from(path).map_err(|e| config_error(&e))?,
-            None => Kubeconfig::read().map_err(|e| config_error(&e))?,
-        };
         let choice = KubeConfigOptions {
             context: options.context.clone(),
             cluster: options.cluster.clone(),
             user: options.user.clone(),
         };
-        let mut config = Config::from_custom_kubeconfig(file, &choice).await.map_err(|e| config_error(&e))?;
-        if let Some(server) = &options.server {
-            config.cluster_url = server.parse().map_err(|e| config_error(&format!("--server {server}: {e}")))?;
+        let server = match &options.server {
+            Some(text) => Some(text.parse::<Uri>().map_err(|e| config_error(&format!("--server {text}: {e}")))?),
+            None => None,
+        };
+        let file = match &options.kubeconfig {
+            Some(path) => Kubeconfig::read_from(path),
+            None => Kubeconfig::read(),
+        };
+        let mut config = match (file, &server) {
+            // Who names the server needs no kubeconfig that chooses one.
+            (Err(_), Some(server)) if options.kubeconfig.is_none() => Config::new(server.clone()),
+            (Ok(file), Some(server)) if file.current_context.is_none() && options.context.is_none() => {
+                Config::new(server.clone())
+            }
+            (file, _) => {
+                let file = file.map_err(|e| config_error(&e))?;
+                Config::from_custom_kubeconfig(file, &choice).await.map_err(|e| config_error(&e))?
+            }
+        };
+        if let Some(server) = server {
+            config.cluster_url = server;
         }
         if let Some(namespace) = &options.namespace {
             config.default_namespace.clone_from(namespace);

@@ -2,6 +2,9 @@
 //!
 //! In: the global flags. Out: a client, the namespace, and the kinds by any of their names. Never caches to disk.
 
+use std::collections::HashSet;
+use std::sync::Mutex;
+
 use kedge_client::{Client, ConnectOptions, ResourcePath};
 use serde_json::Value;
 
@@ -35,6 +38,13 @@ impl Session {
             impersonate_groups: global.impersonate_group.clone(),
         };
         let (client, server) = Client::connect(&options).await?;
+        // Each once: several requests for one file would say the same.
+        let told = Mutex::new(HashSet::new());
+        let client = client.on_warning(move |text| {
+            if told.lock().is_ok_and(|mut told| told.insert(text.to_owned())) {
+                eprintln!("Warning: {text}");
+            }
+        });
         Ok(Session { client, namespace: server.namespace, namespace_given: global.namespace.is_some() })
     }
 
