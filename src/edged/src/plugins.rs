@@ -61,6 +61,7 @@ pub fn wanted(config: &Plugins, root_ca: &str) -> Vec<PluginConfig> {
         let mut one = PluginConfig::new(&plugin.name, source);
         one.weights.clone_from(&plugin.weights);
         one.disabled.clone_from(&plugin.disabled);
+        one.arguments.clone_from(&plugin.arguments);
         if let Some(milliseconds) = plugin.deadline_ms {
             one.limits.deadline_ms = u64::from(milliseconds);
         }

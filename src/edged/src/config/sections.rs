@@ -156,6 +156,9 @@ pub struct Plugin {
     /// Predicates that are turned off.
     #[serde(default)]
     pub disabled: Vec<String>,
+    /// What the plugin is configured with; its own page says what it takes.
+    #[serde(default)]
+    pub arguments: serde_json::Value,
     /// Longest call in milliseconds; `null` takes the kind's default.
     #[serde(default)]
     pub deadline_ms: Option<u32>,
