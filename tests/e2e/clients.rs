@@ -26,7 +26,8 @@ fn map(name: &str, value: &str) -> ConfigMap {
     }
 }
 
-async fn client(device: &Device) -> Client {
+/// A client of crate `kube` as the administrator.
+pub async fn client(device: &Device) -> Client {
     let file = Kubeconfig::read_from(device.kubeconfig()).unwrap();
     let config = Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await.unwrap();
     Client::try_from(config).unwrap()

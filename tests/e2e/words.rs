@@ -13,7 +13,7 @@ metadata: {{name: {name}}}
 spec:
   replicas: {replicas}
   selector: {{matchLabels: {{app: {name}}}}}
-  strategy: {{rollingUpdate: {{maxSurge: 1, maxUnavailable: 0}}}}
+  strategy: {{type: RollingUpdate, rollingUpdate: {{maxSurge: 1, maxUnavailable: 0}}}}
   template:
     metadata: {{labels: {{app: {name}}}}}
     spec:
