@@ -9,14 +9,14 @@ fn nobody(server: &Server) -> Client {
     server.as_user(Identity::user("jane", [""; 0]))
 }
 
+/// Looks again and again until a state has come: roles follow the store in a task of their own.
 async fn until(mut check: impl AsyncFnMut() -> bool) {
-    for _ in 0..200 {
-        if check().await {
-            return;
+    let state = async {
+        while !check().await {
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
         }
-        tokio::task::yield_now().await;
-    }
-    panic!("the state did not come");
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(30), state).await.expect("the state comes");
 }
 
 const RBAC: &str = "/apis/rbac.authorization.k8s.io/v1";

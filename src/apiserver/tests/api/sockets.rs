@@ -73,7 +73,7 @@ impl Served {
 
     async fn end(self) {
         self.stop.cancel();
-        tokio::time::timeout(Duration::from_secs(10), self.task).await.expect("the server ends").unwrap();
+        tokio::time::timeout(Duration::from_secs(30), self.task).await.expect("the server ends").unwrap();
     }
 }
 
@@ -130,7 +130,7 @@ async fn idle_connections_keep_nobody_out() {
     assert_eq!(code(&served.get("/readyz", None, "").await), 200);
     // The oldest were dropped.
     let mut byte = [0u8; 1];
-    let first = tokio::time::timeout(Duration::from_secs(5), idle[0].read(&mut byte)).await.expect("is dropped");
+    let first = tokio::time::timeout(Duration::from_secs(30), idle[0].read(&mut byte)).await.expect("is dropped");
     assert!(matches!(first, Ok(0) | Err(_)));
     drop(idle);
     served.end().await;

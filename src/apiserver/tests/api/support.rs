@@ -160,9 +160,9 @@ impl Watch {
                 let line: Vec<u8> = self.rest.drain(..=end).collect();
                 return Some(serde_json::from_slice(&line).unwrap());
             }
-            let piece: Bytes = tokio::time::timeout(std::time::Duration::from_secs(10), self.body.next())
+            let piece: Bytes = tokio::time::timeout(std::time::Duration::from_secs(30), self.body.next())
                 .await
-                .expect("an event within ten seconds")?
+                .expect("an event within half a minute")?
                 .unwrap();
             self.rest.extend_from_slice(&piece);
         }
