@@ -43,13 +43,16 @@ fn copy(source: &Connection, partial: &Path) -> Result<(), BackupError> {
     source
         .execute("VACUUM INTO ?1", [&*text])
         .map_err(|source| BackupError::Copy { path: partial.to_owned(), source })?;
-    match check::examine_file(partial) {
-        Ok(()) => Ok(()),
-        Err(Fault::Damaged(fault)) => Err(BackupError::Unsound { path: partial.to_owned(), fault }),
-        Err(Fault::Newer(version)) => {
-            Err(BackupError::Unsound { path: partial.to_owned(), fault: format!("schema version {version}") })
-        }
-        Err(Fault::Other(source)) => Err(BackupError::Copy { path: partial.to_owned(), source }),
+    check::examine_file(partial).map_err(|fault| unsound(partial, fault))
+}
+
+fn unsound(path: &Path, fault: Fault) -> BackupError {
+    let path = path.to_owned();
+    match fault {
+        Fault::Damaged(fault) => BackupError::Unsound { path, fault },
+        Fault::Blank => BackupError::Unsound { path, fault: "it is empty".to_owned() },
+        Fault::Newer(version) => BackupError::Unsound { path, fault: format!("schema version {version}") },
+        Fault::Other(source) => BackupError::Copy { path, source },
     }
 }
 
@@ -88,13 +91,7 @@ pub(crate) fn list(folder: &Path) -> Vec<PathBuf> {
 
 /// Puts a copy in the place of the database, if the copy is sound.
 pub(crate) fn restore(copy: &Path, database: &Path) -> Result<(), BackupError> {
-    check::examine_file(copy).map_err(|fault| match fault {
-        Fault::Damaged(fault) => BackupError::Unsound { path: copy.to_owned(), fault },
-        Fault::Newer(version) => {
-            BackupError::Unsound { path: copy.to_owned(), fault: format!("schema version {version}") }
-        }
-        Fault::Other(source) => BackupError::Copy { path: copy.to_owned(), source },
-    })?;
+    check::examine_file(copy).map_err(|fault| unsound(copy, fault))?;
     let partial = files::with_suffix(database, ".partial");
     let act = |act| {
         let path = partial.clone();

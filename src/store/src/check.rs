@@ -14,6 +14,8 @@ use crate::schema;
 pub(crate) enum Fault {
     /// Its contents cannot be trusted.
     Damaged(String),
+    /// It was never finished: there is nothing in it.
+    Blank,
     /// A newer release wrote it.
     Newer(i64),
     /// It could not be opened or read for another reason.
@@ -50,6 +52,12 @@ pub(crate) fn is_damage(error: &Error) -> bool {
 /// Looks at an open database.
 pub(crate) fn examine(connection: &Connection, depth: Depth) -> Result<(), Fault> {
     let (version, application) = schema::identity(connection)?;
+    if (version, application) == (0, 0) {
+        let tables: i64 = connection.query_row("SELECT COUNT(*) FROM sqlite_master", [], |row| row.get(0))?;
+        if tables == 0 {
+            return Err(Fault::Blank);
+        }
+    }
     if application != schema::APPLICATION || version < 1 {
         return Err(Fault::Damaged("it does not carry the store's mark".to_owned()));
     }

@@ -90,6 +90,14 @@ pub(crate) fn open(options: &Options) -> Result<Opened, OpenError> {
                 return Err(OpenError::Newer { path: database, found, known: schema::VERSION });
             }
             Err(Fault::Other(source)) => return Err(OpenError::Database { path: database, source }),
+            Err(Fault::Blank) if found.is_none() && backups.is_empty() => {
+                // The first start ended before it had made anything.
+                report.created = true;
+                fresh(&database, options)?
+            }
+            Err(Fault::Blank) => {
+                recover(&database, options, "the database is empty".to_owned(), &backups, &mut report)?
+            }
             Err(Fault::Damaged(fault)) => recover(&database, options, fault, &backups, &mut report)?,
         }
     } else if found.is_some() || !backups.is_empty() {
@@ -138,6 +146,7 @@ fn existing(database: &Path, options: &Options, report: &mut OpenReport) -> Resu
 }
 
 fn fresh(database: &Path, options: &Options) -> Result<Connection, OpenError> {
+    let _ = fs::remove_file(database);
     for companion in files::companions(database) {
         let _ = fs::remove_file(companion);
     }

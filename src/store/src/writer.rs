@@ -87,9 +87,11 @@ impl Writer {
             let patience = self.rolling.due().map(|due| due.saturating_duration_since(self.now()));
             match self.inbox.take(!self.compactions.is_empty(), patience) {
                 Next::Jobs(jobs) => self.batch(jobs),
-                Next::Idle => self.compact_step(),
+                Next::Idle => {}
                 Next::Closed => return self.finish(),
             }
+            // After each batch too: a compaction that was asked for ends even if writes never do.
+            self.compact_step();
             let now = self.now();
             self.rolling.start_if_due(now, self.assigned, &self.shared);
         }

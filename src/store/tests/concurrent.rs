@@ -134,6 +134,20 @@ async fn a_list_is_of_one_revision_while_writes_and_compaction_go_on() {
     };
     write_a_lot(&store).await;
     lists.await.unwrap();
+    // Asked for in the middle of writes that do not end by themselves, it ends.
+    let busy = {
+        let store = store.clone();
+        tokio::spawn(async move {
+            loop {
+                if store.create(Tier::Durable, "/d/busy", Body::plain("x"), Bytes::new()).await.is_ok() {
+                    let there = store.get("/d/busy").await.unwrap().unwrap();
+                    store.delete("/d/busy", there.revision, Body::plain("x")).await.unwrap();
+                }
+            }
+        })
+    };
+    store.compact(store.revision()).await.unwrap();
+    busy.abort();
     assert!(store.oldest() > 0 && store.metrics().compacted_rows > 0);
     store.close().await;
 }

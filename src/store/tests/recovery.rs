@@ -137,6 +137,18 @@ async fn a_lost_mark_is_jumped_over() {
 }
 
 #[tokio::test]
+async fn a_first_start_that_was_cut_short_is_begun_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let blank = rusqlite::Connection::open(dir.path().join("store.db")).unwrap();
+    blank.execute_batch("PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL").unwrap();
+    drop(blank);
+    let store = Store::open(options(dir.path())).unwrap();
+    assert!(store.report().created && store.report().recovered.is_none());
+    fill(&store, 0, 3).await;
+    store.close().await;
+}
+
+#[tokio::test]
 async fn garbage_after_the_last_commit_in_the_log_is_ignored() {
     let harm = |dir: &Path| {
         let wal = dir.join("store.db-wal");
