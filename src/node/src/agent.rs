@@ -15,7 +15,7 @@ use std::time::Duration;
 use futures::stream::BoxStream;
 use futures::{FutureExt as _, StreamExt as _};
 use k8s_openapi::api::core::v1::Pod;
-use kedge_api::machine::{ContainerStatus, Exit, RuntimeEvent, Sandbox};
+use kedge_api::machine::{ContainerState, ContainerStatus, Exit, RuntimeEvent, Sandbox};
 use serde_json::Value;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
@@ -202,6 +202,17 @@ impl Agent {
                 let text =
                     "The process that makes containers was lost and started again; running containers are untouched.";
                 self.shared.events.tell(about, Level::Warning, "RuntimeRestarted", text);
+                self.hear_again().await;
+            }
+        }
+    }
+
+    /// Ends that may have been missed are told again; a worker that knows of one already pays it no heed.
+    async fn hear_again(&mut self) {
+        for container in self.shared.runtime.containers().await.unwrap_or_default() {
+            if let (ContainerState::Exited(exit), Some(held)) = (container.state, self.held.get(&container.pod_uid)) {
+                // A worker that is gone needs no exits.
+                let _ = held.mail.send(Mail::Exited(container.id, exit)).await;
             }
         }
     }

@@ -778,3 +778,13 @@ async fn a_restarted_daemon_goes_on_with_the_back_off() {
     device.until("web", "/status/containerStatuses/0/restartCount", 5).await;
     assert_eq!((device.clock.mono() - before).as_secs(), 80);
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_end_that_was_missed_is_heard_after_all() {
+    let device = Device::on().await;
+    device.pod("web", one());
+    device.until("web", PHASE, "Running").await;
+    device.runtime.end_in_silence(&device.running()[0], 4);
+    let pod = device.until("web", "/status/containerStatuses/0/restartCount", 1).await;
+    assert_eq!(pod["status"]["containerStatuses"][0]["lastState"]["terminated"]["exitCode"], 4);
+}

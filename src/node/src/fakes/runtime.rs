@@ -96,6 +96,17 @@ impl FakeRuntime {
         state.listeners.clear();
     }
 
+    /// Ends a container without a word, and then tells that the zygote was lost.
+    pub fn end_in_silence(&self, id: &str, code: i32) {
+        let listeners = std::mem::take(&mut self.lock().listeners);
+        self.end(id, code, false);
+        for listener in &listeners {
+            // A listener that is gone hears nothing.
+            let _ = listener.send(RuntimeEvent::ZygoteRestarted);
+        }
+        self.lock().listeners = listeners;
+    }
+
     /// Ends a container while nobody listens, as when the daemon is down.
     pub fn end_unheard(&self, id: &str, code: i32) {
         self.lock().listeners.clear();
