@@ -29,7 +29,9 @@ fn main() {
         let runtime = Runtime::connect(zygote, options.clone()).await.expect("connected");
         let sandbox = runtime.create_sandbox(sandbox()).await.expect("a sandbox");
         cycles(&runtime, &sandbox, &folder, rounds).await;
-        idle(&runtime, &sandbox, &folder).await;
+        if std::env::args().nth(2).is_none() {
+            idle(&runtime, &sandbox, &folder).await;
+        }
     });
     drop(executor);
     cleanup(&options).expect("cleaned");
@@ -60,23 +62,14 @@ fn sandbox() -> SandboxSpec {
     }
 }
 
+/// What a container of Kubernetes may do by default.
+fn capabilities() -> Vec<String> {
+    let names = "CHOWN DAC_OVERRIDE FSETID FOWNER MKNOD NET_RAW SETGID SETUID SETFCAP SETPCAP NET_BIND_SERVICE SYS_CHROOT \
+                 KILL AUDIT_WRITE";
+    names.split_ascii_whitespace().map(|name| format!("CAP_{name}")).collect()
+}
+
 fn container(sandbox: &Sandbox, folder: &Path, id: &str, args: &[&str]) -> ContainerSpec {
-    let capabilities = [
-        "CHOWN",
-        "DAC_OVERRIDE",
-        "FSETID",
-        "FOWNER",
-        "MKNOD",
-        "NET_RAW",
-        "SETGID",
-        "SETUID",
-        "SETFCAP",
-        "SETPCAP",
-        "NET_BIND_SERVICE",
-        "SYS_CHROOT",
-        "KILL",
-        "AUDIT_WRITE",
-    ];
     ContainerSpec {
         id: id.to_owned(),
         pod_uid: sandbox.pod_uid.clone(),
@@ -91,7 +84,7 @@ fn container(sandbox: &Sandbox, folder: &Path, id: &str, args: &[&str]) -> Conta
         mounts: Vec::new(),
         security: Security {
             privileged: false,
-            capabilities: capabilities.iter().map(|name| format!("CAP_{name}")).collect(),
+            capabilities: capabilities(),
             no_new_privileges: true,
             seccomp: Seccomp::RuntimeDefault,
             mask_proc: true,
@@ -178,7 +171,7 @@ async fn cycles(runtime: &Runtime, sandbox: &Sandbox, folder: &Path, rounds: usi
     }
 }
 
-/// The same program, mounts and limits under `crun run`.
+/// The same program, mounts, limits and system call filter under `crun run`.
 struct Crun {
     mounts: std::process::Child,
     bundle: std::path::PathBuf,
@@ -203,6 +196,7 @@ impl Crun {
             "devices": [{ "allow": false, "access": "rwm" }],
             "cpu": { "shares": 100 }, "memory": { "limit": 64 << 20 }, "pids": { "limit": 100 },
         });
+        spec["linux"]["seccomp"] = kedge_runtime::default_seccomp_profile(&capabilities());
         for (kind, path) in [("network", &sandbox.network), ("ipc", &sandbox.ipc), ("uts", &sandbox.uts)] {
             let list = spec["linux"]["namespaces"].as_array_mut().expect("namespaces");
             list.retain(|entry| entry["type"] != kind && entry["type"] != "cgroup");
@@ -212,9 +206,7 @@ impl Crun {
             hostname.remove("hostname");
         }
         fs::write(file, spec.to_string()).expect("written");
-        for name in ["rootfs", "upper", "work"] {
-            fs::create_dir_all(bundle.join(name)).expect("a folder");
-        }
+        fs::create_dir_all(bundle.join("rootfs")).expect("a folder");
         // crun refuses a machine with both cgroup versions: it does not get to see version 2.
         let mounts = Command::new("unshare")
             .args(["--mount", "sh", "-c", "umount /sys/fs/cgroup/unified 2>/dev/null; echo; exec sleep 1000"])
@@ -250,11 +242,14 @@ impl Crun {
         let begun = Instant::now();
         let layer = self.bundle.with_file_name("layer");
         let options = format!("lowerdir={},upperdir=upper,workdir=work", layer.display());
+        for name in ["upper", "work"] {
+            fs::create_dir_all(self.bundle.join(name)).expect("a folder");
+        }
         let mount = |program: &str, arguments: &[&str]| {
             let status = self.command(program).args(arguments).status().expect("started");
             assert!(status.success(), "{program}");
         };
-        // The overlay by a program of its own is not crun's fault: its time is taken off.
+        // The overlay by programs of their own is not crun's fault: their time is taken off.
         let overlay = Instant::now();
         mount("mount", &["-t", "overlay", "overlay", "-o", &options, "rootfs"]);
         let overlay = overlay.elapsed();
@@ -270,9 +265,13 @@ impl Crun {
             .status()
             .expect("crun");
         assert!(run.success());
-        let took = begun.elapsed().saturating_sub(overlay);
+        let umount = Instant::now();
         mount("umount", &["rootfs"]);
-        took
+        let umount = umount.elapsed();
+        for name in ["upper", "work"] {
+            fs::remove_dir_all(self.bundle.join(name)).expect("removed");
+        }
+        begun.elapsed().saturating_sub(overlay + umount)
     }
 }
 
@@ -280,6 +279,10 @@ impl Drop for Crun {
     fn drop(&mut self) {
         let _ = self.mounts.kill();
         let _ = self.mounts.wait();
+        // crun also puts containers into hierarchies that only name them.
+        for hierarchy in fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten() {
+            let _ = fs::remove_dir(hierarchy.path().join(format!("kedge-cycle-{}", std::process::id())));
+        }
     }
 }
 

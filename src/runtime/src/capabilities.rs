@@ -53,7 +53,7 @@ pub const NAMES: [&str; 41] = [
 /// The bit of a name, with or without `CAP_`; no bit for a name that no kernel knows.
 pub fn bit(name: &str) -> u64 {
     let known = |known: &&str| **known == *name || known.strip_prefix("CAP_") == Some(name);
-    NAMES.iter().position(|candidate| known(candidate)).map_or(0, |index| 1 << index)
+    NAMES.iter().position(known).map_or(0, |index| 1 << index)
 }
 
 /// The bits of names.

@@ -4,6 +4,7 @@
 //! makes a container's own cgroup and puts the container in; everything else about cgroups is here. Never touches a
 //! cgroup outside the given path.
 
+mod devices;
 mod files;
 
 use std::fs;
@@ -65,6 +66,14 @@ impl Cgroups {
             write(&folder.join(file), &value)?;
         }
         Ok(())
+    }
+
+    /// Forbids all but the usual devices, where libcontainer does not: on version 2.
+    pub fn confine_devices(&self, cgroup: &Path) -> io::Result<()> {
+        match self {
+            Self::V1(_) => Ok(()),
+            Self::V2 => devices::confine(&Path::new(ROOT).join(cgroup)),
+        }
     }
 
     /// The file that counts OOM kills of a cgroup.
@@ -140,6 +149,14 @@ impl Cgroups {
             }
         }
         Ok(())
+    }
+
+    /// Removes a cgroup wherever it holds nothing.
+    pub fn remove_if_empty(&self, cgroup: &Path) {
+        for root in self.roots() {
+            // The kernel refuses where something is below or inside: then it stays.
+            let _ = fs::remove_dir(root.join(cgroup));
+        }
     }
 
     /// Moves a process into a cgroup, but not where that may hold no processes of its own (version 2 with children).

@@ -89,6 +89,10 @@ pub fn everything(layout: &Layout, cgroups: &Cgroups) -> io::Result<()> {
     let parent = Path::new(&layout.cgroup_parent);
     kill_all(cgroups, parent)?;
     remove_cgroup(cgroups, parent)?;
+    // What is above it was made for it; where another daemon lives too, that one keeps it.
+    for above in parent.ancestors().skip(1).filter(|above| !above.as_os_str().is_empty()) {
+        cgroups.remove_if_empty(above);
+    }
     for pod in names(&layout.writable()) {
         for id in names(&layout.writable().join(pod)) {
             container(layout, cgroups, &id)?;

@@ -30,5 +30,10 @@ mod waiter;
 mod wire;
 pub mod zygote;
 
+/// The default seccomp profile for a container with these capabilities, in the JSON form that other runtimes read.
+pub fn default_seccomp_profile(capabilities: &[String]) -> serde_json::Value {
+    seccomp::export(capabilities::bits(capabilities))
+}
+
 pub use error::{Result, RuntimeError};
 pub use runtime::{ExecExit, ExecSession, Resize, Runtime, RuntimeOptions, cleanup};

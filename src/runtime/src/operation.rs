@@ -3,6 +3,7 @@
 //! In: a stream with the body of the request. Out: replies on that stream. It runs with one thread, no tokio, no log,
 //! and may change its own process as it likes. A panic is an error like others.
 
+mod complaints;
 mod create;
 mod exec;
 mod rootfs;
@@ -72,6 +73,7 @@ pub fn run(kind: Kind, stream: UnixStream, descriptors: Vec<OwnedFd>, program: &
     };
     // libcontainer draws names from a generator that forks would share: each draws from its own.
     fastrand::seed(seed());
+    let complaints = complaints::Complaints::listen().ok();
     let outcome = catch_unwind(AssertUnwindSafe(|| match kind {
         Kind::Sandbox => sandbox::run(&mut stream),
         Kind::Create => create::run(&mut stream, program),
@@ -79,6 +81,11 @@ pub fn run(kind: Kind, stream: UnixStream, descriptors: Vec<OwnedFd>, program: &
     }));
     let cause = match outcome {
         Ok(Ok(())) => return,
+        // libcontainer names the step that failed; what it complained of is why.
+        Ok(Err(error @ OperationError::Container(_))) => match complaints.and_then(complaints::Complaints::first) {
+            Some(complaint) => format!("{error}: {complaint}"),
+            None => error.to_string(),
+        },
         Ok(Err(error)) => chain(&error),
         Err(panic) => {
             let text = panic.downcast_ref::<String>().map(String::as_str);

@@ -160,11 +160,11 @@ impl Runtime {
             let request = Request { layout: self.inner.layout.clone(), want: &spec };
             let begun = self.inner.link.begin(Kind::Create, &request, &[]).await;
             let (mut operation, mut reply) = begun.map_err(|error| create(error.to_string()))?;
-            let mut made = None;
+            let mut made;
             // The stream ends when the waiter has begun; until then something may still fail.
             loop {
                 match reply {
-                    Reply::Created { init, waiter } => made = Some((init, waiter)),
+                    Reply::Created { init, waiter } => made = (init, waiter),
                     Reply::Failed(cause) => return Err(create(cause)),
                     other => return Err(create(format!("unexpected answer {other:?}"))),
                 }
@@ -174,8 +174,7 @@ impl Runtime {
                 }
             }
             let process = |(pid, born)| Process { pid, born };
-            made.map(|(init, waiter)| Processes { init: process(init), waiter: process(waiter) })
-                .ok_or_else(|| create("the operation ended without an answer".to_owned()))
+            Ok(Processes { init: process(made.0), waiter: process(made.1) })
         };
         let late = RuntimeError::Timeout { act: "create container", id: id.clone(), limit: OPERATION_LIMIT };
         tokio::time::timeout(OPERATION_LIMIT, work).await.unwrap_or(Err(late))

@@ -17,6 +17,7 @@ use std::path::Path;
 use kedge_api::machine::Seccomp;
 
 pub use bpf::Instruction;
+pub use profile::export;
 
 /// The largest profile file that is read.
 const LARGEST_PROFILE: u64 = 1024 * 1024;

@@ -31,6 +31,8 @@ const LIFE: i32 = 6;
 const LOGS: i32 = 7;
 /// `memory.oom_control` or `memory.events` of the container's cgroup.
 const OOM: i32 = 8;
+/// What others type, for a terminal.
+const STDIN: i32 = 9;
 
 /// A grandchild may keep a pipe open and write for ever: at most this many reads (1 MiB) after the end.
 const DRAIN: usize = 64;
@@ -55,14 +57,15 @@ pub unsafe extern "C" fn enter(stack: *const usize) -> ! {
     let mut err = Lines::new(*b"stderr", err);
     let child = number(argument(1)) as i32;
     let mut log = Log::open(LOGS, argument(2), number(argument(3)), number(argument(4)) as u32, waiting);
-    hold(child, &mut out, &mut err, &mut log)
+    let typed = if argument(5) == b"terminal" { STDIN } else { -1 };
+    hold(child, typed, &mut out, &mut err, &mut log)
 }
 
-fn hold<'a>(child: i32, out: &mut Lines<'a>, err: &mut Lines<'a>, log: &mut Log<'_>) -> ! {
+fn hold<'a>(child: i32, typed: i32, out: &mut Lines<'a>, err: &mut Lines<'a>, log: &mut Log<'_>) -> ! {
     let signals = sys::child_signals();
     let mut start = Start::new();
     let waits_for = |fd| sys::Poll { fd, events: sys::POLLIN, happened: 0 };
-    let mut polls = [waits_for(STDOUT), waits_for(STDERR), waits_for(STARTED), waits_for(signals)];
+    let mut polls = [waits_for(STDOUT), waits_for(STDERR), waits_for(STARTED), waits_for(signals), waits_for(typed)];
     // It may have ended before the signals were blocked.
     let mut ended = reap_until(child);
     while ended.is_none() {
@@ -78,6 +81,9 @@ fn hold<'a>(child: i32, out: &mut Lines<'a>, err: &mut Lines<'a>, log: &mut Log<
         log.flush();
         if polls[2].happened != 0 && start.read() {
             polls[2].fd = -1;
+        }
+        if polls[4].happened != 0 {
+            pass_on();
         }
         if polls[3].happened != 0 {
             let mut information = [0_u8; 128];
@@ -111,6 +117,13 @@ fn pump(fd: i32, stream: &mut Lines<'_>, log: &mut Log<'_>) -> bool {
         stream.finish(log);
     }
     false
+}
+
+/// Hands what was typed to the terminal. What it does not take is lost, as with a keyboard.
+fn pass_on() {
+    let mut typed = [0_u8; 256];
+    let count = sys::read(STDIN, &mut typed).max(0) as usize;
+    sys::write(STDOUT, typed.get(..count).unwrap_or_default());
 }
 
 /// What came through the start pipe.

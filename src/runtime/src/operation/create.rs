@@ -56,6 +56,10 @@ pub fn run(stream: &mut UnixStream, program: &OwnedFd) -> Outcome<()> {
     let ready = (|| {
         rootfs::leave_own_mounts(back)?;
         adjust_oom_score(held.init, spec.oom_score_adj)?;
+        if !spec.security.privileged {
+            let cgroup = layout.cgroup(&spec.cgroup);
+            Cgroups::find().and_then(|cgroups| cgroups.confine_devices(&cgroup)).during("load the device filter")?;
+        }
         let processes = note(&paths, held.init)?;
         let waiter = Waiter::open(&layout, &spec, &paths, held.pipes)?;
         let pair = |process: Process| (process.pid, process.born);
@@ -100,7 +104,7 @@ struct Held {
 fn make(spec: &ContainerSpec, paths: &ContainerPaths, host: &Host, stream: RawFd) -> Outcome<Held> {
     let keep = spec::capabilities(spec, host);
     let filter = seccomp::program(spec::seccomp(spec), keep, seccomp::Machine::HERE)?;
-    let (stdout, stdout_end) = output_pipe(spec)?;
+    let (mut stdout, stdout_end) = output_pipe(spec)?;
     let (stderr, stderr_end) = output_pipe(spec)?;
     let (stdin_end, stdin) = input(spec, paths)?;
     let (started, started_end) = sys::pipe().during("make the start pipe")?;
@@ -114,20 +118,27 @@ fn make(spec: &ContainerSpec, paths: &ContainerPaths, host: &Host, stream: RawFd
         start: Some(Start { listener: Rc::new(listener), waiter: Rc::new(started_end), stream }),
         home: Rc::default(),
     };
-    let mut container = ContainerBuilder::new(OCI_NAME.to_owned(), SyscallType::default())
+    let mut builder = ContainerBuilder::new(OCI_NAME.to_owned(), SyscallType::default())
         .with_root_path(&paths.folder)?
-        .with_executor(executor)
-        .with_stdin(stdin_end)
-        .with_stdout(stdout_end)
-        .with_stderr(stderr_end)
-        .as_init(&paths.folder)
-        .with_systemd(false)
-        .with_detach(true)
-        .build()?;
+        .with_executor(executor);
+    let console = if spec.tty {
+        builder = builder.with_console_socket(Some(paths.folder.join("console.sock")));
+        Some(UnixListener::bind("console.sock").during("make the console socket")?)
+    } else {
+        builder = builder.with_stdin(stdin_end).with_stdout(stdout_end).with_stderr(stderr_end);
+        None
+    };
+    let mut container = builder.as_init(&paths.folder).with_systemd(false).with_detach(true).build()?;
+    if let Some(console) = console {
+        // The terminal's outer end is what the waiter reads; standard error is the same.
+        let (sender, _) = console.accept().during("wait for the terminal")?;
+        stdout = wire::take(&sender).during("take the terminal")?;
+        sys::nonblocking(stdout.as_fd()).during("take the terminal")?;
+    }
     // For libcontainer it runs now: our executor holds it until `start.sock` is asked.
     container.start()?;
     // Neither is asked for again; each would be a page of memory.
-    for name in ["oci/youki_config.json", "oci/notify.sock"] {
+    for name in ["oci/youki_config.json", "oci/notify.sock", "oci/console-socket", "console.sock"] {
         let _ = fs::remove_file(paths.folder.join(name));
     }
     let init = container.pid().ok_or_else(|| OperationError::Container("it has no process".to_owned()))?;
@@ -219,6 +230,7 @@ impl Waiter {
             self.log.to_string_lossy().into_owned(),
             spec.log.max_bytes.to_string(),
             spec.log.max_files.to_string(),
+            if spec.tty && spec.stdin { "terminal".to_owned() } else { String::new() },
         ];
         let words: Vec<CString> = words.into_iter().filter_map(|word| CString::new(word).ok()).collect();
         let arguments: Vec<_> = words.iter().map(|word| word.as_ptr()).chain([std::ptr::null()]).collect();

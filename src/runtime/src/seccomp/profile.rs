@@ -89,6 +89,28 @@ pub fn standard(machine: Machine, capabilities: u64) -> Policy {
     policy
 }
 
+/// The default profile in the JSON form that other runtimes read, for comparing with them.
+pub fn export(capabilities: u64) -> serde_json::Value {
+    use serde_json::json;
+    let allow = |names: &str| {
+        let names: Vec<&str> = names.split_ascii_whitespace().collect();
+        json!({ "names": names, "action": "SCMP_ACT_ALLOW" })
+    };
+    let with = |names: &[&str], operation: &str, value: u64, value_two: u64| {
+        let argument = json!({ "index": 0, "op": operation, "value": value, "valueTwo": value_two });
+        json!({ "names": names, "action": "SCMP_ACT_ALLOW", "args": [argument] })
+    };
+    let mut rules = vec![allow(ALWAYS), with(&["socket"], "SCMP_CMP_NE", AF_VSOCK, 0)];
+    rules.extend(PERSONALITIES.iter().map(|value| with(&["personality"], "SCMP_CMP_EQ", *value, 0)));
+    let held = WITH_CAPABILITY.iter().filter(|(capability, _)| capabilities & bit(capability) != 0);
+    rules.extend(held.map(|(_, calls)| allow(calls)));
+    if capabilities & bit("CAP_SYS_ADMIN") == 0 {
+        rules.push(with(&["clone"], "SCMP_CMP_MASKED_EQ", NEW_NAMESPACES, 0));
+        rules.push(json!({ "names": ["clone3"], "action": "SCMP_ACT_ERRNO", "errnoRet": libc::ENOSYS }));
+    }
+    json!({ "defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": libc::EPERM, "syscalls": rules })
+}
+
 fn like(argument: u8, mask: u64, value: u64) -> Comparison {
     Comparison { argument, mask, value, equal: true }
 }
@@ -261,6 +283,15 @@ mod tests {
                 };
                 assert_eq!(run(&filter, machine, number, [0; 6]), expected, "{machine:?} {number}");
             }
+        }
+    }
+
+    #[test]
+    fn the_exported_profile_is_the_same() {
+        for capabilities in [0, bit("CAP_SYS_ADMIN") | bit("CAP_SYS_CHROOT")] {
+            let profile = super::super::oci::parse(&export(capabilities).to_string()).expect("a profile");
+            let machine = Machine::HERE;
+            assert_eq!(profile.policy(machine, capabilities).expect("a policy"), standard(machine, capabilities));
         }
     }
 

@@ -29,6 +29,7 @@ pub const ALL: &[Case] = &[
     case!(basics::what_can_not_be_executed_says_so_at_start),
     case!(basics::acts_in_the_wrong_state_are_refused),
     case!(basics::standard_input_is_kept_open),
+    case!(basics::a_terminal_is_logged_and_typed_to),
     case!(logs::both_streams_are_written_line_by_line),
     case!(logs::files_rotate_and_lose_no_line),
     case!(logs::a_full_disk_drops_lines_and_blocks_nobody),

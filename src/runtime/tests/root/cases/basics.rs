@@ -1,8 +1,8 @@
 //! Making, starting, ending.
 
 use kedge_api::machine::ContainerState;
+use kedge_runtime::RuntimeError;
 use kedge_runtime::zygote::Zygote;
-use kedge_runtime::{Runtime, RuntimeError};
 
 use crate::root::site::{Site, connect, ended, nothing_left, pod, run};
 
@@ -109,7 +109,7 @@ pub async fn acts_in_the_wrong_state_are_refused(site: Site, zygote: Zygote) {
     let runtime = connect(&site, zygote).await;
     let sandbox = pod(&site, &runtime).await;
     assert_eq!(pod(&site, &runtime).await, sandbox, "making it again returns it");
-    assert_eq!(runtime.sandboxes().await, [sandbox.clone()]);
+    assert_eq!(runtime.sandboxes().await, std::slice::from_ref(&sandbox));
     let spec = site.program(&sandbox, "c1", &["/bin/sleep", "1000"]);
     assert!(matches!(runtime.start("c1").await, Err(RuntimeError::NotFound { .. })));
     runtime.create(spec.clone()).await.expect("created");
@@ -143,5 +143,20 @@ pub async fn standard_input_is_kept_open(site: Site, zygote: Zygote) {
     let closed = run(&runtime, site.container(&sandbox, "c2", "cat; echo end")).await;
     assert_eq!(closed.code, 0);
     assert_eq!(site.lines("c2"), ["stdout F end"]);
-    drop(Runtime::clone(&runtime));
+}
+
+pub async fn a_terminal_is_logged_and_typed_to(site: Site, zygote: Zygote) {
+    let runtime = connect(&site, zygote).await;
+    let sandbox = pod(&site, &runtime).await;
+    let mut events = runtime.events();
+    let command = "test -t 0 && test -t 1 && echo terminal; echo oops >&2; read line; echo got $line; exit 3";
+    let mut spec = site.container(&sandbox, "c1", command);
+    (spec.tty, spec.stdin) = (true, true);
+    runtime.create(spec).await.expect("created");
+    runtime.start("c1").await.expect("started");
+    site.wait_for_line("c1", "stdout F oops").await;
+    std::fs::write(site.options.state_dir.join("run/containers/c1/stdin"), "typed\n").expect("written");
+    assert_eq!(ended(&runtime, &mut events, "c1").await.code, 3);
+    let lines: Vec<String> = site.lines("c1").iter().map(|line| line.trim_end().to_owned()).collect();
+    assert_eq!(lines, ["stdout F terminal", "stdout F oops", "stdout F typed", "stdout F got typed"]);
 }

@@ -149,6 +149,10 @@ pub async fn volumes_are_mounted(site: Site, zygote: Zygote) {
     let expected: Vec<String> = expected.iter().map(|text| format!("stdout F {text}")).collect();
     assert_eq!(site.lines("c1"), expected);
     assert_eq!(fs::read_to_string(volume.join("file")).expect("a file"), "kept\nmore\n");
+    let mut over_a_file = site.container(&sandbox, "c2", "true");
+    over_a_file.mounts = vec![bind(&volume.display().to_string(), "/etc/passwd/below", false)];
+    let error = runtime.create(over_a_file).await.expect_err("refused").to_string();
+    assert!(error.contains("/etc/passwd/below"), "the mount is named: {error}");
     assert!(
         !fs::read_to_string("/proc/self/mountinfo").expect("mounts").contains("overlay"),
         "no overlay on the machine"

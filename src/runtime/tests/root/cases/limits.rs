@@ -52,9 +52,9 @@ pub async fn usage_is_measured(site: Site, zygote: Zygote) {
     assert!(stats.cpu_nanos > 1_000_000, "{stats:?}");
     assert!((3_000_000..64_000_000).contains(&stats.rss), "{stats:?}");
     assert!(stats.working_set >= stats.rss && stats.usage >= stats.working_set, "{stats:?}");
-    assert_eq!(stats.processes, 2, "{stats:?}");
+    assert!((1..=2).contains(&stats.processes), "{stats:?}");
     let pod = runtime.sandbox_stats("p1").await.expect("stats");
-    assert!(pod.cpu_nanos >= stats.cpu_nanos && pod.processes >= 2, "{pod:?}");
+    assert!(pod.cpu_nanos >= stats.cpu_nanos && pod.processes >= 1, "{pod:?}");
     runtime.signal("c1", libc::SIGKILL).await.expect("sent");
     ended(&runtime, &mut events, "c1").await;
     assert!(runtime.stats("c1").await.is_err());

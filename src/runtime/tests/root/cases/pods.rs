@@ -19,7 +19,7 @@ pub async fn containers_of_a_pod_share_what_they_should(site: Site, zygote: Zygo
     let lines: Vec<String> = site.lines("client").into_iter().filter(|line| line.starts_with("stdout")).collect();
     // Its own shell, ps, wc and a heading: nothing of the other container.
     assert_eq!(lines[..2], ["stdout F served", "stdout F shared"]);
-    assert!(lines[2] <= "stdout F 4".to_owned(), "{lines:?}");
+    assert!(lines[2].as_str() <= "stdout F 4", "{lines:?}");
 
     let other = runtime.create_sandbox(site.sandbox_spec("p2")).await.expect("a sandbox");
     let apart = "ls /dev/shm | wc -l; hostname; ip -o addr show lo | grep -c 127.0.0.1; nc -w 1 127.0.0.1 8080 </dev/null || echo apart";

@@ -77,7 +77,7 @@ pub async fn containers_outlive_a_killed_daemon(site: Site, zygote: Zygote) {
 
     let runtime = connect(&site, zygote).await;
     let mut events = runtime.events();
-    assert_eq!(runtime.sandboxes().await, [sandbox.clone()]);
+    assert_eq!(runtime.sandboxes().await, std::slice::from_ref(&sandbox));
     let ContainerState::Exited(exit) = runtime.status("brief").await.expect("known").state else {
         panic!("it has ended");
     };
