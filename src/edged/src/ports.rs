@@ -29,7 +29,11 @@ pub struct RuntimePort(pub kedge_runtime::Runtime);
 fn runtime_fault(error: RuntimeError) -> RuntimeFault {
     match error {
         RuntimeError::NotFound { id, .. } => RuntimeFault::NotFound(id),
-        RuntimeError::Create { cause, .. } => RuntimeFault::Create(cause),
+        // A program that cannot be run is found while the container is made; to Kubernetes it is a failed start.
+        RuntimeError::Create { cause, .. } => match cause.find("exec: ") {
+            Some(at) => RuntimeFault::Start(cause[at..].to_owned()),
+            None => RuntimeFault::Create(cause),
+        },
         RuntimeError::Start { cause, .. } => RuntimeFault::Start(cause),
         other => RuntimeFault::Other(other.to_string()),
     }
