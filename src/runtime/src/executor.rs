@@ -20,6 +20,9 @@ use crate::capabilities;
 use crate::seccomp::Instruction;
 use crate::sys::check;
 
+/// How every error begins that says that there is no program to run.
+pub const NO_PROGRAM: &str = "exec: ";
+
 /// What the container's first process, or a further one, is to become.
 #[derive(Clone)]
 pub struct Confined {
@@ -171,11 +174,11 @@ fn find(spec: &Spec) -> Result<PathBuf, String> {
         let path = PathBuf::from(name);
         return match std::fs::metadata(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                Err(format!("exec: {name:?}: stat {name}: no such file or directory"))
+                Err(format!("{NO_PROGRAM}{name:?}: stat {name}: no such file or directory"))
             }
-            Err(error) => Err(format!("exec: {name:?}: stat {name}: {error}")),
-            Ok(about) if about.is_dir() => Err(format!("exec: {name:?}: is a directory")),
-            Ok(_) if !may_run(&path) => Err(format!("exec: {name:?}: permission denied")),
+            Err(error) => Err(format!("{NO_PROGRAM}{name:?}: stat {name}: {error}")),
+            Ok(about) if about.is_dir() => Err(format!("{NO_PROGRAM}{name:?}: is a directory")),
+            Ok(_) if !may_run(&path) => Err(format!("{NO_PROGRAM}{name:?}: permission denied")),
             Ok(_) => Ok(path),
         };
     }
@@ -186,7 +189,7 @@ fn find(spec: &Spec) -> Result<PathBuf, String> {
             return Ok(path);
         }
     }
-    Err(format!("exec: {name:?}: executable file not found in $PATH"))
+    Err(format!("{NO_PROGRAM}{name:?}: executable file not found in $PATH"))
 }
 
 fn may_run(path: &Path) -> bool {

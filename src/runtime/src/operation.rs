@@ -61,6 +61,8 @@ pub enum Reply {
         /// Its exit code; 128 + signal when a signal ended it.
         code: i32,
     },
+    /// The program is not there or can't be run.
+    NoProgram(String),
     /// It could not be done.
     Failed(String),
 }
@@ -79,20 +81,29 @@ pub fn run(kind: Kind, stream: UnixStream, descriptors: Vec<OwnedFd>, program: &
         Kind::Create => create::run(&mut stream, program),
         Kind::Exec => exec::run(&mut stream, descriptors),
     }));
-    let cause = match outcome {
+    let reply = match outcome {
         Ok(Ok(())) => return,
-        // libcontainer names the step that failed; what it complained of is why.
-        Ok(Err(error @ OperationError::Container(_))) => match complaints.and_then(complaints::Complaints::first) {
-            Some(complaint) => format!("{error}: {complaint}"),
-            None => error.to_string(),
-        },
-        Ok(Err(error)) => chain(&error),
+        Ok(Err(OperationError::Container(text))) => refusal(text, complaints),
+        Ok(Err(error)) => Reply::Failed(chain(&error)),
         Err(panic) => {
             let text = panic.downcast_ref::<String>().map(String::as_str);
-            format!("panic: {}", text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no text"))
+            let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+            Reply::Failed(format!("panic: {}", text.unwrap_or("no text")))
         }
     };
-    let _ = wire::write(&mut stream, &Reply::Failed(cause));
+    let _ = wire::write(&mut stream, &reply);
+}
+
+/// What libcontainer's error comes to. Ours come through it as text and are told apart by how they begin; its own name
+/// the step that failed, and what it complained of is why.
+fn refusal(text: String, complaints: Option<complaints::Complaints>) -> Reply {
+    if let Some(at) = text.find(crate::executor::NO_PROGRAM) {
+        return Reply::NoProgram(text[at..].to_owned());
+    }
+    Reply::Failed(match complaints.and_then(complaints::Complaints::first) {
+        Some(complaint) => format!("{text}: {complaint}"),
+        None => text,
+    })
 }
 
 /// Different for each operation, also after process IDs have come round.

@@ -123,7 +123,8 @@ impl Runtime {
         self.inner.events.subscribe()
     }
 
-    /// Makes a container that is ready to be started. On an error nothing of it is left.
+    /// Makes a container that is ready to be started. On an error nothing of it is left. A program that is not there is
+    /// found here, and is an error of starting.
     pub async fn create(&self, spec: ContainerSpec) -> Result<()> {
         let inner = &self.inner;
         let id = spec.id.clone();
@@ -166,6 +167,7 @@ impl Runtime {
                 match reply {
                     Reply::Created { init, waiter } => made = (init, waiter),
                     Reply::Failed(cause) => return Err(create(cause)),
+                    Reply::NoProgram(cause) => return Err(RuntimeError::Start { id: id.clone(), cause }),
                     other => return Err(create(format!("unexpected answer {other:?}"))),
                 }
                 match operation.reply().await.map_err(|error| create(error.to_string()))? {

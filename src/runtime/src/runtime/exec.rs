@@ -100,7 +100,7 @@ impl Runtime {
         };
         let pid = match reply {
             Reply::Running { pid } => pid,
-            Reply::Failed(cause) => return Err(failed(cause)),
+            Reply::Failed(cause) | Reply::NoProgram(cause) => return Err(failed(cause)),
             other => return Err(failed(format!("unexpected answer {other:?}"))),
         };
         let terminal = match tty {
