@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use bytes::Bytes;
 use kedge_store::{Backups, Body, Change, Options, ReadError, Store, Tier, Watch, WatchError, WriteError};
@@ -287,7 +288,9 @@ impl Trial {
     async fn read(&self, following: &mut Following) -> bool {
         let mut expected = self.model.after(following.prefix, following.reached).into_iter();
         while expected.len() > 0 {
-            let events = match following.watch.next().await {
+            // An event that never comes is a fault, not a reason to wait for ever.
+            let next = tokio::time::timeout(Duration::from_secs(30), following.watch.next());
+            let events = match next.await.expect("an event is missing") {
                 Ok(events) => events,
                 Err(WatchError::Compacted { .. }) => {
                     let (_, may) = self.model.is_too_old(following.prefix, following.reached);
