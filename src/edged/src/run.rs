@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use kedge_apiserver::{ApiServer, Identity, Parts};
+use kedge_apiserver::{ApiServer, Identity, Parts, Probe};
 use kedge_client::Client;
 use kedge_controllers::Engine;
 use kedge_node::port::{LinuxMounts, SystemClock, SystemDice};
@@ -67,6 +67,9 @@ pub async fn daemon(
     let engine = Engine::new(SystemTime::now);
     let scheduler_metrics = Arc::new(kedge_scheduler::Metrics::default());
     add_metrics(&api, &host, &engine, &scheduler_metrics, &node_side);
+    let node_ready = node_side.clone();
+    let node_check = move || if node_ready.is_ready() { Ok(()) } else { Err("the node is not registered".to_owned()) };
+    api.add_check("node", Probe::Ready, Arc::new(node_check));
 
     let mut tasks: JoinSet<(&'static str, Result<(), Fault>)> = JoinSet::new();
     {

@@ -33,6 +33,11 @@ impl NodeSide {
         let _ = self.0.set((node, device));
     }
 
+    /// Whether the agent runs and the Node is registered: before, there is nothing to run pods or load images on.
+    pub fn is_ready(&self) -> bool {
+        self.0.get().is_some_and(|(node, _)| node.is_registered())
+    }
+
     /// The agent's metrics, once it runs.
     pub fn metrics(&self) -> Option<String> {
         self.0.get().map(|(node, _)| node.metrics())

@@ -9,7 +9,7 @@ mod sweep;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures::stream::BoxStream;
@@ -101,6 +101,7 @@ pub async fn start(config: NodeConfig, ports: Ports, stop: CancellationToken) ->
         metrics: Arc::new(Metrics::default()),
         starts: Semaphore::new(STARTS_AT_ONCE),
         directory: Directory::default(),
+        registered: AtomicBool::new(false),
         puller,
         events,
         dirs,

@@ -5,6 +5,7 @@
 //! the machine wakes once.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -130,6 +131,7 @@ impl Registrar {
         // A create drops the status; it is written through its own path in any case.
         self.write(status, conditions).await?;
         self.uid = Some(uid);
+        self.shared.registered.store(true, Ordering::Release);
         Ok(())
     }
 

@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio::sync::{Semaphore, watch};
@@ -41,6 +42,8 @@ pub struct Shared {
     pub host_ips: Vec<IpAddr>,
     pub starts: Semaphore,
     pub directory: Directory,
+    /// The Node object has been written by this daemon.
+    pub registered: AtomicBool,
 }
 
 impl Shared {

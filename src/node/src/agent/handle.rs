@@ -4,6 +4,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use kedge_api::machine::{ExecSpec, Stats};
 use tokio::sync::watch;
@@ -67,6 +68,11 @@ impl NodeHandle {
     /// Waits until every task has ended; they do when the agent's token is cancelled.
     pub async fn join(&self) {
         self.tasks.wait().await;
+    }
+
+    /// Whether the Node object is there and tells of this machine as it is now.
+    pub fn is_registered(&self) -> bool {
+        self.shared.registered.load(Ordering::Acquire)
     }
 
     /// A container's log.
