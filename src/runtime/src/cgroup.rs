@@ -16,6 +16,8 @@ use kedge_api::machine::{Resources, Stats};
 pub use files::{convert_shares, mounted_v1};
 use files::{flat_value, number};
 
+use crate::sys;
+
 const ROOT: &str = "/sys/fs/cgroup";
 const CGROUP2_MAGIC: i64 = 0x6367_7270;
 
@@ -66,6 +68,27 @@ impl Cgroups {
             write(&folder.join(file), &value)?;
         }
         Ok(())
+    }
+
+    /// Shows a cgroup in `view` as a container is to see it: a folder for each hierarchy. Only on version 1, where there
+    /// are many; answers whether it did. The mounts are of the caller's mount namespace.
+    pub fn show(&self, cgroup: &Path, view: &Path) -> io::Result<bool> {
+        let Self::V1(hierarchies) = self else {
+            return Ok(false);
+        };
+        fs::create_dir(view)?;
+        let flags = libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
+        sys::mount(Path::new("cgroup"), view, "tmpfs", flags, "mode=0755,size=64k")?;
+        for (controllers, root) in hierarchies {
+            let name = root.file_name().unwrap_or_default();
+            let folder = view.join(name);
+            fs::create_dir(&folder)?;
+            sys::mount(&root.join(cgroup), &folder, "", libc::MS_BIND, "")?;
+            for controller in controllers.iter().filter(|controller| *controller.as_str() != *name) {
+                std::os::unix::fs::symlink(name, view.join(controller))?;
+            }
+        }
+        Ok(true)
     }
 
     /// Forbids all but the usual devices, where libcontainer does not: on version 2.
@@ -326,5 +349,5 @@ fn named(path: &Path, error: io::Error) -> io::Error {
 }
 
 fn filesystem(path: &Path) -> io::Result<i64> {
-    crate::sys::filesystem(path)
+    sys::filesystem(path)
 }

@@ -165,7 +165,7 @@ fn holder(folder: &Path) -> Option<Process> {
 }
 
 /// Gives a process `patience` to end by itself, then kills it and waits.
-fn end(process: Process, patience: Duration) -> io::Result<()> {
+pub fn end(process: Process, patience: Duration) -> io::Result<()> {
     let Some(pidfd) = sys::open_process(process)? else {
         return Ok(());
     };

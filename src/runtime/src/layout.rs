@@ -101,6 +101,11 @@ impl ContainerPaths {
         self.folder.join("life")
     }
 
+    /// Where its cgroups are shown as it is to see them.
+    pub fn cgroup_view(&self) -> PathBuf {
+        self.folder.join("cgroup")
+    }
+
     /// The merged root file system.
     pub fn rootfs(&self) -> PathBuf {
         self.folder.join("rootfs")

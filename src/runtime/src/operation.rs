@@ -91,7 +91,22 @@ pub fn run(kind: Kind, stream: UnixStream, descriptors: Vec<OwnedFd>, program: &
             Reply::Failed(format!("panic: {}", text.unwrap_or("no text")))
         }
     };
+    end_children();
     let _ = wire::write(&mut stream, &reply);
+}
+
+/// Ends what a failed operation has cloned and takes note of it: a dead process that nobody has asked about would keep
+/// the container's PID namespace, and so its removal, waiting for the machine's first process.
+fn end_children() {
+    let own = format!("/proc/self/task/{}/children", std::process::id());
+    let children = std::fs::read_to_string(own).unwrap_or_default();
+    for child in children.split_ascii_whitespace().filter_map(|pid| pid.parse::<i32>().ok()) {
+        // SAFETY: our own child, which nobody else reaps.
+        unsafe {
+            libc::kill(child, libc::SIGKILL);
+            libc::waitpid(child, std::ptr::null_mut(), 0);
+        }
+    }
 }
 
 /// What libcontainer's error comes to. Ours come through it as text and are told apart by how they begin; its own name

@@ -307,7 +307,7 @@ impl Inner {
         let Some(known) = self.known.get(id) else {
             return;
         };
-        let (State::Created(_) | State::Running { .. }) = known.state else {
+        let (State::Created(processes) | State::Running { processes, .. }) = known.state else {
             return;
         };
         let text = std::fs::read_to_string(self.layout.container(id).life()).unwrap_or_default();
@@ -320,7 +320,7 @@ impl Inner {
             }
             None => {
                 tracing::error!(container = id, "its waiter was killed; it is ended");
-                self.end_unheld(id);
+                self.end_unheld(id, processes.init);
                 (killed(&known.state), true)
             }
         };
@@ -332,9 +332,12 @@ impl Inner {
     }
 
     /// A container without a waiter can't be told from a healthy one by anybody: it ends.
-    fn end_unheld(&self, id: &str) {
+    fn end_unheld(&self, id: &str, init: Process) {
         let cgroup = clear::saved_spec(&self.layout, id).map(|spec| self.layout.cgroup(&spec.cgroup));
-        if let Some(Err(error)) = cgroup.map(|cgroup| clear::kill_all(&self.cgroups, &cgroup)) {
+        let ended = cgroup
+            .map_or(Ok(()), |cgroup| clear::kill_all(&self.cgroups, &cgroup))
+            .and_then(|()| clear::end(init, Duration::ZERO));
+        if let Err(error) = ended {
             tracing::error!(container = id, %error, "what its waiter left can't be ended");
         }
     }

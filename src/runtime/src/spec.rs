@@ -6,7 +6,7 @@
 mod devices;
 mod mounts;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use kedge_api::machine::{ContainerSpec, ExecSpec, Propagation, Resources, Seccomp, User};
 use serde_json::{Value, json};
@@ -49,6 +49,8 @@ pub struct Host {
     pub unified: bool,
     /// The pod's containers share the PID namespace that is pinned in its folder.
     pub shared_pid: bool,
+    /// A folder that shows the container's cgroups as it is to see them; libcontainer makes its own if there is none.
+    pub cgroup_view: Option<PathBuf>,
     /// The machine's devices; only asked for when a container is privileged.
     pub devices: Vec<Device>,
 }
@@ -105,7 +107,7 @@ pub fn configuration(spec: &ContainerSpec, layout: &Layout, host: &Host) -> Valu
             spec.security.no_new_privileges,
             capabilities_until_exec(spec, host),
         ),
-        "mounts": mounts::all(spec, layout),
+        "mounts": mounts::all(spec, layout, host.cgroup_view.as_deref()),
         "linux": linux,
     })
 }

@@ -11,7 +11,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::rc::Rc;
 
-use kedge_api::machine::{ContainerSpec, MountSource};
+use kedge_api::machine::{ContainerSpec, MountSource, Resources};
 use libcontainer::container::builder::ContainerBuilder;
 use libcontainer::syscall::syscall::SyscallType;
 
@@ -33,15 +33,10 @@ pub fn run(stream: &mut UnixStream, program: &OwnedFd) -> Outcome<()> {
     let request: Request<ContainerSpec> = wire::read(stream).during("read the request")?;
     let (layout, spec) = (request.layout, request.want);
     let paths = layout.container(&spec.id);
-    let host = look_at_host(&layout, &spec)?;
-    let configuration = spec::configuration(&spec, &layout, &host);
-    let text = serde_json::to_vec(&configuration).map_err(io::Error::other);
+    let mut host = look_at_host(&layout, &spec)?;
     // First what a daemon needs to take it away again.
-    text.and_then(|text| {
-        fs::create_dir(&paths.folder)?;
-        fs::write(paths.configuration(), text)
-    })
-    .during(format!("make {}", paths.folder.display()))?;
+    fs::create_dir(&paths.folder).during(format!("make {}", paths.folder.display()))?;
+    configure(&spec, &layout, &host)?;
     for mount in &spec.mounts {
         if let MountSource::Bind(source) = &mount.source {
             let about = fs::metadata(source);
@@ -51,6 +46,10 @@ pub fn run(stream: &mut UnixStream, program: &OwnedFd) -> Outcome<()> {
     let back = rootfs::enter_own_mounts(&spec)?;
     rootfs::mount(&spec, &layout)?;
     rootfs::make_working_folder(&paths.rootfs(), &spec.cwd)?;
+    if back.is_some() && show_cgroups(&layout, &spec, &paths)? {
+        host.cgroup_view = Some(paths.cgroup_view());
+        configure(&spec, &layout, &host)?;
+    }
 
     let held = make(&spec, &paths, &host, stream.as_raw_fd())?;
     let ready = (|| {
@@ -76,12 +75,34 @@ pub fn run(stream: &mut UnixStream, program: &OwnedFd) -> Outcome<()> {
     Err(error)
 }
 
+fn configure(spec: &ContainerSpec, layout: &Layout, host: &Host) -> Outcome<()> {
+    let text = serde_json::to_vec(&spec::configuration(spec, layout, host)).map_err(io::Error::other);
+    let path = layout.container(&spec.id).configuration();
+    text.and_then(|text| fs::write(&path, text)).during(format!("write {}", path.display()))
+}
+
+/// libcontainer mounts each hierarchy of version 1 by itself, with dozens of calls; nine mounts here and one there do
+/// the same. They are in our own mount namespace and need no taking away.
+fn show_cgroups(layout: &Layout, spec: &ContainerSpec, paths: &ContainerPaths) -> Outcome<bool> {
+    let cgroup = layout.cgroup(&spec.cgroup);
+    Cgroups::find()
+        .and_then(|cgroups| match cgroups {
+            Cgroups::V2 => Ok(false),
+            Cgroups::V1(_) => {
+                cgroups.make(&cgroup, &Resources::default())?;
+                cgroups.show(&cgroup, &paths.cgroup_view())
+            }
+        })
+        .during(format!("show cgroup {}", cgroup.display()))
+}
+
 fn look_at_host(layout: &Layout, spec: &ContainerSpec) -> Outcome<Host> {
     let status = fs::read_to_string("/proc/self/status").during("read /proc/self/status")?;
     let cgroups = Cgroups::find().during("look at the cgroup hierarchy")?;
     Ok(Host {
         capabilities: capabilities::bounding(&status),
         unified: cgroups == Cgroups::V2,
+        cgroup_view: None,
         shared_pid: layout.pod(&spec.pod_uid).join("pid").exists(),
         devices: if spec.security.privileged { devices_below(Path::new("/dev")) } else { Vec::new() },
     })

@@ -79,7 +79,7 @@ fn container(inner: &Inner, id: &str) {
             Some(ending) => put(State::Exited(ending.exit)),
             None => {
                 put(State::Lost);
-                inner.end_unheld(id);
+                inner.end_unheld(id, processes.init);
             }
         };
     };

@@ -2,13 +2,15 @@
 //!
 //! In: the container's words. Out: OCI mount entries in the order in which they are made. Never mounts.
 
+use std::path::Path;
+
 use kedge_api::machine::{ContainerSpec, Mount, MountSource, Propagation};
 use serde_json::{Value, json};
 
 use crate::layout::Layout;
 
 /// All mounts.
-pub fn all(spec: &ContainerSpec, layout: &Layout) -> Vec<Value> {
+pub fn all(spec: &ContainerSpec, layout: &Layout, cgroup_view: Option<&Path>) -> Vec<Value> {
     let own = |target: &str| spec.mounts.iter().any(|mount| mount.target == target);
     let access = if spec.security.privileged { "rw" } else { "ro" };
     let mut list = vec![
@@ -22,7 +24,15 @@ pub fn all(spec: &ContainerSpec, layout: &Layout) -> Vec<Value> {
         ),
         entry("mqueue", "/dev/mqueue", "mqueue", &["nosuid", "noexec", "nodev"]),
         entry("sysfs", "/sys", "sysfs", &["nosuid", "noexec", "nodev", access]),
-        entry("cgroup", "/sys/fs/cgroup", "cgroup", &["nosuid", "noexec", "nodev", "relatime", access]),
+        match cgroup_view {
+            Some(view) => entry(
+                "bind",
+                "/sys/fs/cgroup",
+                &view.to_string_lossy(),
+                &["rbind", "rnosuid", "rnoexec", "rnodev", if access == "ro" { "rro" } else { "rrw" }],
+            ),
+            None => entry("cgroup", "/sys/fs/cgroup", "cgroup", &["nosuid", "noexec", "nodev", "relatime", access]),
+        },
     ];
     list.retain(|mount| mount["destination"].as_str().is_none_or(|target| !own(target)));
     if !own("/dev/shm") {

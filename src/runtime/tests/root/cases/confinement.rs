@@ -105,11 +105,14 @@ pub async fn files_are_read_only_or_hidden(site: Site, zygote: Zygote) {
         "c1",
         "touch /x 2>/dev/null || echo root; echo 1 2>/dev/null > /proc/sys/net/core/somaxconn || echo sys; \
          touch /sys/x 2>/dev/null || echo sysfs; cat /proc/timer_list /proc/kcore 2>/dev/null | wc -c; \
-         mknod /dev/disk b 253 0 && cat /dev/disk 2>/dev/null || echo disk; touch /dev/shm/y && echo shm",
+         mknod /dev/disk b 253 0 && cat /dev/disk 2>/dev/null || echo disk; touch /dev/shm/y && echo shm; \
+         mkdir /sys/fs/cgroup/x /sys/fs/cgroup/*/x 2>/dev/null || echo cgroup; cat /sys/fs/cgroup/memory*/memory.limit_in_bytes \
+         /sys/fs/cgroup/memory.max 2>/dev/null",
     );
     spec.read_only_root = true;
+    spec.resources.memory_limit = Some(32 << 20);
     run(&runtime, spec).await;
-    let expected = ["root", "sys", "sysfs", "0", "disk", "shm"];
+    let expected = ["root", "sys", "sysfs", "0", "disk", "shm", "cgroup", "33554432"];
     let expected: Vec<String> = expected.iter().map(|text| format!("stdout F {text}")).collect();
     let lines: Vec<String> = site.lines("c1").into_iter().filter(|line| line.starts_with("stdout")).collect();
     assert_eq!(lines, expected);
