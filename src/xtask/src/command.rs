@@ -76,10 +76,7 @@ pub fn run(command: &mut Command) -> Done {
 /// Runs a command and gives its standard output.
 pub fn output(command: &mut Command) -> Done<String> {
     let line = line(command);
-    let output = command
-        .stderr(std::process::Stdio::inherit())
-        .output()
-        .map_err(|source| start(command, source))?;
+    let output = command.stderr(std::process::Stdio::inherit()).output().map_err(|source| start(command, source))?;
     if output.status.success() {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     } else {

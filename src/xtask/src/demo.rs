@@ -293,7 +293,8 @@ struct Stop {
 
 impl Stop {
     fn listen() -> Done<Stop> {
-        let listen = |kind| signal(kind).map_err(|source| Failure::Start { program: "a signal handler".into(), source });
+        let listen =
+            |kind| signal(kind).map_err(|source| Failure::Start { program: "a signal handler".into(), source });
         Ok(Stop { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
     }
 

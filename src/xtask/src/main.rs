@@ -7,6 +7,7 @@ mod demo;
 mod guests;
 mod images;
 mod setup;
+mod tiers;
 
 use clap::{Parser, Subcommand};
 
@@ -30,6 +31,8 @@ enum Verb {
     Build,
     /// Build the plugins and their precompiled forms only.
     Guests,
+    /// Run every tier of tests, the cheapest first.
+    Test(tiers::Options),
     /// Start a device, show a Deployment answering on it, and stop it on Ctrl-C.
     Demo(demo::Options),
     /// Build the demo images as archives under `target/demo`.
@@ -45,6 +48,7 @@ fn main() -> std::process::ExitCode {
     let arguments = Arguments::parse();
     let done = match arguments.verb {
         Verb::Setup { tests } => setup::run_verb(tests),
+        Verb::Test(options) => tiers::run(&options),
         Verb::Demo(options) => demo::run(&options),
         Verb::Images => images::build().map(|paths| paths.iter().for_each(|path| println!("{}", path.display()))),
         Verb::Guests => guests::build(),

@@ -25,16 +25,18 @@ const PACKAGES: &[Package] = &[
     Package { name: "iproute2", shows: "ip", why: "test networks", tests_only: true },
     Package { name: "crun", shows: "crun", why: "the runtime that benchmarks compare with", tests_only: true },
     Package { name: "etcd-server", shows: "etcd", why: "the store that benchmarks compare with", tests_only: true },
-    Package { name: "python3-venv", shows: "/usr/share/doc/python3-venv", why: "the Python client test", tests_only: true },
+    Package {
+        name: "python3-venv",
+        shows: "/usr/share/doc/python3-venv",
+        why: "the Python client test",
+        tests_only: true,
+    },
 ];
 
 /// Installs what is missing. `tests` adds what only tests and benchmarks need.
 pub fn run_with(tests: bool) -> Done {
-    let mut missing: Vec<(&str, &str)> = PACKAGES
-        .iter()
-        .filter(|p| (tests || !p.tests_only) && !there(p.shows))
-        .map(|p| (p.name, p.why))
-        .collect();
+    let mut missing: Vec<(&str, &str)> =
+        PACKAGES.iter().filter(|p| (tests || !p.tests_only) && !there(p.shows)).map(|p| (p.name, p.why)).collect();
     missing.extend(guests::missing_packages());
     if missing.is_empty() {
         return Ok(());
