@@ -64,7 +64,9 @@ fn everyday(kubectl: &Kubectl<'_>) {
     kubectl.says(&["auth", "can-i", "create", "pods"], &["yes"]);
 
     // Apply, look, reach.
-    let manifest = device.file("kubectl.yaml", deployment("web", 1, 2).as_bytes());
+    // A client of 2020 decodes into its own types and would lose a `sleep` that it does not know when it rolls back.
+    let web = deployment("web", 1, 2).replace("sleep: {seconds: 2}", "exec: {command: [sleep, '2']}");
+    let manifest = device.file("kubectl.yaml", web.as_bytes());
     let file = manifest.to_str().unwrap();
     kubectl.says(&["apply", "-f", file], &["deployment.apps/web created"]);
     kubectl.says(&["rollout", "status", "deployment/web", "--timeout=90s"], &["successfully rolled out"]);
