@@ -2,6 +2,7 @@
 //!
 //! In: a verb. Out: guests, images, a running demo, test tiers and benchmark tables. Never part of what is shipped.
 
+mod bench;
 mod command;
 mod demo;
 mod guests;
@@ -37,6 +38,8 @@ enum Verb {
     Demo(demo::Options),
     /// Build the demo images as archives under `target/demo`.
     Images,
+    /// Measure a device beside its peers and print a table.
+    Bench(bench::Options),
     /// Build one plugin of `plugins/` to a component.
     Plugin {
         /// The crate's name, as in `battery`.
@@ -50,6 +53,7 @@ fn main() -> std::process::ExitCode {
         Verb::Setup { tests } => setup::run_verb(tests),
         Verb::Test(options) => tiers::run(&options),
         Verb::Demo(options) => demo::run(&options),
+        Verb::Bench(options) => bench::run(&options),
         Verb::Images => images::build().map(|paths| paths.iter().for_each(|path| println!("{}", path.display()))),
         Verb::Guests => guests::build(),
         Verb::Plugin { package } => guests::build_one(&package),
