@@ -1,3 +1,5 @@
+//! Tar streams against rows of good and hostile entries, and against the system's tar where it is there.
+
 use super::write::Writer;
 use super::*;
 
