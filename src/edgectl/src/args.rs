@@ -2,9 +2,17 @@
 //!
 //! In: arguments. Out: typed values. Never reads a file and never asks the server.
 
+mod create;
+mod device;
+mod rollout;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use create::{Create, CreateHow, CreateSecret, CreateWhat, FromData};
+pub use device::{Image, ImageWhat, Plugin, PluginWhat};
+pub use rollout::{Rollout, RolloutWhat};
 
 /// Controls a Kedge device or fleet. Everything that kubectl users know, under the same names.
 #[derive(Debug, Parser)]
@@ -215,143 +223,6 @@ pub struct Apply {
     pub selector: Option<String>,
 }
 
-/// `create`.
-#[derive(Debug, Args)]
-#[command(subcommand_negates_reqs = true)]
-pub struct Create {
-    #[command(subcommand)]
-    pub what: Option<CreateWhat>,
-    #[command(flatten)]
-    pub files: Files,
-    #[command(flatten)]
-    pub how: CreateHow,
-}
-
-/// How something is created.
-#[derive(Clone, Debug, Default, Args)]
-pub struct CreateHow {
-    /// none, client or server.
-    #[arg(long, value_enum, num_args = 0..=1, default_missing_value = "client", default_value = "none")]
-    pub dry_run: DryRun,
-    /// Output format: json, yaml or name.
-    #[arg(long, short = 'o', value_name = "FORMAT")]
-    pub output: Option<String>,
-    /// strict, warn or ignore unknown and duplicate fields.
-    #[arg(long, default_value = "strict", value_name = "WHAT")]
-    pub validate: String,
-}
-
-/// What is created by name.
-#[derive(Debug, Subcommand)]
-pub enum CreateWhat {
-    /// Create a namespace.
-    #[command(visible_alias = "ns")]
-    Namespace {
-        /// Its name.
-        name: String,
-        #[command(flatten)]
-        how: CreateHow,
-    },
-    /// Create a deployment with an image.
-    #[command(visible_alias = "deploy")]
-    Deployment {
-        /// Its name.
-        name: String,
-        /// The image; may be repeated.
-        #[arg(long, required = true)]
-        image: Vec<String>,
-        /// Number of replicas.
-        #[arg(long, short = 'r', default_value_t = 1)]
-        replicas: i32,
-        /// The port that the container exposes.
-        #[arg(long)]
-        port: Option<u16>,
-        /// A command for the container.
-        #[arg(last = true)]
-        command: Vec<String>,
-        #[command(flatten)]
-        how: CreateHow,
-    },
-    /// Create a config map from literals and files.
-    #[command(visible_alias = "cm")]
-    Configmap {
-        /// Its name.
-        name: String,
-        #[command(flatten)]
-        from: FromData,
-        #[command(flatten)]
-        how: CreateHow,
-    },
-    /// Create a secret.
-    Secret {
-        #[command(subcommand)]
-        what: CreateSecret,
-    },
-    /// Create a service account.
-    #[command(visible_alias = "sa")]
-    Serviceaccount {
-        /// Its name.
-        name: String,
-        #[command(flatten)]
-        how: CreateHow,
-    },
-    /// Request a service account token.
-    Token {
-        /// The service account.
-        name: String,
-        /// Lifetime, e.g. 10m.
-        #[arg(long)]
-        duration: Option<String>,
-        /// Audience; may be repeated.
-        #[arg(long)]
-        audience: Vec<String>,
-    },
-}
-
-/// Kinds of secrets.
-#[derive(Debug, Subcommand)]
-pub enum CreateSecret {
-    /// Create a secret from literals and files.
-    Generic {
-        /// Its name.
-        name: String,
-        /// Its type.
-        #[arg(long = "type", value_name = "TYPE")]
-        of_type: Option<String>,
-        #[command(flatten)]
-        from: FromData,
-        #[command(flatten)]
-        how: CreateHow,
-    },
-    /// Create a secret for use with a registry.
-    DockerRegistry {
-        /// Its name.
-        name: String,
-        /// The registry.
-        #[arg(long, default_value = "https://index.docker.io/v1/")]
-        docker_server: String,
-        /// The user.
-        #[arg(long)]
-        docker_username: String,
-        /// The password.
-        #[arg(long)]
-        docker_password: String,
-        #[command(flatten)]
-        how: CreateHow,
-    },
-}
-
-/// Where data comes from.
-#[derive(Clone, Debug, Default, Args)]
-pub struct FromData {
-    /// key=value; may be repeated.
-    #[arg(long, value_name = "KEY=VALUE")]
-    pub from_literal: Vec<String>,
-    /// FILE, KEY=FILE or a folder; may be repeated.
-    #[arg(long, value_name = "[KEY=]FILE")]
-    pub from_file: Vec<String>,
-}
-
 /// `delete`.
 #[derive(Debug, Args)]
 pub struct Delete {
@@ -473,63 +344,6 @@ pub struct Scale {
     pub current_replicas: Option<i32>,
 }
 
-/// `rollout`.
-#[derive(Debug, Args)]
-pub struct Rollout {
-    #[command(subcommand)]
-    pub what: RolloutWhat,
-}
-
-/// What to do about a rollout.
-#[derive(Debug, Subcommand)]
-pub enum RolloutWhat {
-    /// Show the status of the rollout and wait for its end.
-    Status {
-        #[command(flatten)]
-        which: Which,
-        /// Wait for the end.
-        #[arg(long, short = 'w', num_args = 0..=1, default_missing_value = "true", default_value = "true", value_name = "BOOL")]
-        watch: String,
-        /// Longest wait, e.g. 30s; 0 waits for ever.
-        #[arg(long, default_value = "0s")]
-        timeout: String,
-    },
-    /// View earlier revisions.
-    History {
-        #[command(flatten)]
-        which: Which,
-        /// Details of one revision.
-        #[arg(long, default_value_t = 0)]
-        revision: i64,
-    },
-    /// Go back to an earlier revision.
-    Undo {
-        #[command(flatten)]
-        which: Which,
-        /// The revision; 0 is the one before.
-        #[arg(long, default_value_t = 0)]
-        to_revision: i64,
-        /// none, client or server.
-        #[arg(long, value_enum, num_args = 0..=1, default_missing_value = "client", default_value = "none")]
-        dry_run: DryRun,
-    },
-    /// Stop rolling out for now.
-    Pause {
-        #[command(flatten)]
-        which: Which,
-    },
-    /// Go on rolling out.
-    Resume {
-        #[command(flatten)]
-        which: Which,
-    },
-    /// Replace all pods, one after the other.
-    Restart {
-        #[command(flatten)]
-        which: Which,
-    },
-}
-
 /// `label` and `annotate`.
 #[derive(Debug, Args)]
 pub struct Label {
@@ -548,61 +362,6 @@ pub struct Label {
     /// Only if the resource has this version.
     #[arg(long, value_name = "VERSION")]
     pub resource_version: Option<String>,
-}
-
-/// `image`.
-#[derive(Debug, Args)]
-pub struct Image {
-    #[command(subcommand)]
-    pub what: ImageWhat,
-}
-
-/// What to do about images.
-#[derive(Debug, Subcommand)]
-pub enum ImageWhat {
-    /// Load images from an archive (`docker save` or OCI, also compressed) into a device.
-    Load {
-        /// The archive, or - for standard input.
-        archive: String,
-        /// The device; by default the only one.
-        #[arg(long)]
-        node: Option<String>,
-        /// Never collect these images.
-        #[arg(long)]
-        pin: bool,
-    },
-    /// List the images of a device.
-    #[command(visible_alias = "ls")]
-    List {
-        /// The device; by default the only one.
-        #[arg(long)]
-        node: Option<String>,
-        /// Output format: json.
-        #[arg(long, short = 'o', value_name = "FORMAT")]
-        output: Option<String>,
-    },
-}
-
-/// `plugin`.
-#[derive(Debug, Args)]
-pub struct Plugin {
-    #[command(subcommand)]
-    pub what: PluginWhat,
-}
-
-/// What to do about plugins.
-#[derive(Debug, Subcommand)]
-pub enum PluginWhat {
-    /// List the plugins of a device.
-    #[command(visible_alias = "ls")]
-    List {
-        /// The device; by default the only one.
-        #[arg(long)]
-        node: Option<String>,
-        /// Output format: json.
-        #[arg(long, short = 'o', value_name = "FORMAT")]
-        output: Option<String>,
-    },
 }
 
 /// `version`.

@@ -1,4 +1,4 @@
-//! Tar streams against rows of good and hostile entries, and against the system's tar where it is there.
+//! Tar streams against rows of good and hostile entries.
 
 use super::write::Writer;
 use super::*;
