@@ -1,0 +1,142 @@
+//! The flags of `create`: from files, or the usual small objects by name.
+
+use clap::{Args, Subcommand};
+
+use super::{DryRun, Files};
+
+/// `create`.
+#[derive(Debug, Args)]
+#[command(subcommand_negates_reqs = true)]
+pub struct Create {
+    #[command(subcommand)]
+    pub what: Option<CreateWhat>,
+    #[command(flatten)]
+    pub files: Files,
+    #[command(flatten)]
+    pub how: CreateHow,
+}
+
+/// How something is created.
+#[derive(Clone, Debug, Default, Args)]
+pub struct CreateHow {
+    /// none, client or server.
+    #[arg(long, value_enum, num_args = 0..=1, default_missing_value = "client", default_value = "none")]
+    pub dry_run: DryRun,
+    /// Output format: json, yaml or name.
+    #[arg(long, short = 'o', value_name = "FORMAT")]
+    pub output: Option<String>,
+    /// strict, warn or ignore unknown and duplicate fields.
+    #[arg(long, default_value = "strict", value_name = "WHAT")]
+    pub validate: String,
+}
+
+/// What is created by name.
+#[derive(Debug, Subcommand)]
+pub enum CreateWhat {
+    /// Create a namespace.
+    #[command(visible_alias = "ns")]
+    Namespace {
+        /// Its name.
+        name: String,
+        #[command(flatten)]
+        how: CreateHow,
+    },
+    /// Create a deployment with an image.
+    #[command(visible_alias = "deploy")]
+    Deployment {
+        /// Its name.
+        name: String,
+        /// The image; may be repeated.
+        #[arg(long, required = true)]
+        image: Vec<String>,
+        /// Number of replicas.
+        #[arg(long, short = 'r', default_value_t = 1)]
+        replicas: i32,
+        /// The port that the container exposes.
+        #[arg(long)]
+        port: Option<u16>,
+        /// A command for the container.
+        #[arg(last = true)]
+        command: Vec<String>,
+        #[command(flatten)]
+        how: CreateHow,
+    },
+    /// Create a config map from literals and files.
+    #[command(visible_alias = "cm")]
+    Configmap {
+        /// Its name.
+        name: String,
+        #[command(flatten)]
+        from: FromData,
+        #[command(flatten)]
+        how: CreateHow,
+    },
+    /// Create a secret.
+    Secret {
+        #[command(subcommand)]
+        what: CreateSecret,
+    },
+    /// Create a service account.
+    #[command(visible_alias = "sa")]
+    Serviceaccount {
+        /// Its name.
+        name: String,
+        #[command(flatten)]
+        how: CreateHow,
+    },
+    /// Request a service account token.
+    Token {
+        /// The service account.
+        name: String,
+        /// Lifetime, e.g. 10m.
+        #[arg(long)]
+        duration: Option<String>,
+        /// Audience; may be repeated.
+        #[arg(long)]
+        audience: Vec<String>,
+    },
+}
+
+/// Kinds of secrets.
+#[derive(Debug, Subcommand)]
+pub enum CreateSecret {
+    /// Create a secret from literals and files.
+    Generic {
+        /// Its name.
+        name: String,
+        /// Its type.
+        #[arg(long = "type", value_name = "TYPE")]
+        of_type: Option<String>,
+        #[command(flatten)]
+        from: FromData,
+        #[command(flatten)]
+        how: CreateHow,
+    },
+    /// Create a secret for use with a registry.
+    DockerRegistry {
+        /// Its name.
+        name: String,
+        /// The registry.
+        #[arg(long, default_value = "https://index.docker.io/v1/")]
+        docker_server: String,
+        /// The user.
+        #[arg(long)]
+        docker_username: String,
+        /// The password.
+        #[arg(long)]
+        docker_password: String,
+        #[command(flatten)]
+        how: CreateHow,
+    },
+}
+
+/// Where data comes from.
+#[derive(Clone, Debug, Default, Args)]
+pub struct FromData {
+    /// key=value; may be repeated.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub from_literal: Vec<String>,
+    /// FILE, KEY=FILE or a folder; may be repeated.
+    #[arg(long, value_name = "[KEY=]FILE")]
+    pub from_file: Vec<String>,
+}
