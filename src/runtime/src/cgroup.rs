@@ -6,6 +6,7 @@
 
 mod devices;
 mod files;
+mod visit;
 
 use std::fs;
 use std::io;
@@ -15,6 +16,7 @@ use kedge_api::machine::{Resources, Stats};
 
 pub use files::{convert_shares, mounted_v1};
 use files::{flat_value, number};
+pub use visit::Visit;
 
 use crate::sys;
 
@@ -71,10 +73,10 @@ impl Cgroups {
     }
 
     /// Shows a cgroup in `view` as a container is to see it: a folder for each hierarchy. Only on version 1, where there
-    /// are many; answers whether it did. The mounts are of the caller's mount namespace.
-    pub fn show(&self, cgroup: &Path, view: &Path) -> io::Result<bool> {
+    /// are many. libcontainer would mount each by itself, with dozens of calls. The mounts are of the caller's namespace.
+    pub fn show(&self, cgroup: &Path, view: &Path) -> io::Result<()> {
         let Self::V1(hierarchies) = self else {
-            return Ok(false);
+            return Ok(());
         };
         fs::create_dir(view)?;
         let flags = libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
@@ -88,13 +90,31 @@ impl Cgroups {
                 std::os::unix::fs::symlink(name, view.join(controller))?;
             }
         }
-        Ok(true)
+        Ok(())
     }
 
-    /// Forbids all but the usual devices, where libcontainer does not: on version 2.
+    /// Enters a cgroup, for as long as a container is cloned; only on version 1, and with a mount namespace of our own.
+    pub fn visit(&self, cgroup: &Path) -> io::Result<Option<Visit>> {
+        match self {
+            Self::V1(hierarchies) => Visit::begin(hierarchies, cgroup).map(Some),
+            Self::V2 => Ok(None),
+        }
+    }
+
+    /// Forbids all but the usual devices.
     pub fn confine_devices(&self, cgroup: &Path) -> io::Result<()> {
         match self {
-            Self::V1(_) => Ok(()),
+            Self::V1(_) => {
+                let Some(folder) = self.folder("devices", cgroup) else {
+                    return Err(io::Error::new(
+                        io::ErrorKind::NotFound,
+                        "the machine has no cgroup controller devices",
+                    ));
+                };
+                let (deny, allow) = devices::lines();
+                write(&folder.join("devices.deny"), deny)?;
+                allow.iter().try_for_each(|line| write(&folder.join("devices.allow"), line))
+            }
             Self::V2 => devices::confine(&Path::new(ROOT).join(cgroup)),
         }
     }

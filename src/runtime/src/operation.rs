@@ -112,6 +112,8 @@ fn end_children() {
 /// What libcontainer's error comes to. Ours come through it as text and are told apart by how they begin; its own name
 /// the step that failed, and what it complained of is why.
 fn refusal(text: String, complaints: Option<complaints::Complaints>) -> Reply {
+    // What it could not clean up is ours to clean up.
+    let text = text.split(". error during cleanup").next().unwrap_or_default().to_owned();
     if let Some(at) = text.find(crate::executor::NO_PROGRAM) {
         return Reply::NoProgram(text[at..].to_owned());
     }

@@ -6,7 +6,7 @@
 mod devices;
 mod mounts;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use kedge_api::machine::{ContainerSpec, ExecSpec, Propagation, Resources, Seccomp, User};
 use serde_json::{Value, json};
@@ -49,8 +49,6 @@ pub struct Host {
     pub unified: bool,
     /// The pod's containers share the PID namespace that is pinned in its folder.
     pub shared_pid: bool,
-    /// A folder that shows the container's cgroups as it is to see them; libcontainer makes its own if there is none.
-    pub cgroup_view: Option<PathBuf>,
     /// The machine's devices; only asked for when a container is privileged.
     pub devices: Vec<Device>,
 }
@@ -79,11 +77,14 @@ pub fn capabilities_until_exec(spec: &ContainerSpec, host: &Host) -> u64 {
 /// `config.json`.
 pub fn configuration(spec: &ContainerSpec, layout: &Layout, host: &Host) -> Value {
     let paths = layout.container(&spec.id);
-    let mut linux = json!({
-        "cgroupsPath": Path::new("/").join(layout.cgroup(&spec.cgroup)),
-        "namespaces": namespaces(spec, layout, host),
-        "resources": limits(&spec.resources, spec.security.privileged),
-    });
+    let mut linux = json!({ "namespaces": namespaces(spec, layout, host) });
+    if host.unified {
+        linux["cgroupsPath"] = json!(Path::new("/").join(layout.cgroup(&spec.cgroup)));
+        linux["resources"] = limits(&spec.resources, spec.security.privileged);
+    } else {
+        // It is cloned inside its cgroup; what libcontainer does about cgroups goes to a stand-in.
+        linux["cgroupsPath"] = json!("/");
+    }
     if spec.security.mask_proc && !spec.security.privileged {
         linux["maskedPaths"] = json!(MASKED);
         linux["readonlyPaths"] = json!(READ_ONLY);
@@ -107,7 +108,7 @@ pub fn configuration(spec: &ContainerSpec, layout: &Layout, host: &Host) -> Valu
             spec.security.no_new_privileges,
             capabilities_until_exec(spec, host),
         ),
-        "mounts": mounts::all(spec, layout, host.cgroup_view.as_deref()),
+        "mounts": mounts::all(spec, layout, host.unified),
         "linux": linux,
     })
 }

@@ -1,7 +1,8 @@
-//! Which devices a container may open, where cgroups have no file for that (version 2).
+//! Which devices a container may open.
 //!
-//! In: a cgroup's folder. Out: a small eBPF program attached to it, which ends with it. Written out here instruction by
-//! instruction; the kernel verifies it. Never loosens what an outer cgroup forbids.
+//! In: a cgroup's folder. Out: lines for its device files on version 1; a small eBPF program attached to it on version 2,
+//! which ends with it. Written out here instruction by instruction; the kernel verifies it. Never loosens what an outer
+//! cgroup forbids.
 
 use std::fs::File;
 use std::io;
@@ -45,7 +46,17 @@ struct Instruction {
     immediate: i32,
 }
 
-/// Attaches the filter to a cgroup.
+/// Lines for `devices.deny`, then for `devices.allow` (version 1).
+pub fn lines() -> (&'static str, Vec<String>) {
+    let opened = ALLOWED.iter().map(|(major, minor)| match minor {
+        Some(minor) => format!("c {major}:{minor} rwm"),
+        None => format!("c {major}:* rwm"),
+    });
+    let made = ["c *:* m".to_owned(), "b *:* m".to_owned()];
+    ("a *:* rwm", made.into_iter().chain(opened).collect())
+}
+
+/// Attaches the filter to a cgroup (version 2).
 pub fn confine(cgroup: &Path) -> io::Result<()> {
     let program = load(&program())?;
     let folder = File::open(cgroup)?;

@@ -16,7 +16,7 @@ use libcontainer::container::builder::ContainerBuilder;
 use libcontainer::syscall::syscall::SyscallType;
 
 use super::{During, OperationError, Outcome, Reply, Request, rootfs};
-use crate::cgroup::Cgroups;
+use crate::cgroup::{Cgroups, Visit};
 use crate::executor::{Confined, Start};
 use crate::layout::{ContainerPaths, Layout};
 use crate::life::{Process, Processes};
@@ -33,32 +33,36 @@ pub fn run(stream: &mut UnixStream, program: &OwnedFd) -> Outcome<()> {
     let request: Request<ContainerSpec> = wire::read(stream).during("read the request")?;
     let (layout, spec) = (request.layout, request.want);
     let paths = layout.container(&spec.id);
-    let mut host = look_at_host(&layout, &spec)?;
+    let cgroups = Cgroups::find().during("look at the cgroup hierarchy")?;
+    let host = look_at_host(&layout, &spec, &cgroups)?;
     // First what a daemon needs to take it away again.
-    fs::create_dir(&paths.folder).during(format!("make {}", paths.folder.display()))?;
-    configure(&spec, &layout, &host)?;
+    let text = serde_json::to_vec(&spec::configuration(&spec, &layout, &host)).map_err(io::Error::other);
+    text.and_then(|text| {
+        fs::create_dir(&paths.folder)?;
+        fs::write(paths.configuration(), text)
+    })
+    .during(format!("make {}", paths.folder.display()))?;
     for mount in &spec.mounts {
         if let MountSource::Bind(source) = &mount.source {
             let about = fs::metadata(source);
             about.during(format!("mount {} at {}", source.display(), mount.target))?;
         }
     }
-    let back = rootfs::enter_own_mounts(&spec)?;
+    let back = rootfs::enter_own_mounts(&spec, &layout)?;
     rootfs::mount(&spec, &layout)?;
     rootfs::make_working_folder(&paths.rootfs(), &spec.cwd)?;
-    if back.is_some() && show_cgroups(&layout, &spec, &paths)? {
-        host.cgroup_view = Some(paths.cgroup_view());
-        configure(&spec, &layout, &host)?;
+    let cgroup = layout.cgroup(&spec.cgroup);
+    let visit = enter_cgroup(&cgroups, &cgroup, &paths).during(format!("enter cgroup {}", cgroup.display()))?;
+    let made = make(&spec, &paths, &host, stream.as_raw_fd());
+    if let Some(visit) = visit {
+        visit.end().during("leave the container's cgroup")?;
     }
-
-    let held = make(&spec, &paths, &host, stream.as_raw_fd())?;
+    let held = made?;
     let ready = (|| {
         rootfs::leave_own_mounts(back)?;
         adjust_oom_score(held.init, spec.oom_score_adj)?;
-        if !spec.security.privileged {
-            let cgroup = layout.cgroup(&spec.cgroup);
-            Cgroups::find().and_then(|cgroups| cgroups.confine_devices(&cgroup)).during("load the device filter")?;
-        }
+        // Its program has not begun, and we have left: these bind nobody else.
+        confine(&cgroups, &cgroup, &spec).during(format!("limit cgroup {}", cgroup.display()))?;
         let processes = note(&paths, held.init)?;
         let waiter = Waiter::open(&layout, &spec, &paths, held.pipes)?;
         let pair = |process: Process| (process.pid, process.born);
@@ -75,34 +79,29 @@ pub fn run(stream: &mut UnixStream, program: &OwnedFd) -> Outcome<()> {
     Err(error)
 }
 
-fn configure(spec: &ContainerSpec, layout: &Layout, host: &Host) -> Outcome<()> {
-    let text = serde_json::to_vec(&spec::configuration(spec, layout, host)).map_err(io::Error::other);
-    let path = layout.container(&spec.id).configuration();
-    text.and_then(|text| fs::write(&path, text)).during(format!("write {}", path.display()))
+/// On version 1: makes the container's cgroup and a view of it, and goes there. Elsewhere libcontainer does.
+fn enter_cgroup(cgroups: &Cgroups, cgroup: &Path, paths: &ContainerPaths) -> io::Result<Option<Visit>> {
+    if *cgroups == Cgroups::V2 {
+        return Ok(None);
+    }
+    cgroups.make(cgroup, &Resources::default())?;
+    cgroups.show(cgroup, &paths.cgroup_view())?;
+    cgroups.visit(cgroup)
 }
 
-/// libcontainer mounts each hierarchy of version 1 by itself, with dozens of calls; nine mounts here and one there do
-/// the same. They are in our own mount namespace and need no taking away.
-fn show_cgroups(layout: &Layout, spec: &ContainerSpec, paths: &ContainerPaths) -> Outcome<bool> {
-    let cgroup = layout.cgroup(&spec.cgroup);
-    Cgroups::find()
-        .and_then(|cgroups| match cgroups {
-            Cgroups::V2 => Ok(false),
-            Cgroups::V1(_) => {
-                cgroups.make(&cgroup, &Resources::default())?;
-                cgroups.show(&cgroup, &paths.cgroup_view())
-            }
-        })
-        .during(format!("show cgroup {}", cgroup.display()))
+/// The limits that libcontainer has not set.
+fn confine(cgroups: &Cgroups, cgroup: &Path, spec: &ContainerSpec) -> io::Result<()> {
+    if *cgroups != Cgroups::V2 {
+        cgroups.limit(cgroup, &spec.resources)?;
+    }
+    if spec.security.privileged { Ok(()) } else { cgroups.confine_devices(cgroup) }
 }
 
-fn look_at_host(layout: &Layout, spec: &ContainerSpec) -> Outcome<Host> {
+fn look_at_host(layout: &Layout, spec: &ContainerSpec, cgroups: &Cgroups) -> Outcome<Host> {
     let status = fs::read_to_string("/proc/self/status").during("read /proc/self/status")?;
-    let cgroups = Cgroups::find().during("look at the cgroup hierarchy")?;
     Ok(Host {
         capabilities: capabilities::bounding(&status),
-        unified: cgroups == Cgroups::V2,
-        cgroup_view: None,
+        unified: *cgroups == Cgroups::V2,
         shared_pid: layout.pod(&spec.pod_uid).join("pid").exists(),
         devices: if spec.security.privileged { devices_below(Path::new("/dev")) } else { Vec::new() },
     })

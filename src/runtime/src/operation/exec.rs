@@ -14,7 +14,7 @@ use libcontainer::container::builder::ContainerBuilder;
 use libcontainer::syscall::syscall::SyscallType;
 
 use super::create::OCI_NAME;
-use super::{During, ExecWanted, OperationError, Outcome, Reply, Request, saved_spec};
+use super::{During, ExecWanted, OperationError, Outcome, Reply, Request, rootfs, saved_spec};
 use crate::cgroup::Cgroups;
 use crate::executor::Confined;
 use crate::spec::{self, Host};
@@ -28,11 +28,9 @@ pub fn run(stream: &mut UnixStream, streams: Vec<OwnedFd>) -> Outcome<()> {
     let paths = request.layout.container(id);
     let container = saved_spec(&request.layout, id)?;
     let status = fs::read_to_string("/proc/self/status").during("read /proc/self/status")?;
-    let host = Host {
-        capabilities: capabilities::bounding(&status),
-        unified: Cgroups::find().during("look at the cgroup hierarchy")? == Cgroups::V2,
-        ..Host::default()
-    };
+    let cgroups = Cgroups::find().during("look at the cgroup hierarchy")?;
+    let host =
+        Host { capabilities: capabilities::bounding(&status), unified: cgroups == Cgroups::V2, ..Host::default() };
     let keep = spec::capabilities(&container, &host);
     let filter = seccomp::program(spec::seccomp(&container), keep, seccomp::Machine::HERE)?;
     let executor = Confined {
@@ -68,7 +66,18 @@ pub fn run(stream: &mut UnixStream, streams: Vec<OwnedFd>) -> Outcome<()> {
         builder = builder.with_stdin(stdin).with_stdout(stdout).with_stderr(stderr);
         None
     };
-    let pid = builder.as_tenant().with_detach(exec.tty).with_process(Some(process.path())).build()?.as_raw();
+    let cgroup = request.layout.cgroup(&container.cgroup);
+    let visit = if host.unified {
+        None
+    } else {
+        rootfs::enter_own_mounts(&container, &request.layout)?;
+        cgroups.visit(&cgroup).during(format!("enter cgroup {}", cgroup.display()))?
+    };
+    let made = builder.as_tenant().with_detach(exec.tty).with_process(Some(process.path())).build();
+    if let Some(visit) = visit {
+        visit.end().during("leave the container's cgroup")?;
+    }
+    let pid = made?.as_raw();
     drop(process);
     let stays = stay(stream, pid, console.map(|(listener, _)| listener));
     if stays.is_err() {

@@ -19,25 +19,25 @@ use crate::sys;
 const LONGEST_OPTIONS: usize = 4096 - 1;
 
 /// Leaves the machine's mount namespace for a copy, so that mounts stay ours. Answers the way back.
-pub fn enter_own_mounts(spec: &ContainerSpec) -> Outcome<Option<fs::File>> {
+pub fn enter_own_mounts(spec: &ContainerSpec, layout: &Layout) -> Outcome<fs::File> {
     let has = |propagation| spec.mounts.iter().any(|mount| mount.propagation == propagation);
-    if has(Propagation::Bidirectional) {
-        // What the container mounts is to be seen by the machine: it must stay among its peers.
-        return Ok(None);
-    }
     let back = fs::File::open("/proc/self/ns/mnt").during("open the mount namespace")?;
     sys::unshare(libc::CLONE_NEWNS).during("make a mount namespace")?;
-    let propagation = if has(Propagation::HostToContainer) { libc::MS_SLAVE } else { libc::MS_PRIVATE };
-    sys::mount(Path::new("none"), Path::new("/"), "", libc::MS_REC | propagation, "")
-        .during("set mount propagation")?;
-    Ok(Some(back))
+    let set = |path: &Path, propagation| sys::mount(Path::new("none"), path, "", propagation, "");
+    let set = if has(Propagation::Bidirectional) {
+        // What the container mounts in a volume is to be seen by the machine: only where we mount ourselves is private.
+        [layout.run(), PathBuf::from("/sys/fs/cgroup")].iter().try_for_each(|path| set(path, libc::MS_PRIVATE))
+    } else if has(Propagation::HostToContainer) {
+        set(Path::new("/"), libc::MS_REC | libc::MS_SLAVE)
+    } else {
+        set(Path::new("/"), libc::MS_REC | libc::MS_PRIVATE)
+    };
+    set.during("set mount propagation")?;
+    Ok(back)
 }
 
 /// Goes back to where `enter_own_mounts` left from.
-pub fn leave_own_mounts(back: Option<fs::File>) -> Outcome<()> {
-    let Some(back) = back else {
-        return Ok(());
-    };
+pub fn leave_own_mounts(back: fs::File) -> Outcome<()> {
     // SAFETY: no memory is involved.
     let answer = unsafe { libc::setns(back.as_raw_fd(), libc::CLONE_NEWNS) };
     sys::check(i64::from(answer)).map(drop).during("go back to the machine's mounts")

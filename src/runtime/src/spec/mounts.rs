@@ -2,15 +2,13 @@
 //!
 //! In: the container's words. Out: OCI mount entries in the order in which they are made. Never mounts.
 
-use std::path::Path;
-
 use kedge_api::machine::{ContainerSpec, Mount, MountSource, Propagation};
 use serde_json::{Value, json};
 
 use crate::layout::Layout;
 
 /// All mounts.
-pub fn all(spec: &ContainerSpec, layout: &Layout, cgroup_view: Option<&Path>) -> Vec<Value> {
+pub fn all(spec: &ContainerSpec, layout: &Layout, unified: bool) -> Vec<Value> {
     let own = |target: &str| spec.mounts.iter().any(|mount| mount.target == target);
     let access = if spec.security.privileged { "rw" } else { "ro" };
     let mut list = vec![
@@ -24,14 +22,13 @@ pub fn all(spec: &ContainerSpec, layout: &Layout, cgroup_view: Option<&Path>) ->
         ),
         entry("mqueue", "/dev/mqueue", "mqueue", &["nosuid", "noexec", "nodev"]),
         entry("sysfs", "/sys", "sysfs", &["nosuid", "noexec", "nodev", access]),
-        match cgroup_view {
-            Some(view) => entry(
-                "bind",
-                "/sys/fs/cgroup",
-                &view.to_string_lossy(),
-                &["rbind", "rnosuid", "rnoexec", "rnodev", if access == "ro" { "rro" } else { "rrw" }],
-            ),
-            None => entry("cgroup", "/sys/fs/cgroup", "cgroup", &["nosuid", "noexec", "nodev", "relatime", access]),
+        if unified {
+            entry("cgroup", "/sys/fs/cgroup", "cgroup", &["nosuid", "noexec", "nodev", "relatime", access])
+        } else {
+            // One mount that shows all hierarchies, made before.
+            let view = layout.container(&spec.id).cgroup_view();
+            let every = if spec.security.privileged { "rrw" } else { "rro" };
+            entry("bind", "/sys/fs/cgroup", &view.to_string_lossy(), &["rbind", "rnosuid", "rnoexec", "rnodev", every])
         },
     ];
     list.retain(|mount| mount["destination"].as_str().is_none_or(|target| !own(target)));
