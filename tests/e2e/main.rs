@@ -3,6 +3,8 @@
 //! In: built programs (see `kedge::programs`). Out: what a user sees. Each test has devices of its own; without root or
 //! programs the tests say that they are skipped.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails where it stands")]
+
 mod bad_input;
 mod clients;
 mod examples;
