@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use kedge_plugin_sdk::controller::exports::kedge::plugin::controllers::{Controller, Wakes};
 use kedge_plugin_sdk::controller::kedge::plugin::objects::{FieldType, Key, Kind, Query};
-use kedge_plugin_sdk::table::Row;
+use kedge_plugin_sdk::table::{Row, Rows};
 use serde_json::{Value, json};
 
 use crate::world::{self, Change, EventType, Outcome};
@@ -106,10 +106,10 @@ pub fn reconcile(flavour: Flavour, key: &Key) -> Outcome {
     if selector.is_empty() {
         return Ok(None);
     }
-    if !set.deleting {
-        claim(flavour, &set, &selector)?;
+    let mut rows = world::rows(PODS, Query::OwnedBy(set.uid.clone()));
+    if !set.deleting && claim(flavour, &set, &selector, &rows)? {
+        rows = world::rows(PODS, Query::OwnedBy(set.uid.clone()));
     }
-    let rows = world::rows(PODS, Query::OwnedBy(set.uid.clone()));
     let owned: Vec<(Pod, Row<'_>)> =
         rows.iter().filter(|row| row.namespace() == set.namespace).map(|row| (read_pod(row), row)).collect();
     let pods: Vec<Pod> = owned.iter().map(|(pod, _)| pod.clone()).collect();
@@ -153,22 +153,25 @@ fn read_pod(row: Row<'_>) -> Pod {
     }
 }
 
-/// Adopts pods that match and that nobody controls; releases pods that no longer match.
-fn claim(flavour: Flavour, set: &Set, selector: &str) -> Result<(), String> {
+/// Adopts pods that match and that nobody controls; releases pods that no longer match. Says whether there were any.
+fn claim(flavour: Flavour, set: &Set, selector: &str, owned: &Rows) -> Result<bool, String> {
     let matching = world::rows(MATCHING, Query::Labelled((set.namespace.clone(), selector.into())));
-    let mut names = std::collections::HashSet::new();
-    for row in matching.iter() {
-        names.insert(row.name());
-        if row.text(0) != Some(&set.uid) && !row.has(1) {
-            adopt(flavour, set, row.name())?;
-        }
+    let mine = |row: &Row<'_>| row.text(0) == Some(&set.uid);
+    let foreign: Vec<&str> = matching.iter().filter(|r| !mine(r) && !r.has(1)).map(|r| r.name()).collect();
+    for name in &foreign {
+        adopt(flavour, set, name)?;
     }
-    for row in world::rows(PODS, Query::OwnedBy(set.uid.clone())).iter() {
-        if !names.contains(row.name()) && !row.has(3) && row.namespace() == set.namespace {
-            release(set, row.name())?;
-        }
+    // Nearly always all that is owned matches, and counting shows it.
+    if matching.iter().filter(mine).count() == owned.count() {
+        return Ok(!foreign.is_empty());
     }
-    Ok(())
+    let names: std::collections::HashSet<&str> = matching.iter().map(|row| row.name()).collect();
+    let lost = |row: &Row<'_>| !names.contains(row.name()) && !row.has(3) && row.namespace() == set.namespace;
+    let lost: Vec<&str> = owned.iter().filter(lost).map(|row| row.name()).collect();
+    for name in &lost {
+        release(set, name)?;
+    }
+    Ok(!foreign.is_empty() || !lost.is_empty())
 }
 
 fn adopt(flavour: Flavour, set: &Set, name: &str) -> Result<(), String> {
@@ -298,10 +301,22 @@ fn remove(flavour: Flavour, set: &Set, doomed: &[(String, String)]) -> Result<()
 
 fn status(set: &Set, owned: &[(Pod, Row<'_>)], now: i64, failed: Option<&Failed>) -> Value {
     let active: Vec<_> = owned.iter().filter(|(pod, _)| pod.active()).collect();
-    let labelled = |row: &Row<'_>| {
-        let labels = world::json(row.text(9));
+    let labelled = |labels: Option<&str>| {
+        let labels = world::json(labels);
         set.template_labels.as_object().is_none_or(|wanted| wanted.iter().all(|(k, v)| labels.get(k) == Some(v)))
     };
+    // Pods of one set have the same labels, nearly always.
+    let mut fully_labelled = 0;
+    let mut last: Option<(Option<&str>, bool)> = None;
+    for (_, row) in &active {
+        let labels = row.text(9);
+        let all = match last {
+            Some((same, all)) if same == labels => all,
+            _ => labelled(labels),
+        };
+        last = Some((labels, all));
+        fully_labelled += usize::from(all);
+    }
     let count = |of: &dyn Fn(&(Pod, Row<'_>)) -> bool| active.iter().filter(|entry| of(entry)).count();
     let number = |n: usize| if n == 0 { Value::Null } else { json!(n) };
     let mut conditions: Vec<Value> = set.status["conditions"].as_array().cloned().unwrap_or_default();
@@ -319,7 +334,7 @@ fn status(set: &Set, owned: &[(Pod, Row<'_>)], now: i64, failed: Option<&Failed>
     json!({
         "observedGeneration": set.generation,
         "replicas": active.len(),
-        "fullyLabeledReplicas": number(count(&|(_, row)| labelled(row))),
+        "fullyLabeledReplicas": number(fully_labelled),
         "readyReplicas": number(count(&|(pod, _)| pod.ready)),
         "availableReplicas": number(count(&|(pod, _)| pod.available(set.min_ready_seconds, now))),
         "conditions": if conditions.is_empty() { Value::Null } else { Value::Array(conditions) },

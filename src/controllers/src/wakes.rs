@@ -65,6 +65,12 @@ impl<'a> Change<'a> {
         }
     }
 
+    /// Whether one of these columns has, or had, a value; without columns everything shows.
+    pub fn shows(&self, columns: &[usize]) -> bool {
+        let has = |row: &Row| columns.iter().any(|column| matches!(row.cells.get(*column), Some(Some(_))));
+        columns.is_empty() || self.sides().any(has)
+    }
+
     /// The object's UID.
     pub fn uid(&self) -> &'a str {
         self.new.or(self.old).map_or("", |row| &row.uid)

@@ -146,12 +146,13 @@ impl World {
 
     /// We deleted an object and the server says that it is gone: late news of it is to be ignored.
     pub fn bury(&mut self, cache: usize, key: &RowKey, uid: &str) -> Vec<Woken> {
+        let there = self.caches[cache].rows.get(key).is_some_and(|row| &*row.uid == uid);
         let woken = self.remove(cache, key, uid);
         let held = &mut self.caches[cache];
         if held.deleted.len() >= TOMBSTONES {
             held.deleted.clear();
         }
-        if !woken.is_empty() {
+        if there {
             held.deleted.insert(uid.into());
         }
         woken
@@ -179,7 +180,7 @@ impl World {
         };
         let cache = &self.caches[plan.cache];
         let rows: Vec<(&RowKey, &Row)> = match query {
-            Query::One(key) => cache.in_namespace(&key.namespace).filter(|(k, _)| *k.name == *key.name).collect(),
+            Query::One(key) => cache.named(&key.namespace, &key.name).collect(),
             Query::All => cache.rows.iter().collect(),
             Query::Namespace(namespace) => cache.in_namespace(namespace).collect(),
             Query::OwnedBy(uid) => cache.owned_by(uid).collect(),
@@ -210,6 +211,10 @@ impl World {
                     continue;
                 }
                 for wake in &watch.wakes {
+                    // What is written all day are objects that no controller of every kind has to look at.
+                    if *wake == Wake::Itself && controller.kind.is_none() && !change.shows(&watch.columns) {
+                        continue;
+                    }
                     let keys = wake.keys(&change, controller.kind.as_ref(), |own, namespace| {
                         let own: &Cache = &self.caches[own];
                         match namespace {
@@ -297,6 +302,12 @@ impl Cache {
         let namespace: Box<str> = namespace.into();
         let first = RowKey { namespace: namespace.clone(), name: "".into(), kind: 0 };
         self.rows.range(first..).take_while(move |(key, _)| key.namespace == namespace)
+    }
+
+    /// Rows of that name: one, or one of each kind.
+    fn named<'a>(&'a self, namespace: &str, name: &str) -> impl Iterator<Item = (&'a RowKey, &'a Row)> + use<'a> {
+        let key = |kind| RowKey { namespace: namespace.into(), name: name.into(), kind };
+        self.rows.range(key(0)..=key(u32::MAX))
     }
 
     fn owned_by(&self, uid: &str) -> impl Iterator<Item = (&RowKey, &Row)> {

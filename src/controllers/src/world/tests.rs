@@ -36,7 +36,11 @@ fn world() -> World {
         },
         Controller {
             name: "collector".into(),
-            watches: vec![watch(Target::Every, vec![], vec![Wakes::Itself, Wakes::Dependents])],
+            watches: vec![watch(
+                Target::Every,
+                vec![field("metadata.ownerReferences", FieldType::Json)],
+                vec![Wakes::Itself, Wakes::Dependents],
+            )],
             workers: 1,
         },
     ])
@@ -94,10 +98,10 @@ fn a_pod_wakes_its_owner_its_selectors_and_its_namespace() {
 #[test]
 fn the_going_of_an_owner_wakes_its_dependents() {
     let mut world = world();
-    put(&mut world, EVERY, 4, &set(1, 3));
+    assert_eq!(put(&mut world, EVERY, 4, &set(1, 3)), [""; 0], "it has nothing that is read");
     assert_eq!(put(&mut world, EVERY, 7, &pod("a", 2, "Pending", true)), ["1 /a"]);
     let key = RowKey { namespace: "n".into(), name: "web".into(), kind: 4 };
-    assert_eq!(names(world.remove(EVERY, &key, "s1")), ["1 /a", "1 /s1"]);
+    assert_eq!(names(world.remove(EVERY, &key, "s1")), ["1 /a"]);
     let table = world.table(1, 0, &Query::Uid("a".into()));
     assert_eq!((table.count, table.kinds, table.names.get(0)), (1, vec![7], "a"));
 }
