@@ -13,6 +13,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use kedge_api::machine::{Resources, Stats};
+use serde::{Deserialize, Serialize};
 
 pub use files::{convert_shares, mounted_v1};
 use files::{flat_value, number};
@@ -24,7 +25,7 @@ const ROOT: &str = "/sys/fs/cgroup";
 const CGROUP2_MAGIC: i64 = 0x6367_7270;
 
 /// The hierarchies of this machine.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Cgroups {
     /// One hierarchy for each controller: the controllers' names and where it is mounted.
     V1(Vec<(Vec<String>, PathBuf)>),

@@ -17,6 +17,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use kedge_api::machine::{ContainerSpec, ExecSpec, Sandbox};
 use serde::{Deserialize, Serialize};
 
+use crate::cgroup::Cgroups;
 use crate::error::chain;
 use crate::layout::Layout;
 use crate::wire::{self, Kind};
@@ -26,6 +27,8 @@ use crate::wire::{self, Kind};
 pub struct Request<T> {
     /// Where things are.
     pub layout: Layout,
+    /// The machine's cgroup hierarchies, which the daemon has looked up once.
+    pub cgroups: Cgroups,
     /// What is wanted.
     pub want: T,
 }

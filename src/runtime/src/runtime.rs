@@ -158,7 +158,8 @@ impl Runtime {
         let create = |cause: String| RuntimeError::Create { id: id.clone(), cause };
         let work = async {
             let _permit = self.inner.operations.acquire().await.map_err(|error| create(error.to_string()))?;
-            let request = Request { layout: self.inner.layout.clone(), want: &spec };
+            let request =
+                Request { layout: self.inner.layout.clone(), cgroups: self.inner.cgroups.clone(), want: &spec };
             let begun = self.inner.link.begin(Kind::Create, &request, &[]).await;
             let (mut operation, mut reply) = begun.map_err(|error| create(error.to_string()))?;
             let mut made;

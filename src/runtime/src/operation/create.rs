@@ -31,9 +31,8 @@ pub fn run(stream: &mut UnixStream, program: &OwnedFd) -> Outcome<()> {
     // SAFETY: no memory is involved. What follows is nobody's foreground job.
     unsafe { libc::setsid() };
     let request: Request<ContainerSpec> = wire::read(stream).during("read the request")?;
-    let (layout, spec) = (request.layout, request.want);
+    let (layout, cgroups, spec) = (request.layout, request.cgroups, request.want);
     let paths = layout.container(&spec.id);
-    let cgroups = Cgroups::find().during("look at the cgroup hierarchy")?;
     let host = look_at_host(&layout, &spec, &cgroups)?;
     // First what a daemon needs to take it away again.
     let text = serde_json::to_vec(&spec::configuration(&spec, &layout, &host)).map_err(io::Error::other);
@@ -64,7 +63,7 @@ pub fn run(stream: &mut UnixStream, program: &OwnedFd) -> Outcome<()> {
         // Its program has not begun, and we have left: these bind nobody else.
         confine(&cgroups, &cgroup, &spec).during(format!("limit cgroup {}", cgroup.display()))?;
         let processes = note(&paths, held.init)?;
-        let waiter = Waiter::open(&layout, &spec, &paths, held.pipes)?;
+        let waiter = Waiter::open((&layout, &cgroups), &spec, &paths, held.pipes)?;
         let pair = |process: Process| (process.pid, process.born);
         let reply = Reply::Created { init: pair(processes.init), waiter: pair(processes.waiter) };
         wire::write(stream, &reply).during("answer")?;
@@ -217,18 +216,19 @@ struct Waiter {
 }
 
 impl Waiter {
-    fn open(layout: &Layout, spec: &ContainerSpec, paths: &ContainerPaths, pipes: Pipes) -> Outcome<Self> {
+    fn open(
+        (layout, cgroups): (&Layout, &Cgroups),
+        spec: &ContainerSpec,
+        paths: &ContainerPaths,
+        pipes: Pipes,
+    ) -> Outcome<Self> {
         let log = &spec.log.path;
         let folder = log.parent().unwrap_or(Path::new("/"));
         fs::create_dir_all(folder).during(format!("make the log folder {}", folder.display()))?;
         let name = log.file_name().unwrap_or_default();
         let cgroup = layout.cgroup(&spec.cgroup);
-        let oom = Cgroups::find()
-            .and_then(|cgroups| match cgroups.oom_file(&cgroup) {
-                Some(file) => File::open(file),
-                None => File::open("/dev/null"),
-            })
-            .during("open the cgroup's OOM count")?;
+        let oom = cgroups.oom_file(&cgroup).unwrap_or_else(|| "/dev/null".into());
+        let oom = File::open(oom).during("open the cgroup's OOM count")?;
         let mut wanted: Vec<(OwnedFd, RawFd)> = vec![
             (pipes.stdout, descriptors::STDOUT),
             (pipes.stderr, descriptors::STDERR),

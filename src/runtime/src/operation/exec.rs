@@ -28,9 +28,9 @@ pub fn run(stream: &mut UnixStream, streams: Vec<OwnedFd>) -> Outcome<()> {
     let paths = request.layout.container(id);
     let container = saved_spec(&request.layout, id)?;
     let status = fs::read_to_string("/proc/self/status").during("read /proc/self/status")?;
-    let cgroups = Cgroups::find().during("look at the cgroup hierarchy")?;
+    let cgroups = &request.cgroups;
     let host =
-        Host { capabilities: capabilities::bounding(&status), unified: cgroups == Cgroups::V2, ..Host::default() };
+        Host { capabilities: capabilities::bounding(&status), unified: *cgroups == Cgroups::V2, ..Host::default() };
     let keep = spec::capabilities(&container, &host);
     let filter = seccomp::program(spec::seccomp(&container), keep, seccomp::Machine::HERE)?;
     let executor = Confined {

@@ -22,17 +22,15 @@ const SHARED_MEMORY: &str = "mode=1777,size=67108864";
 
 pub fn run(stream: &mut UnixStream) -> Outcome<()> {
     let request: Request<SandboxSpec> = wire::read(stream).during("read the request")?;
-    let sandbox = make(&request.layout, &request.want)?;
+    let sandbox = make(&request.layout, &request.cgroups, &request.want)?;
     wire::write(stream, &Reply::Sandbox(sandbox)).during("answer")
 }
 
-fn make(layout: &Layout, spec: &SandboxSpec) -> Outcome<Sandbox> {
+fn make(layout: &Layout, cgroups: &Cgroups, spec: &SandboxSpec) -> Outcome<Sandbox> {
     let folder = layout.pod(&spec.pod_uid);
     fs::create_dir_all(&folder).during(format!("make {}", folder.display()))?;
     let cgroup = layout.cgroup(&spec.cgroup);
-    Cgroups::find()
-        .and_then(|cgroups| cgroups.make(&cgroup, &spec.resources))
-        .during(format!("make cgroup {}", cgroup.display()))?;
+    cgroups.make(&cgroup, &spec.resources).during(format!("make cgroup {}", cgroup.display()))?;
 
     let mut flags = 0;
     if !spec.host_network {
@@ -75,7 +73,7 @@ fn make(layout: &Layout, spec: &SandboxSpec) -> Outcome<Sandbox> {
         sys::mount(Path::new("shm"), &shared, "tmpfs", flags, SHARED_MEMORY).during("mount shared memory")?;
     }
     if spec.shared_pid && !spec.host_pid {
-        hold_pid_namespace(&folder, &cgroup)?;
+        hold_pid_namespace(&folder, cgroups, &cgroup)?;
     }
     let text = serde_json::to_vec(&sandbox).map_err(io::Error::other);
     let saved = text.and_then(|text| {
@@ -139,7 +137,7 @@ fn may_set(name: &str, sandbox: &Sandbox) -> Outcome<()> {
 }
 
 /// A PID namespace lives as long as its process 1: the waiter's other face, one page of memory.
-fn hold_pid_namespace(folder: &Path, cgroup: &Path) -> Outcome<()> {
+fn hold_pid_namespace(folder: &Path, cgroups: &Cgroups, cgroup: &Path) -> Outcome<()> {
     sys::unshare(libc::CLONE_NEWPID).during("make a PID namespace")?;
     let program = sys::memory_file(c"kedge-pod", waiter::PROGRAM).during("make the program of process 1")?;
     // SAFETY: this process has one thread; the child only execs.
@@ -166,7 +164,7 @@ fn hold_pid_namespace(folder: &Path, cgroup: &Path) -> Outcome<()> {
     let born = sys::process(pid).map_or(0, |process| process.born);
     let noted = held.and_then(|()| {
         fs::write(folder.join("holder"), format!("{pid} {born}\n")).during("note process 1")?;
-        Cgroups::find().and_then(|cgroups| cgroups.join(cgroup, pid)).during("move process 1 into the pod's cgroup")
+        cgroups.join(cgroup, pid).during("move process 1 into the pod's cgroup")
     });
     if noted.is_err() {
         // SAFETY: our own child.

@@ -91,7 +91,11 @@ impl Runtime {
         let fault = |error: io::Error| failed(error.to_string());
         let (tty, with_input) = (exec.tty, exec.stdin);
         let streams = if tty { None } else { Some(Streams::new(with_input).map_err(fault)?) };
-        let request = Request { layout: self.inner.layout.clone(), want: ExecWanted { id: id.to_owned(), exec } };
+        let request = Request {
+            layout: self.inner.layout.clone(),
+            cgroups: self.inner.cgroups.clone(),
+            want: ExecWanted { id: id.to_owned(), exec },
+        };
         let (mut operation, reply) = {
             let _permit = self.inner.operations.acquire().await.map_err(|error| failed(error.to_string()))?;
             let theirs: Vec<&OwnedFd> = streams.iter().flat_map(|streams| &streams.theirs).collect();

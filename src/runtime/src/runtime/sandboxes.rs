@@ -51,7 +51,8 @@ impl Runtime {
                 .and_then(|()| fs::write(folder.join("cgroup"), &spec.cgroup))
                 .map_err(|error| failed(format!("make {}: {error}", folder.display())))?;
             let _permit = self.inner.operations.acquire().await.map_err(|error| failed(error.to_string()))?;
-            let request = Request { layout: self.inner.layout.clone(), want: &spec };
+            let request =
+                Request { layout: self.inner.layout.clone(), cgroups: self.inner.cgroups.clone(), want: &spec };
             let begun = self.inner.link.begin(Kind::Sandbox, &request, &[]).await;
             match begun.map_err(|error| failed(error.to_string()))?.1 {
                 Reply::Sandbox(sandbox) => Ok(sandbox),
