@@ -23,11 +23,14 @@ const ANSWER_LIMIT: usize = 64 << 20;
 /// An answer's body, piece by piece.
 pub type ByteStream = Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>>;
 
+/// Takes the server's warnings.
+type Tell = Arc<dyn Fn(&str) + Send + Sync>;
+
 /// A handle on the API. Cheap to clone.
 #[derive(Clone)]
 pub struct Client {
     inner: kube::Client,
-    warned: Option<Arc<dyn Fn(&str) + Send + Sync>>,
+    warned: Option<Tell>,
 }
 
 impl Client {

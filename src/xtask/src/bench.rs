@@ -44,7 +44,10 @@ pub struct Options {
 type Rows = Pin<Box<dyn Future<Output = Done<Vec<Row>>>>>;
 
 /// The parts in the order of the table.
-const PARTS: &[(&str, fn() -> Rows)] = &[
+/// A part's name, and what measures it.
+type Part = (&'static str, fn() -> Rows);
+
+const PARTS: &[Part] = &[
     ("size", || Box::pin(async { size::measure() })),
     ("start", || Box::pin(start::measure())),
     ("idle", || Box::pin(idle::measure())),

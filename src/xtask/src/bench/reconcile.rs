@@ -1,7 +1,7 @@
 //! One reconcile of a settled Deployment and of its ReplicaSet, by the number of pods.
 //!
 //! The pods name a node that does not exist: nobody runs them, nobody schedules them. Reconciles are asked for by
-//! changing what each controller looks at but need not act on: the Deployment's annotations, a pod's labels. Their
+//! changing what each controller looks at but need not act on: labels of the Deployment, labels of a pod. Their
 //! number and their time are the daemon's own metrics.
 
 use std::time::{Duration, Instant};
@@ -103,7 +103,7 @@ async fn ask(admin: &Admin, controller: &str, path: &str) -> Done<f64> {
     let mut connection = admin.connect().await?;
     for round in 0..ASKED {
         let change = json!({"bench/round": round.to_string()});
-        let patch = json!({"metadata": {"annotations": change, "labels": change}});
+        let patch = json!({"metadata": {"labels": change}});
         let (code, body) = connection.send(Method::PATCH, path, patch.to_string()).await?;
         if code != 200 {
             return Err(refused("PATCH", path, code, &body));
