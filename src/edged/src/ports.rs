@@ -99,15 +99,11 @@ impl Runtime for RuntimePort {
         let runtime = self.0.clone();
         let receiver = runtime.events();
         futures::stream::unfold((runtime, receiver), |(runtime, mut receiver)| async move {
-            loop {
-                match receiver.recv().await {
-                    Ok(event) => return Some((event, (runtime, receiver))),
-                    // Some were missed: the agent looks at everything, as after a new zygote.
-                    Err(RecvError::Lagged(_)) => {
-                        return Some((RuntimeEvent::ZygoteRestarted, (runtime, receiver)));
-                    }
-                    Err(RecvError::Closed) => return None,
-                }
+            match receiver.recv().await {
+                Ok(event) => Some((event, (runtime, receiver))),
+                // Some were missed: the agent looks at everything, as after a new zygote.
+                Err(RecvError::Lagged(_)) => Some((RuntimeEvent::ZygoteRestarted, (runtime, receiver))),
+                Err(RecvError::Closed) => None,
             }
         })
         .boxed()

@@ -43,10 +43,10 @@ pub struct Options {
 
 type Rows = Pin<Box<dyn Future<Output = Done<Vec<Row>>>>>;
 
-/// The parts in the order of the table.
 /// A part's name, and what measures it.
 type Part = (&'static str, fn() -> Rows);
 
+/// The parts in the order of the table.
 const PARTS: &[Part] = &[
     ("size", || Box::pin(async { size::measure() })),
     ("start", || Box::pin(start::measure())),
