@@ -75,6 +75,6 @@ mod tests {
     #[test]
     fn cleanup_takes_its_data_directory() {
         let arguments = Arguments::try_parse_from(["edged", "cleanup", "--data-dir", "/d"]).unwrap();
-        assert!(matches!(arguments.verb, Some(Verb::Cleanup { data_dir, .. }) if data_dir == "/d"));
+        assert!(matches!(arguments.verb, Some(Verb::Cleanup { data_dir, .. }) if data_dir == *"/d"));
     }
 }
