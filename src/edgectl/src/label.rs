@@ -31,6 +31,9 @@ impl Which {
 /// An object that a command is about.
 pub type One = (Resource, Option<String>, String);
 
+/// A key, and its new value; none removes it.
+type Change = (String, Option<String>);
+
 /// Runs the verb.
 pub async fn run(session: Session, args: Label, which: Which) -> Result<ExitCode, Failure> {
     let (words, changes) = split(&args.words)?;
@@ -84,7 +87,7 @@ pub async fn run(session: Session, args: Label, which: Which) -> Result<ExitCode
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-fn word(which: Which, changed: bool, changes: &[(String, Option<String>)]) -> &'static str {
+fn word(which: Which, changed: bool, changes: &[Change]) -> &'static str {
     let only_removals = changes.iter().all(|(_, value)| value.is_none());
     match (which, changed) {
         (Which::Labels, false) => "not labeled",
@@ -95,11 +98,11 @@ fn word(which: Which, changed: bool, changes: &[(String, Option<String>)]) -> &'
 }
 
 /// Words that name objects, and changes; `KEY-` is a removal once a type and a name were given.
-fn split(words: &[String]) -> Result<(Vec<String>, Vec<(String, Option<String>)>), Failure> {
+fn split(words: &[String]) -> Result<(Vec<String>, Vec<Change>), Failure> {
     let (mut names, mut changes) = (Vec::new(), Vec::new());
     for word in words {
         match word.split_once('=') {
-            Some((key, _)) if key.is_empty() => return Err(Failure::said(format!("invalid label spec: {word}"))),
+            Some(("", _)) => return Err(Failure::said(format!("invalid label spec: {word}"))),
             Some((key, value)) => changes.push((key.to_owned(), Some(value.to_owned()))),
             None if word.ends_with('-') && !names.is_empty() => {
                 changes.push((word.trim_end_matches('-').to_owned(), None));
