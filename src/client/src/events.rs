@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use kedge_api::clock;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
@@ -155,7 +156,7 @@ impl EventWriter {
     async fn write(&mut self, note: Note) {
         let namespace = if note.subject.namespace.is_empty() { "default" } else { &note.subject.namespace };
         let path = ResourcePath::core("events").namespace(namespace);
-        let time = rfc3339(note.at);
+        let time = clock::rfc3339(note.at);
         let identity = Identity::of(&note);
         if let Some((name, count)) = self.written.again(&identity) {
             let patch = json!({"count": count, "lastTimestamp": time, "message": note.message});
@@ -281,36 +282,9 @@ impl Written {
     }
 }
 
-/// Seconds precision, UTC, as `metav1.Time` writes it.
-fn rfc3339(time: SystemTime) -> String {
-    let seconds = time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    let (days, rest) = (seconds / 86_400, seconds % 86_400);
-    // Days since 1970-03-01 of a 400-year cycle: March-based years put the leap day last.
-    let shifted = days + 719_468;
-    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-    let year = era * 400 + year_of_era + u64::from(month <= 2);
-    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", rest / 3600, rest / 60 % 60, rest % 60)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn times_are_written_in_utc_seconds() {
-        for (seconds, text) in [
-            (0, "1970-01-01T00:00:00Z"),
-            (951_827_696, "2000-02-29T12:34:56Z"),
-            (1_795_305_600, "2026-11-22T00:00:00Z"),
-        ] {
-            assert_eq!(rfc3339(UNIX_EPOCH + Duration::from_secs(seconds)), text);
-        }
-    }
 
     #[test]
     fn an_object_may_say_only_so_much_that_is_new() {
