@@ -5,6 +5,7 @@
 
 mod client;
 mod connect;
+pub mod discovery;
 mod error;
 pub mod events;
 mod informer;

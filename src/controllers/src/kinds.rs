@@ -4,16 +4,9 @@
 
 use std::collections::HashMap;
 
-use http::header;
-use kedge_client::kube::client::Body;
+use kedge_client::discovery::{self, Served};
 use kedge_client::{Client, ClientError, ResourcePath};
 use kedge_plugin_api::controllers::{Kind, ServedKind};
-use serde::Deserialize;
-
-/// Aggregated discovery, version 2.
-const DISCOVERY: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
-/// The discovery of some hundred kinds takes 200 KiB; of ten thousand CRDs 20 MiB.
-const LIMIT: usize = 32 << 20;
 
 /// The kinds that the API serves, in a fixed order: numbers stay valid as long as the table.
 #[derive(Clone, Debug, Default)]
@@ -23,86 +16,23 @@ pub struct Kinds {
     plurals: HashMap<Kind, (String, bool)>,
 }
 
-#[derive(Deserialize)]
-struct Groups {
-    #[serde(default)]
-    items: Vec<Group>,
-}
-
-#[derive(Deserialize)]
-struct Group {
-    #[serde(default)]
-    metadata: GroupMeta,
-    #[serde(default)]
-    versions: Vec<Version>,
-}
-
-#[derive(Default, Deserialize)]
-struct GroupMeta {
-    #[serde(default)]
-    name: String,
-}
-
-#[derive(Deserialize)]
-struct Version {
-    version: String,
-    #[serde(default)]
-    resources: Vec<Resource>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Resource {
-    resource: String,
-    #[serde(default)]
-    scope: String,
-    #[serde(default)]
-    verbs: Vec<String>,
-    response_kind: Option<ResponseKind>,
-}
-
-#[derive(Deserialize)]
-struct ResponseKind {
-    kind: String,
-}
-
 impl Kinds {
     /// Asks the API.
     pub async fn discover(client: &Client) -> Result<Kinds, ClientError> {
         let mut kinds = Kinds::default();
-        for path in ["/api", "/apis"] {
-            let request = http::Request::get(path)
-                .header(header::ACCEPT, DISCOVERY)
-                .body(Body::empty())
-                .map_err(|source| ClientError::Request { path: path.to_owned(), source })?;
-            let body = client.fetch(request, LIMIT).await?;
-            let groups: Groups = serde_json::from_slice(&body)
-                .map_err(|source| ClientError::Decode { path: path.to_owned(), source })?;
-            kinds.add(groups);
-        }
+        kinds.add(discovery::discover(client).await?);
         Ok(kinds)
     }
 
-    fn add(&mut self, groups: Groups) {
-        for group in groups.items {
-            let mut seen: Vec<String> = Vec::new();
-            for version in group.versions {
-                for resource in version.resources {
-                    let Some(kind) = resource.response_kind.map(|k| k.kind).filter(|k| !k.is_empty()) else { continue };
-                    let kind = Kind { group: group.metadata.name.clone(), version: version.version.clone(), kind };
-                    let namespaced = resource.scope == "Namespaced";
-                    self.plurals.insert(kind.clone(), (resource.resource.clone(), namespaced));
-                    // Versions come in order of preference: the first one that has a resource stands for it.
-                    if !seen.contains(&resource.resource) {
-                        seen.push(resource.resource.clone());
-                        self.served.push(ServedKind {
-                            kind,
-                            plural: resource.resource,
-                            namespaced,
-                            verbs: resource.verbs,
-                        });
-                    }
-                }
+    fn add(&mut self, all: Vec<Served>) {
+        for Served { group, version, kind, plural, namespaced, verbs, preferred, .. } in all {
+            if kind.is_empty() {
+                continue;
+            }
+            let kind = Kind { group, version, kind };
+            self.plurals.insert(kind.clone(), (plural.clone(), namespaced));
+            if preferred {
+                self.served.push(ServedKind { kind, plural, namespaced, verbs });
             }
         }
     }
@@ -144,7 +74,7 @@ mod tests {
             {"version":"v2","resources":[{"resource":"hpas","scope":"Namespaced","responseKind":{"kind":"HPA"},"verbs":["list","watch","delete"]}]},
             {"version":"v1","resources":[{"resource":"hpas","scope":"Namespaced","responseKind":{"kind":"HPA"},"verbs":["list"]}]}]}]}"#;
         let mut kinds = Kinds::default();
-        kinds.add(serde_json::from_str(text).unwrap());
+        kinds.add(discovery::read(text.as_bytes()).unwrap());
         let numbers: Vec<_> = kinds.collectable().map(|(n, k)| (n, k.kind.version.as_str())).collect();
         assert_eq!(numbers, [(0, "v1"), (2, "v2")]);
         let old = Kind { group: "autoscaling".into(), version: "v1".into(), kind: "HPA".into() };

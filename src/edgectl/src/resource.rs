@@ -5,19 +5,12 @@
 
 use std::process::ExitCode;
 
-use http::header;
-use kedge_client::kube::client::Body;
-use kedge_client::{Client, ClientError, ResourcePath};
-use serde::Deserialize;
+use kedge_client::discovery::{self, Served};
+use kedge_client::{Client, ResourcePath};
 
 use crate::error::Failure;
 use crate::output::columns;
 use crate::session::Session;
-
-/// Aggregated discovery, version 2.
-const DISCOVERY: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json";
-/// A server with ten thousand custom kinds.
-const LIMIT: usize = 32 << 20;
 
 /// A kind that the server serves.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -84,94 +77,28 @@ pub struct Target {
     pub name: Option<String>,
 }
 
-#[derive(Deserialize)]
-struct Groups {
-    #[serde(default)]
-    items: Vec<Group>,
-}
-
-#[derive(Deserialize)]
-struct Group {
-    #[serde(default)]
-    metadata: GroupMeta,
-    #[serde(default)]
-    versions: Vec<Version>,
-}
-
-#[derive(Default, Deserialize)]
-struct GroupMeta {
-    #[serde(default)]
-    name: String,
-}
-
-#[derive(Deserialize)]
-struct Version {
-    version: String,
-    #[serde(default)]
-    resources: Vec<Served>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Served {
-    resource: String,
-    response_kind: Option<Kind>,
-    #[serde(default)]
-    scope: String,
-    #[serde(default)]
-    singular_resource: String,
-    #[serde(default)]
-    verbs: Vec<String>,
-    #[serde(default)]
-    short_names: Vec<String>,
-    #[serde(default)]
-    categories: Vec<String>,
-}
-
-#[derive(Deserialize)]
-struct Kind {
-    #[serde(default)]
-    kind: String,
-}
-
 impl Catalogue {
     /// Asks the server.
     pub async fn ask(client: &Client) -> Result<Catalogue, Failure> {
         let mut all = Catalogue::default();
-        for path in ["/api", "/apis"] {
-            let request = http::Request::get(path)
-                .header(header::ACCEPT, DISCOVERY)
-                .body(Body::empty())
-                .map_err(|source| ClientError::Request { path: path.to_owned(), source })?;
-            let body = client.fetch(request, LIMIT).await?;
-            let groups: Groups = serde_json::from_slice(&body)
-                .map_err(|source| ClientError::Decode { path: path.to_owned(), source })?;
-            all.add(groups);
-        }
+        all.add(discovery::discover(client).await?);
         Ok(all)
     }
 
-    fn add(&mut self, groups: Groups) {
-        for group in groups.items {
-            let mut seen = Vec::new();
-            for version in group.versions {
-                for served in version.resources {
-                    let first = !seen.contains(&served.resource);
-                    seen.push(served.resource.clone());
-                    self.preferred.push(first);
-                    self.resources.push(Resource {
-                        group: group.metadata.name.clone(),
-                        version: version.version.clone(),
-                        kind: served.response_kind.map(|k| k.kind).unwrap_or_default(),
-                        plural: served.resource,
-                        singular: served.singular_resource,
-                        short_names: served.short_names,
-                        categories: served.categories,
-                        namespaced: served.scope == "Namespaced",
-                        verbs: served.verbs,
-                    });
-                }
-            }
+    fn add(&mut self, served: Vec<Served>) {
+        for one in served {
+            self.preferred.push(one.preferred);
+            self.resources.push(Resource {
+                group: one.group,
+                version: one.version,
+                kind: one.kind,
+                plural: one.plural,
+                singular: one.singular,
+                short_names: one.short_names,
+                categories: one.categories,
+                namespaced: one.namespaced,
+                verbs: one.verbs,
+            });
         }
     }
 
@@ -270,7 +197,7 @@ mod tests {
           {"metadata":{"name":"events.k8s.io"},"versions":[{"version":"v1","resources":[
             {"resource":"events","singularResource":"event","scope":"Namespaced","responseKind":{"kind":"Event"}}]}]}]}"#;
         let mut all = Catalogue::default();
-        all.add(serde_json::from_str(text).unwrap());
+        all.add(discovery::read(text.as_bytes()).unwrap());
         all
     }
 
