@@ -143,6 +143,7 @@ impl ApiServer {
         core.tasks.spawn(upkeep::roles::follow(core.clone(), revision));
         core.tasks.spawn(upkeep::events::expire(core.clone(), revision));
         core.tasks.spawn(upkeep::progress(core.clone()));
+        core.tasks.spawn(upkeep::requests::run(core.clone()));
         for key in upkeep::KUBERNETES {
             core.tasks.spawn(upkeep::kubernetes(core.clone(), key, revision));
         }

@@ -6,8 +6,11 @@
 
 pub mod authority;
 pub mod client;
+mod der;
 pub mod renewal;
+pub mod request;
 mod serving;
+mod sign;
 
 pub use authority::{Authority, AuthorityError};
 pub use serving::{ServingCertificate, server_config};

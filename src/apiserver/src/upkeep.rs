@@ -5,6 +5,7 @@
 //! and ends by the server's token.
 
 pub mod events;
+pub mod requests;
 pub mod roles;
 
 use std::sync::Arc;

@@ -2,6 +2,10 @@
 //!
 //! In: an object about to be kept. Out: a claim that is given back if it is not kept.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use kedge_api::field::{FieldError, Path};
+use kedge_api::kinds::Sub;
 use kedge_api::status::Status;
 use kedge_api::{Object, meta};
 use serde_json::{Value, json};
@@ -10,6 +14,7 @@ use super::Act;
 use super::services::Claim;
 use crate::authz::Wanted;
 use crate::authz::rules::{Rule, not_covered};
+use crate::tls::request::{Request, RequestFault};
 
 const RBAC: &str = "rbac.authorization.k8s.io";
 
@@ -26,10 +31,7 @@ pub fn may_update(act: &Act<'_>, new: &Object, old: &Object) -> Result<(), Statu
 
 /// Writes down who asks, where the object is a request in somebody's name.
 pub fn sign(act: &Act<'_>, object: &mut Object) {
-    if act.kind.group == "certificates.k8s.io"
-        && act.kind.plural == "certificatesigningrequests"
-        && object["spec"].is_object()
-    {
+    if is_request(act) && object["spec"].is_object() {
         let who = act.who;
         object["spec"]["username"] = json!(who.name);
         object["spec"]["groups"] = json!(who.groups);
@@ -44,6 +46,53 @@ pub fn sign(act: &Act<'_>, object: &mut Object) {
             }
         }
     }
+}
+
+/// What is wrong with an object that only this crate can tell: the signature of a request.
+pub fn faults(act: &Act<'_>, object: &Object) -> Option<FieldError> {
+    if !is_request(act) {
+        return None;
+    }
+    let text = meta::text_at(object, &["spec", "request"]);
+    // What is no PEM at all is told by the other checks.
+    let pem = STANDARD.decode(text).ok()?;
+    match Request::parse(&pem) {
+        Ok(_) | Err(RequestFault::NotPem) => None,
+        Err(fault) => {
+            let spec = Path::root("spec");
+            Some(FieldError::invalid(&spec.child("request"), text, fault.to_string()))
+        }
+    }
+}
+
+/// Dates the conditions of a request that came without dates.
+pub fn date(act: &Act<'_>, new: &mut Object, old: &Object) {
+    if !is_request(act) || !matches!(act.sub, Some(Sub::Approval | Sub::Status)) {
+        return;
+    }
+    let kept = meta::list_at(old, &["status", "conditions"]).to_vec();
+    let conditions = new.pointer_mut("/status/conditions").and_then(Value::as_array_mut);
+    for condition in conditions.into_iter().flatten().filter_map(Value::as_object_mut) {
+        let text = |c: &serde_json::Map<String, Value>, key: &str| {
+            c.get(key).and_then(Value::as_str).unwrap_or_default().to_owned()
+        };
+        if text(condition, "lastUpdateTime").is_empty() {
+            condition.insert("lastUpdateTime".into(), json!(act.core.timestamp()));
+        }
+        if text(condition, "lastTransitionTime").is_empty() {
+            let same = kept
+                .iter()
+                .filter_map(Value::as_object)
+                .find(|k| text(k, "type") == text(condition, "type") && text(k, "status") == text(condition, "status"));
+            let since = same.map(|k| text(k, "lastTransitionTime")).filter(|t| !t.is_empty());
+            let since = since.unwrap_or_else(|| act.core.timestamp());
+            condition.insert("lastTransitionTime".into(), json!(since));
+        }
+    }
+}
+
+fn is_request(act: &Act<'_>) -> bool {
+    act.kind.plural == "certificatesigningrequests" && act.kind.group == "certificates.k8s.io"
 }
 
 /// Takes the addresses and ports a Service needs.

@@ -115,6 +115,7 @@ async fn attempt(act: &Act<'_>, entry: &Arc<Entry>, change: &Change) -> Result<T
     let based_on = identify(act, &mut new, &old, entry, !replaces)?;
 
     rules::prepare_update(act.kind, act.sub, &mut new, &old);
+    hooks::date(act, &mut new, &old);
     let attributes = act.attributes(Operation::Update);
     admission::mutate(&core.admission, &attributes, &mut new, Some(&old), core.reader()).await?;
     if act.sub.is_none() {

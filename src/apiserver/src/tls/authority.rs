@@ -61,7 +61,7 @@ pub struct Issued {
 
 /// The authority, loaded.
 pub struct Authority {
-    issuer: Issuer<'static, KeyPair>,
+    pub(super) issuer: Issuer<'static, KeyPair>,
     certificate_pem: String,
     certificate: CertificateDer<'static>,
 }

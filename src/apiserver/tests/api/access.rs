@@ -3,20 +3,10 @@
 use kedge_apiserver::Identity;
 use serde_json::{Value, json};
 
-use crate::support::{CONFIG_MAPS, Client, Server, config_map, server};
+use crate::support::{CONFIG_MAPS, Client, Server, config_map, server, until};
 
 fn nobody(server: &Server) -> Client {
     server.as_user(Identity::user("jane", [""; 0]))
-}
-
-/// Looks again and again until a state has come: roles follow the store in a task of their own.
-async fn until(mut check: impl AsyncFnMut() -> bool) {
-    let state = async {
-        while !check().await {
-            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
-        }
-    };
-    tokio::time::timeout(std::time::Duration::from_secs(30), state).await.expect("the state comes");
 }
 
 const RBAC: &str = "/apis/rbac.authorization.k8s.io/v1";

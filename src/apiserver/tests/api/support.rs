@@ -59,6 +59,16 @@ impl Server {
     }
 }
 
+/// Looks again and again until a state has come: upkeep follows the store in tasks of its own.
+pub async fn until(mut check: impl AsyncFnMut() -> bool) {
+    let state = async {
+        while !check().await {
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(30), state).await.expect("the state comes");
+}
+
 /// An answer.
 #[derive(Debug)]
 pub struct Reply {
