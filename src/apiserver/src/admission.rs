@@ -7,8 +7,10 @@
 mod namespace;
 mod priority;
 mod reader;
+mod rounds;
 mod service_account;
 mod tolerations;
+pub(crate) mod webhook;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -18,8 +20,11 @@ use kedge_api::kinds::{Kind, Sub};
 use kedge_api::status::Status;
 
 pub use reader::Reader;
+pub use rounds::Rounds;
 
+use crate::audit::Notes;
 use crate::identity::Identity;
+use crate::registry::Act;
 
 /// What is about to be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +37,18 @@ pub enum Operation {
     Delete,
     /// Open a stream.
     Connect,
+}
+
+impl Operation {
+    /// The word in rules of webhooks and policies.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Operation::Create => "CREATE",
+            Operation::Update => "UPDATE",
+            Operation::Delete => "DELETE",
+            Operation::Connect => "CONNECT",
+        }
+    }
 }
 
 /// A write on its way.
@@ -51,8 +68,14 @@ pub struct Attributes<'a> {
     pub who: &'a Identity,
     /// Whether nothing will be kept.
     pub dry_run: bool,
+    /// The name under which changes of fields are accounted for.
+    pub manager: &'a str,
     /// What the client is told beside the answer.
     pub warnings: &'a Mutex<Vec<String>>,
+    /// What is noted for the audit log.
+    pub audit: &'a Notes,
+    /// What the plugins that change the object tell each other.
+    pub rounds: Rounds,
 }
 
 impl Attributes<'_> {
@@ -64,6 +87,11 @@ impl Attributes<'_> {
     /// Tells the client something beside the answer.
     pub fn warn(&self, text: impl Into<String>) {
         self.warnings.lock().unwrap_or_else(PoisonError::into_inner).push(text.into());
+    }
+
+    /// Notes something for the audit log, by a key of the form `domain/name`.
+    pub fn annotate(&self, key: impl Into<String>, value: impl Into<String>) {
+        self.audit.annotate(key, value);
     }
 
     /// 403 about this object.
@@ -89,7 +117,8 @@ pub trait Admission: Send + Sync {
         Ok(())
     }
 
-    /// May refuse. `object` is absent when something is deleted or connected to.
+    /// May refuse. `object` is absent when something is deleted, and what is asked of the stream
+    /// when one is opened; `old` is then what it is opened to.
     async fn validate(
         &self,
         _attributes: &Attributes<'_>,
@@ -108,6 +137,8 @@ pub fn builtin() -> Vec<Arc<dyn Admission>> {
         Arc::new(service_account::ServiceAccount),
         Arc::new(priority::Priority),
         Arc::new(tolerations::DefaultTolerationSeconds),
+        Arc::new(webhook::Mutating),
+        Arc::new(webhook::Validating),
     ]
 }
 
@@ -119,10 +150,14 @@ pub async fn mutate(
     old: Option<&Object>,
     reader: Reader<'_>,
 ) -> Result<(), Status> {
-    for plugin in plugins {
-        plugin.mutate(attributes, object, old, reader).await?;
+    loop {
+        for plugin in plugins {
+            plugin.mutate(attributes, object, old, reader).await?;
+        }
+        if !attributes.rounds.next() {
+            return Ok(());
+        }
     }
-    Ok(())
 }
 
 /// Lets every plugin refuse.
@@ -137,4 +172,11 @@ pub async fn validate(
         plugin.validate(attributes, object, old, reader).await?;
     }
     Ok(())
+}
+
+/// Lets every plugin refuse a stream. `options` says what is asked of it, as an object of the
+/// subresource's kind; `target` is what it is opened to.
+pub(crate) async fn connect(act: &Act<'_>, options: &Object, target: &Object) -> Result<(), Status> {
+    let attributes = act.attributes(Operation::Connect);
+    validate(&act.core.admission, &attributes, Some(options), Some(target), act.core.reader()).await
 }

@@ -13,6 +13,7 @@ use kedge_api::status::{Reason, Status};
 use kedge_api::{Object, meta};
 use serde_json::{Value, json};
 
+use crate::audit::Notes;
 use crate::authz::defaults;
 use crate::core::Core;
 use crate::identity::Identity;
@@ -110,6 +111,7 @@ async fn write(core: &Core, mut object: Object, exists: bool) -> Result<(), Stat
     let who = Identity::master("system:apiserver");
     let (namespace, name) = (meta::namespace(&object).to_owned(), meta::name(&object).to_owned());
     let warnings = Mutex::new(Vec::new());
+    let audit = Notes::default();
     let act = Act {
         core,
         who: &who,
@@ -120,6 +122,7 @@ async fn write(core: &Core, mut object: Object, exists: bool) -> Result<(), Stat
         dry_run: false,
         manager: "kube-apiserver",
         warnings: &warnings,
+        audit: &audit,
     };
     rules::default(&kind.gvk(), &mut object);
     rules::to_kept(kind, &mut object);

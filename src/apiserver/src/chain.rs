@@ -17,6 +17,7 @@ use futures::FutureExt as _;
 use http::Request;
 use kedge_api::status::{Access, Reason, Status};
 
+use crate::audit::Notes;
 use crate::authn::Shown;
 use crate::authn::token::ISSUER;
 use crate::authz::Wanted;
@@ -55,6 +56,8 @@ pub struct Call {
     pub body: Mutex<Body>,
     /// What the client is told beside the answer.
     pub warnings: Vec<String>,
+    /// What is noted for the audit log.
+    pub audit: Arc<Notes>,
 }
 
 /// Handles a request.
@@ -121,7 +124,8 @@ async fn admit(core: Arc<Core>, origin: Origin, info: RequestInfo, query: Query,
     if let Err(status) = authorize(&core, &who, &info) {
         return respond::status(&status, format);
     }
-    let mut call = Call { core, info, query, who, head, body: Mutex::new(body), warnings: Vec::new() };
+    let mut call =
+        Call { core, info, query, who, head, body: Mutex::new(body), warnings: Vec::new(), audit: Arc::default() };
     let outcome =
         if call.info.resource_request { resource::answer(&mut call).await } else { paths::answer(&mut call).await };
     let mut answer = outcome.unwrap_or_else(|status| respond::status(&status, format));

@@ -10,6 +10,7 @@ use kedge_store::{Revision, Store};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::admission::webhook::Webhooks;
 use crate::admission::{Admission, Reader};
 use crate::authn::KnownTokens;
 use crate::authn::token::TokenKey;
@@ -19,6 +20,7 @@ use crate::config::Config;
 use crate::gate::Gate;
 use crate::health::Health;
 use crate::metrics::Metrics;
+use crate::outbound::Outbound;
 use crate::random::Random;
 use crate::registry::encoded::{Batches, EncodedOnce};
 use crate::registry::services::Services;
@@ -34,9 +36,13 @@ pub(crate) struct Core {
     pub kinds: RwLock<Arc<Kinds>>,
     pub authorizer: Authorizer,
     pub admission: Vec<Arc<dyn Admission>>,
+    /// The webhooks that are asked.
+    pub webhooks: Arc<Webhooks>,
     pub clock: Clock,
     pub random: Random,
     pub metrics: Metrics,
+    /// Makes calls to others.
+    pub outbound: Outbound,
     pub health: Health,
     pub authority: Arc<Authority>,
     pub token_key: TokenKey,

@@ -27,7 +27,8 @@ use kedge_api::kinds::{Kind, Sub};
 use kedge_api::status::Status;
 use kedge_store::Entry;
 
-use crate::admission::{Attributes, Operation};
+use crate::admission::{Attributes, Operation, Rounds};
+use crate::audit::Notes;
 use crate::core::Core;
 use crate::error::{self, About};
 use crate::identity::Identity;
@@ -71,6 +72,8 @@ pub struct Act<'a> {
     pub manager: &'a str,
     /// What the client is told beside the answer.
     pub warnings: &'a Mutex<Vec<String>>,
+    /// What is noted for the audit log.
+    pub audit: &'a Notes,
 }
 
 impl<'a> Act<'a> {
@@ -94,7 +97,10 @@ impl<'a> Act<'a> {
             name: self.name,
             who: self.who,
             dry_run: self.dry_run,
+            manager: self.manager,
             warnings: self.warnings,
+            audit: self.audit,
+            rounds: Rounds::default(),
         }
     }
 

@@ -7,7 +7,7 @@ mod collection;
 mod eviction;
 mod pods;
 mod reviews;
-mod scale;
+pub(crate) mod scale;
 mod streams;
 pub mod tokens;
 
@@ -79,6 +79,7 @@ async fn dispatch(
     let info = call.info.clone();
     let who = call.who.clone();
     let manager = manager(call);
+    let audit = call.audit.clone();
     let named = if names_by_selector(call) { "" } else { info.name.as_str() };
     let act = Act {
         core: &core,
@@ -91,6 +92,7 @@ async fn dispatch(
         // Anything but `All` is refused where the options are read.
         dry_run: call.query.all("dryRun").any(|value| !value.is_empty()),
         warnings,
+        audit: &audit,
     };
     act.warn(warn::version(&kind.gvk()).map(str::to_owned));
     match sub {
@@ -301,7 +303,11 @@ async fn body(call: &mut Call) -> Result<Bytes, Status> {
     let collected = tokio::time::timeout(limits.body_time, Limited::new(body, limit).collect()).await;
     match collected {
         Err(_) => Err(Status::timeout("the body did not arrive in time", 0)),
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Ok(collected)) => {
+            let bytes = collected.to_bytes();
+            call.audit.request_body(&bytes);
+            Ok(bytes)
+        }
         Ok(Err(fault)) if fault.downcast_ref::<LengthLimitError>().is_some() => Err(Status::too_large(limit)),
         Ok(Err(fault)) => Err(Status::bad_request(format!("the body could not be read: {fault}"))),
     }

@@ -19,6 +19,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::admission::webhook::Family;
 use crate::authn::token::{self, Bound, TokenKey, TokenOrder};
 use crate::authz::Authorizer;
 use crate::chain::{self, Origin};
@@ -30,6 +31,7 @@ use crate::health::{Check, Health, Probe};
 use crate::identity::Identity;
 use crate::loopback::Loopback;
 use crate::metrics::{Metrics, MetricsSource};
+use crate::outbound::Outbound;
 use crate::registry::services::Services;
 use crate::tls::client::ClientCertificates;
 use crate::tls::{Authority, AuthorityError, ServingCertificate};
@@ -115,6 +117,8 @@ impl ApiServer {
         let mut plugins = admission::builtin();
         plugins.extend(parts.admission);
         let kinds = if config.every_version { Kinds::everything() } else { Kinds::builtin() };
+        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let outbound = Outbound::new(store.clone(), clock.clone(), parts.random.clone(), stop.clone(), tasks.clone());
         let core = Arc::new(Core {
             gate: Gate::new(&config.limits),
             services: Services::new(config.service_network, config.node_ports),
@@ -124,9 +128,11 @@ impl ApiServer {
             kinds: RwLock::new(Arc::new(kinds)),
             authorizer: Authorizer::default(),
             admission: plugins,
+            webhooks: Arc::default(),
             clock,
             random: parts.random,
             metrics: Metrics::default(),
+            outbound,
             health: Health::default(),
             authority,
             token_key: TokenKey::open(&pki)?,
@@ -135,12 +141,17 @@ impl ApiServer {
             encoded: Default::default(),
             batches: Default::default(),
             progress: tokio::sync::watch::Sender::new(0),
-            stop: CancellationToken::new(),
-            tasks: TaskTracker::new(),
+            stop,
+            tasks,
         });
         bootstrap::run(&core).await.map_err(OpenError::Bootstrap)?;
         let revision = upkeep::roles::fill(&core).await?;
         core.tasks.spawn(upkeep::roles::follow(core.clone(), revision));
+        core.metrics.add(core.webhooks.clone());
+        for family in Family::ALL {
+            let revision = upkeep::webhooks::fill(&core, family).await?;
+            core.tasks.spawn(upkeep::webhooks::follow(core.clone(), family, revision));
+        }
         core.tasks.spawn(upkeep::events::expire(core.clone(), revision));
         core.tasks.spawn(upkeep::progress(core.clone()));
         core.tasks.spawn(upkeep::requests::run(core.clone()));

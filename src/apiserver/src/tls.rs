@@ -13,4 +13,5 @@ mod serving;
 mod sign;
 
 pub use authority::{Authority, AuthorityError};
+pub(crate) use serving::ClockForTls;
 pub use serving::{ServingCertificate, server_config};

@@ -7,6 +7,7 @@
 pub mod events;
 pub mod requests;
 pub mod roles;
+pub mod webhooks;
 
 use std::sync::Arc;
 use std::time::Duration;

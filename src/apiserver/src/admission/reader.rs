@@ -25,6 +25,11 @@ impl<'a> Reader<'a> {
         Reader { core }
     }
 
+    /// Everything there is, for plugins of this crate.
+    pub(crate) fn core(&self) -> &'a Core {
+        self.core
+    }
+
     /// One object; an empty namespace for cluster-wide kinds.
     pub async fn get(&self, group: &str, plural: &str, namespace: &str, name: &str) -> Result<Option<Object>, Status> {
         let key = keys::fixed(group, plural, namespace, name);

@@ -112,5 +112,6 @@ async fn attempt(act: &Act<'_>, mut object: Object, applied: bool) -> Result<Out
         .await
         .map_err(|fault| error::write(fault, about))?;
     claim.keep();
+    hooks::settle(act, entry.revision).await;
     Ok(Outcome::Kept(entry))
 }

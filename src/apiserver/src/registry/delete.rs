@@ -206,7 +206,10 @@ pub async fn delete(act: &Act<'_>, options: &DeleteOptions) -> Result<Deleted, S
             }
         };
         match written {
-            Ok((entry, gone)) => return Ok(Deleted { outcome: Outcome::Kept(entry), gone }),
+            Ok((entry, gone)) => {
+                hooks::settle(act, entry.revision).await;
+                return Ok(Deleted { outcome: Outcome::Kept(entry), gone });
+            }
             Err(WriteError::Conflict(_)) => {}
             Err(fault) => return Err(error::write(fault, act.about())),
         }

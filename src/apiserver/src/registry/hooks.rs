@@ -8,6 +8,7 @@ use kedge_api::field::{FieldError, Path};
 use kedge_api::kinds::Sub;
 use kedge_api::status::Status;
 use kedge_api::{Object, meta};
+use kedge_store::Revision;
 use serde_json::{Value, json};
 
 use super::Act;
@@ -107,6 +108,13 @@ pub async fn claim<'a>(act: &Act<'a>, object: &mut Object, old: Option<&Object>)
 pub fn release(act: &Act<'_>, object: &Object) {
     if act.kind.stored.0.is_empty() && act.kind.plural == "services" {
         act.core.services.release(object);
+    }
+}
+
+/// Waits until what was written at that revision holds, where others decide by it.
+pub async fn settle(act: &Act<'_>, revision: Revision) {
+    if act.kind.group == "admissionregistration.k8s.io" && act.sub.is_none() {
+        act.core.webhooks.settled(&act.kind.plural, revision).await;
     }
 }
 

@@ -118,6 +118,10 @@ async fn attempt(act: &Act<'_>, entry: &Arc<Entry>, change: &Change) -> Result<T
     hooks::date(act, &mut new, &old);
     let attributes = act.attributes(Operation::Update);
     admission::mutate(&core.admission, &attributes, &mut new, Some(&old), core.reader()).await?;
+    if attributes.rounds.is_changed() {
+        // What is not for the client to set is not for a webhook either.
+        rules::prepare_update(act.kind, act.sub, &mut new, &old);
+    }
     if act.sub.is_none() {
         act.warn(warn::object(act.kind, &new));
     }
@@ -143,6 +147,7 @@ async fn attempt(act: &Act<'_>, entry: &Arc<Entry>, change: &Change) -> Result<T
             Err(fault) => return Err(error::write(fault, act.about())),
         };
         hooks::release(act, &old);
+        hooks::settle(act, gone.revision).await;
         return Ok(Tried::Done(Outcome::Kept(gone)));
     }
     if body::same(&new, &old) {
@@ -152,6 +157,7 @@ async fn attempt(act: &Act<'_>, entry: &Arc<Entry>, change: &Change) -> Result<T
     match core.store.update(&entry.key, entry.revision, body::encode(&new), index).await {
         Ok(entry) => {
             claim.keep();
+            hooks::settle(act, entry.revision).await;
             Ok(Tried::Done(Outcome::Kept(entry)))
         }
         Err(WriteError::Conflict(_)) if !based_on => Ok(Tried::Lost(act.about().conflict())),

@@ -82,7 +82,8 @@ async fn write(act: &Act<'_>, scale: &Object) -> Result<Object, Status> {
     update::update(act, change).await?.outcome.object()
 }
 
-fn scale_of(object: &Object) -> Object {
+/// The scale of an object.
+pub fn scale_of(object: &Object) -> Object {
     let mut metadata = json!({});
     for key in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"] {
         if let Some(value) = object["metadata"].get(key) {

@@ -10,7 +10,7 @@ use kedge_api::kinds::Sub;
 use kedge_api::status::Status;
 use kedge_api::{Object, meta};
 
-use crate::admission::{self, Operation};
+use crate::admission;
 use crate::chain::Call;
 use crate::registry::{Act, decode_kept};
 use crate::respond::{self, Answer};
@@ -35,8 +35,7 @@ pub async fn answer(call: &mut Call, act: &Act<'_>) -> Result<Answer, Status> {
             Ok(respond::stream("text/plain", Body::from_stream(pieces)))
         }
         Some(sub @ (Sub::Exec | Sub::Attach)) => {
-            let attributes = act.attributes(Operation::Connect);
-            admission::validate(&core.admission, &attributes, None, Some(&pod), core.reader()).await?;
+            admission::connect(act, &options::object(act.kind, sub, &call.query), &pod).await?;
             let container = container(act, &pod, &call.query, false)?;
             let options = options::exec(&call.query, sub == Sub::Exec)?;
             let handshake = websocket::Handshake::read(&mut call.head, &websocket::EXEC)?;

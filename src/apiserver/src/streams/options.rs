@@ -2,8 +2,11 @@
 //!
 //! In: a query. Out: options, or which parameter is wrong.
 
+use kedge_api::Object;
 use kedge_api::field::{FieldError, Path};
+use kedge_api::kinds::{Kind, Sub};
 use kedge_api::status::Status;
+use serde_json::json;
 
 use super::{ExecOptions, LogOptions};
 use crate::query::Query;
@@ -70,6 +73,39 @@ pub fn exec(query: &Query, command: bool) -> Result<ExecOptions, Status> {
         return Err(Status::bad_request("you must specify at least 1 of stdin, stdout, stderr"));
     }
     Ok(options)
+}
+
+/// What a query asks of a stream, as an object of the subresource's kind: what admission sees.
+pub fn object(kind: &Kind, sub: Sub, query: &Query) -> Object {
+    let gvk = sub.gvk(kind);
+    let mut object = json!({"kind": gvk.kind, "apiVersion": gvk.api_version()});
+    match sub {
+        Sub::Exec | Sub::Attach => {
+            for flag in ["stdin", "stdout", "stderr", "tty"] {
+                if query.flag(flag) {
+                    object[flag] = json!(true);
+                }
+            }
+            if let Some(container) = query.get("container").filter(|c| !c.is_empty()) {
+                object["container"] = json!(container);
+            }
+            if sub == Sub::Exec {
+                object["command"] = query.all("command").collect();
+            }
+        }
+        Sub::PortForward => {
+            let ports =
+                query.all("ports").flat_map(|list| list.split(',')).filter_map(|p| p.trim().parse::<u16>().ok());
+            object["ports"] = ports.collect();
+        }
+        Sub::Proxy => {
+            if let Some(path) = query.get("path").filter(|p| !p.is_empty()) {
+                object["path"] = json!(path);
+            }
+        }
+        _ => {}
+    }
+    object
 }
 
 #[cfg(test)]

@@ -112,8 +112,9 @@ pub fn server_config(
     Ok(config)
 }
 
+/// The server's clock, for what TLS checks.
 #[derive(Debug)]
-struct ClockForTls(Clock);
+pub(crate) struct ClockForTls(pub(crate) Clock);
 
 impl TimeProvider for ClockForTls {
     fn current_time(&self) -> Option<UnixTime> {

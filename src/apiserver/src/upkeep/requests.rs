@@ -19,6 +19,7 @@ use rustls_pki_types::{CertificateDer, pem::PemObject as _};
 use serde_json::{Value, json};
 
 use super::{BREATH, DAY};
+use crate::audit::Notes;
 use crate::authz::Wanted;
 use crate::core::Core;
 use crate::identity::Identity;
@@ -272,6 +273,7 @@ async fn act(core: &Core, name: &str, mut object: Object, step: Step) -> Result<
     let kind = kinds.resource(GROUP, "v1", PLURAL).ok_or_else(Status::no_such_resource)?;
     let who = Identity::service_account("kube-system", "certificate-controller");
     let warnings = Mutex::new(Vec::new());
+    let audit = Notes::default();
     let act = Act {
         core,
         who: &who,
@@ -282,6 +284,7 @@ async fn act(core: &Core, name: &str, mut object: Object, step: Step) -> Result<
         dry_run: false,
         manager: "kube-controller-manager",
         warnings: &warnings,
+        audit: &audit,
     };
     if sub.is_some() {
         return update::update(&act, update::Change::Replace(object)).await.map(drop);

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // It is all tests; clippy only knows those by their attribute.
 
 mod access;
+mod backend;
 mod certificates;
 mod documents;
 mod hostile;
@@ -13,3 +14,4 @@ mod starts;
 mod subresources;
 mod support;
 mod watches;
+mod webhooks;
