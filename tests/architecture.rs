@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 
 /// The arrows of ARCHITECTURE.md: a folder under `src/` and the workspace crates that it may name.
 const ARROWS: &[(&str, &[&str])] = &[
-    ("api", &[]),
+    ("api", &["cel"]),
+    ("cel", &[]),
     ("store", &[]),
-    ("apiserver", &["api", "store", "plugin-api"]),
+    ("apiserver", &["api", "cel", "store", "plugin-api"]),
     ("client", &["api"]),
     ("plugin-api", &["api"]),
     ("plugin-host", &["api", "plugin-api"]),
@@ -25,6 +26,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 /// Engines and the folders that alone may name them. The daemon wires and the build tool drives, so both are free.
 const OWNERS: &[(&str, &[&str])] = &[
     ("rusqlite", &["store"]),
+    ("regex", &["cel"]),
     ("axum", &["apiserver", "edged"]),
     ("kube", &["client"]),
     ("wasmtime", &["plugin-host"]),
