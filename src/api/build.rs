@@ -7,6 +7,8 @@ mod facts;
 #[allow(dead_code, missing_docs)]
 #[path = "src/schema/layout.rs"]
 mod layout;
+#[path = "build/removed.rs"]
+mod removed;
 #[path = "build/roots.rs"]
 mod roots;
 #[path = "build/table.rs"]
@@ -16,16 +18,19 @@ use std::io::Write as _;
 use std::path::Path;
 
 fn main() {
-    for path in ["build.rs", "build", "facts/fields.txt", "facts/wire.txt", "src/schema/layout.rs"] {
+    for path in ["build.rs", "build", "facts/fields.txt", "facts/wire.txt", "facts/removed.txt", "src/schema/layout.rs"]
+    {
         println!("cargo::rerun-if-changed={path}");
     }
     let mut generator = k8s_openapi::schemars::generate::SchemaSettings::draft2020_12().into_generator();
     roots::all(&mut generator);
-    let definitions = generator.take_definitions(false);
+    let mut definitions = generator.take_definitions(false);
 
-    let facts = facts::parse(&std::fs::read_to_string("facts/fields.txt").expect("facts/fields.txt"));
-    let wire = facts::wire(&std::fs::read_to_string("facts/wire.txt").expect("facts/wire.txt"));
-    let (table, docs) = table::build(&definitions, &facts, &wire);
+    let read = |path: &str| std::fs::read_to_string(path).expect(path);
+    let mut facts = facts::parse(&read("facts/fields.txt"));
+    let mut wire = facts::wire(&read("facts/wire.txt"));
+    let old = removed::add(&read("facts/removed.txt"), &mut definitions, &mut facts, &mut wire);
+    let (table, docs) = table::build(&definitions, &facts, &wire, &old);
 
     let out = std::env::var("OUT_DIR").expect("cargo sets OUT_DIR");
     std::fs::write(Path::new(&out).join("schema.bin"), table).expect("schema.bin");

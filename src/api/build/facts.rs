@@ -12,7 +12,7 @@ pub struct Facts {
 }
 
 /// What the file says of a type.
-#[derive(Default)]
+#[derive(Default, Clone)]
 pub struct Type {
     pub atomic: bool,
     pub kind: bool,
@@ -21,7 +21,7 @@ pub struct Type {
 }
 
 /// What the file says of a field.
-#[derive(Default)]
+#[derive(Default, Clone)]
 pub struct Field {
     pub list: u8,
     pub keys: String,
@@ -72,7 +72,8 @@ pub fn parse(text: &str) -> Facts {
     facts
 }
 
-fn field<'a>(words: impl Iterator<Item = &'a str>, line: &str) -> Field {
+/// The facts of a field.
+pub fn field<'a>(words: impl Iterator<Item = &'a str>, line: &str) -> Field {
     let mut field = Field::default();
     for word in words {
         let (name, value) = word.split_once('=').unwrap_or((word, ""));
@@ -122,20 +123,25 @@ pub fn wire(text: &str) -> Wires {
     for line in text.lines().filter(|line| !line.starts_with('#') && !line.is_empty()) {
         if let Some(row) = line.strip_prefix("  ") {
             let (field, value) = row.split_once('=').expect("a field has a number");
-            let numbers = value.trim_end_matches(['*', '!', 'w']);
-            let mut wire = Wire {
-                is_pointer: value.contains('*'),
-                is_always: value.contains('!'),
-                is_wrapped: value.contains('w'),
-                ..Wire::default()
-            };
-            for (at, number) in numbers.split('.').enumerate() {
-                wire.path[at] = number.parse().expect("a field number below 256");
-            }
-            wires.entry(current.clone()).or_default().insert(field.to_owned(), wire);
+            wires.entry(current.clone()).or_default().insert(field.to_owned(), wire_of(value));
         } else {
             current = line.to_owned();
         }
     }
     wires
+}
+
+/// What stands behind the `=` of a field.
+pub fn wire_of(value: &str) -> Wire {
+    let numbers = value.trim_end_matches(['*', '!', 'w']);
+    let mut wire = Wire {
+        is_pointer: value.contains('*'),
+        is_always: value.contains('!'),
+        is_wrapped: value.contains('w'),
+        ..Wire::default()
+    };
+    for (at, number) in numbers.split('.').enumerate() {
+        wire.path[at] = number.parse().expect("a field number below 256");
+    }
+    wire
 }

@@ -3,7 +3,7 @@
 use super::facts::{Facts, Field as FieldFacts, Wire, Wires};
 use super::layout::{self, Form};
 use k8s_openapi::serde_json::{Map, Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 const REF: &str = "#/$defs/";
 const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.";
@@ -166,7 +166,12 @@ fn lists(definitions: &Map<String, Value>, facts: &Facts) -> Vec<(String, Value)
 }
 
 /// The table and the documentation, not yet deflated.
-pub fn build(definitions: &Map<String, Value>, facts: &Facts, wires: &Wires) -> (Vec<u8>, Vec<u8>) {
+pub fn build(
+    definitions: &Map<String, Value>,
+    facts: &Facts,
+    wires: &Wires,
+    old: &BTreeSet<String>,
+) -> (Vec<u8>, Vec<u8>) {
     let lists = lists(definitions, facts);
     let mut all: BTreeMap<&str, &Value> = definitions.iter().map(|(name, schema)| (name.as_str(), schema)).collect();
     all.extend(lists.iter().map(|(name, schema)| (name.as_str(), schema)));
@@ -218,7 +223,12 @@ pub fn build(definitions: &Map<String, Value>, facts: &Facts, wires: &Wires) -> 
         let mut sorted: Vec<(&String, &Value)> = properties.iter().collect();
         sorted.sort_by_key(|(field, _)| *field);
 
-        let flags = bits(&[(known.is_some_and(|facts| facts.atomic), layout::DEF_ATOMIC), (is_kind, layout::DEF_KIND)]);
+        let is_old = old.contains(*name) || is_list && old.contains(name.strip_suffix("List").unwrap_or_default());
+        let flags = bits(&[
+            (known.is_some_and(|facts| facts.atomic), layout::DEF_ATOMIC),
+            (is_kind, layout::DEF_KIND),
+            (is_old, layout::DEF_REMOVED),
+        ]);
         def_bytes.extend(pool.add(name).to_le_bytes());
         def_bytes.extend(pool.add(group).to_le_bytes());
         def_bytes.extend(pool.add(known.map_or("", |facts| &facts.union)).to_le_bytes());

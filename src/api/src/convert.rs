@@ -5,8 +5,11 @@
 
 mod autoscaling;
 mod events;
+mod removed;
 
-use crate::kinds::Gvk;
+pub use removed::forgives;
+
+use crate::kinds::{Gvk, Removed};
 use serde_json::Value;
 
 /// Why an object cannot be had in another version.
@@ -27,6 +30,18 @@ pub fn to(from: &Gvk, to: &Gvk, mut object: Value) -> Result<Value, ConvertError
     if from == to {
         return Ok(object);
     }
+    let modern = |gvk: &Gvk| Removed::of(gvk).and_then(Removed::modern);
+    if let Some(between) = modern(from) {
+        removed::renew(from, &mut object);
+        name(&between, &mut object);
+        return self::to(&between, to, object);
+    }
+    if let Some(between) = modern(to) {
+        object = self::to(from, &between, object)?;
+        removed::age(to, &mut object);
+        name(to, &mut object);
+        return Ok(object);
+    }
     let is_event = |gvk: &Gvk| gvk.kind == "Event" && (gvk.group.is_empty() || gvk.group == "events.k8s.io");
     if is_event(from) && is_event(to) {
         events::convert(&mut object, to.group.is_empty());
@@ -39,10 +54,14 @@ pub fn to(from: &Gvk, to: &Gvk, mut object: Value) -> Result<Value, ConvertError
             _ => {}
         }
     }
-    if object.is_object() {
-        object["apiVersion"] = Value::String(to.api_version());
-    }
+    name(to, &mut object);
     Ok(object)
+}
+
+fn name(gvk: &Gvk, object: &mut Value) {
+    if object.is_object() {
+        object["apiVersion"] = Value::String(gvk.api_version());
+    }
 }
 
 #[cfg(test)]

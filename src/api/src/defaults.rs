@@ -10,16 +10,22 @@ mod admission;
 mod fixed;
 mod network;
 mod pods;
+mod removed;
 mod workloads;
 
-use crate::kinds::Gvk;
+use crate::kinds::{Gvk, Removed};
 use crate::schema::{self, Scalar, Shape, Struct};
 use serde_json::{Map, Value};
 
 type Fields = Map<String, Value>;
 
-/// Applies every default of a built-in kind. Kinds that are not built in are left alone.
+/// Applies every default of a built-in kind. Kinds that are not built in are left alone. A version that Kubernetes no
+/// longer serves gets the defaults that it alone had: the others come with today's form.
 pub fn apply(gvk: &Gvk, object: &mut Value) {
+    if Removed::of(gvk).and_then(Removed::modern).is_some() {
+        object.as_object_mut().into_iter().for_each(|map| removed::apply(gvk, map));
+        return;
+    }
     let (Some(own), Some(map)) = (schema::of(gvk), object.as_object_mut()) else { return };
     fill(own, map, false);
     if gvk.is("", "Pod") {

@@ -2,7 +2,7 @@
 //!
 //! In: the served kinds. Out: the JSON of `/api`, `/apis` and what is below, plain and aggregated.
 
-use crate::kinds::{Gvk, Kind, Kinds, Sub, Verbs, Word, join_api_version};
+use crate::kinds::{Gvk, Kind, Kinds, REMOVED_GROUPS, Sub, Verbs, Word, join_api_version};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
@@ -91,7 +91,11 @@ pub fn aggregated(kinds: &Kinds, core: bool) -> Value {
 pub fn group_names(kinds: &Kinds) -> Vec<Word> {
     let mut names: Vec<Word> = kinds.iter().map(|kind| kind.group.clone()).filter(|name| !name.is_empty()).collect();
     names.dedup();
-    let rank = |name: &Word| GROUPS.iter().position(|known| known == name).unwrap_or(GROUPS.len());
+    // Groups of old versions come after custom ones: a word is looked for in this order.
+    let rank = |name: &Word| match GROUPS.iter().position(|known| known == name) {
+        Some(at) => at,
+        None => GROUPS.len() + usize::from(REMOVED_GROUPS.contains(&&**name)),
+    };
     names.sort_by(|a, b| rank(a).cmp(&rank(b)).then_with(|| a.cmp(b)));
     names
 }
@@ -236,6 +240,24 @@ mod tests {
             };
             assert_eq!(comparable(own), comparable(published), "{name}");
         }
+    }
+
+    #[test]
+    fn old_versions_are_listed_last_and_never_preferred() {
+        let kinds = Kinds::builtin().with_removed();
+        let document = groups(&kinds);
+        let rows = document["groups"].as_array().expect("a list");
+        let names: Vec<&str> = rows.iter().filter_map(|row| row["name"].as_str()).collect();
+        assert_eq!(names[names.len() - 2..], REMOVED_GROUPS);
+        let before = groups(&Kinds::builtin());
+        for (row, before) in rows.iter().zip(before["groups"].as_array().expect("a list")) {
+            assert_eq!((&row["name"], &row["preferredVersion"]), (&before["name"], &before["preferredVersion"]));
+            let (now, then) =
+                (row["versions"].as_array().expect("a list"), before["versions"].as_array().expect("a list"));
+            assert!(now.starts_with(then), "{}", row["name"]);
+        }
+        let words = resources(&kinds, "extensions", "v1beta1").expect("served");
+        assert!(words["resources"].as_array().expect("a list").iter().all(|row| row.get("shortNames").is_none()));
     }
 
     #[test]

@@ -4,10 +4,12 @@
 //! resource, by kind and by the names that people type. Never knows a kind's fields (`schema.rs`).
 
 mod identity;
+mod removed;
 mod table;
 mod verbs;
 
 pub use identity::{Gvk, Gvr, Word, group_resource, join_api_version, split_api_version, version_rank};
+pub use removed::{REMOVED_GROUPS, Removed};
 pub use verbs::{Sub, Verb, Verbs};
 
 use std::borrow::Cow;
@@ -86,6 +88,11 @@ impl Kind {
         self.verbs.has(Verb::Watch)
     }
 
+    /// Whether Kubernetes no longer serves this version.
+    pub fn is_removed(&self) -> bool {
+        !self.custom && Removed::of(&self.gvk()).is_some()
+    }
+
     /// Whether upstream serves this version without being asked: generally available ones.
     pub fn served_by_default(&self) -> bool {
         self.custom || !(self.version.contains("alpha") || self.version.contains("beta"))
@@ -108,6 +115,26 @@ impl Kinds {
     /// Every built-in kind, alpha and beta versions too.
     pub fn everything() -> Kinds {
         Kinds::of_rows(|_| true)
+    }
+
+    /// These, and every version that Kubernetes once served and serves no longer.
+    pub fn with_removed(mut self) -> Kinds {
+        self.rows.extend(removed::kinds().map(Arc::new));
+        self.rows.sort_by(|a, b| order(a).cmp(&order(b)));
+        self
+    }
+
+    /// These, but for versions that Kubernetes no longer serves.
+    pub fn without_removed(&self) -> Kinds {
+        Kinds { rows: self.rows.iter().filter(|kind| !kind.is_removed()).cloned().collect() }
+    }
+
+    /// Today's form of a kind in a version that Kubernetes no longer serves.
+    pub fn modern(&self, kind: &Kind) -> Option<&Arc<Kind>> {
+        if kind.custom {
+            return None;
+        }
+        self.by_gvk(&Removed::of(&kind.gvk())?.modern()?)
     }
 
     fn of_rows(wanted: impl Fn(&Kind) -> bool) -> Kinds {
@@ -157,7 +184,7 @@ impl Kinds {
         self.rows
             .iter()
             .filter(|row| wanted(row))
-            .min_by(|a, b| a.group.cmp(&b.group).then_with(|| version_rank(&a.version).cmp(&version_rank(&b.version))))
+            .min_by_key(|row| (row.is_removed(), row.group.clone(), version_rank(&row.version)))
     }
 
     /// Every kind, sorted by group, version and plural.

@@ -14,8 +14,10 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Version 2 (`/openapi/v2`) as JSON.
+/// Version 2 (`/openapi/v2`) as JSON. Old versions are not in it: whoever reads the whole document would pay for
+/// them, and clients that need theirs read version 3.
 pub fn v2(kinds: &Kinds) -> Vec<u8> {
+    let kinds = &kinds.without_removed();
     let docs = Docs::open();
     let mut out = Writer::new();
     out.member("swagger", &json!("2.0"));
@@ -38,6 +40,7 @@ pub fn v2(kinds: &Kinds) -> Vec<u8> {
 /// Version 2 in the protobuf form that `kubectl` asks for
 /// (`application/com.github.proto-openapi.spec.v2@v1.0+protobuf`).
 pub fn v2_protobuf(kinds: &Kinds) -> Vec<u8> {
+    let kinds = &kinds.without_removed();
     let docs = Docs::open();
     let mut document = gnostic::Document::new(&info());
     for (path, item) in paths::all(kinds) {

@@ -180,6 +180,11 @@ impl<'a> Node<'a> {
         self.definition().is_some_and(|def| table::def_flags(def) & layout::DEF_ATOMIC != 0)
     }
 
+    /// Whether the type here is of a version that Kubernetes no longer serves.
+    pub fn is_removed(self) -> bool {
+        self.definition().is_some_and(|def| table::def_flags(def) & layout::DEF_REMOVED != 0)
+    }
+
     /// The documentation of the named type here.
     pub fn doc(self, docs: &Docs) -> &str {
         self.definition().map_or("", |def| docs.text(table::def_doc(def)))

@@ -58,6 +58,7 @@ pub fn prepare_create(kind: &Kind, object: &mut Object) {
         }
         ("", "PersistentVolume" | "PersistentVolumeClaim") => object["status"] = json!({"phase": "Pending"}),
         ("", "Secret") => merge_string_data(object),
+        ("", "Service") => service::create(object),
         ("batch", "Job") => workload::create_job(object),
         ("apiextensions.k8s.io", "CustomResourceDefinition") => stored_versions(object),
         _ => {}

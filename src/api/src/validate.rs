@@ -138,9 +138,9 @@ fn status(kind: &Kind, object: &Object, old: &Object, out: &mut Out) {
     match (&*kind.group, &*kind.kind) {
         ("", "Namespace") => cluster::namespace_status(object, out),
         ("", "Node") => cluster::node_status(object, out),
-        ("", "Service") => service::status(object, out),
+        ("", "Service") => service::status(object, old, out),
         ("", "ResourceQuota") => cluster::quota_status(object, out),
-        ("networking.k8s.io", "Ingress") => network::ingress_status(object, out),
+        ("networking.k8s.io", "Ingress") => network::ingress_status(object, old, out),
         ("apps", _) | ("", "ReplicationController") => workload::status(object, old, out),
         ("certificates.k8s.io", "CertificateSigningRequest") => access::request_status(object, old, out),
         _ => {}

@@ -5,11 +5,13 @@
 
 mod pod;
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 
 use crate::Object;
 use crate::field::{Path, quote};
-use crate::kinds::{Gvk, Kind};
+use crate::kinds::{Gvk, Kind, Removed};
 use crate::meta::{self, at, list_at, text_at};
 use crate::name;
 
@@ -68,12 +70,15 @@ pub fn object(kind: &Kind, object: &Object) -> Vec<String> {
 }
 
 /// The warning that every request for a deprecated version gets.
-pub fn version(gvk: &Gvk) -> Option<&'static str> {
-    match (&*gvk.group, &*gvk.version, &*gvk.kind) {
-        ("", "v1", "ComponentStatus") => Some("v1 ComponentStatus is deprecated in v1.19+"),
-        ("", "v1", "Endpoints") => Some("v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"),
-        _ => None,
-    }
+pub fn version(gvk: &Gvk) -> Option<Cow<'static, str>> {
+    Some(match (&*gvk.group, &*gvk.version, &*gvk.kind) {
+        ("", "v1", "ComponentStatus") => Cow::Borrowed("v1 ComponentStatus is deprecated in v1.19+"),
+        ("", "v1", "Endpoints") => {
+            Cow::Borrowed("v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice")
+        }
+        ("", ..) => return None,
+        _ => Cow::Owned(Removed::of(gvk)?.to_string()),
+    })
 }
 
 fn finalizers(object: &Object, out: &mut Vec<String>) {

@@ -116,6 +116,7 @@ async fn write(core: &Core, mut object: Object, exists: bool) -> Result<(), Stat
         core,
         who: &who,
         kind,
+        spoken: kind,
         sub: None,
         namespace: &namespace,
         name: if exists { &name } else { "" },

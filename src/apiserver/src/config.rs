@@ -36,6 +36,8 @@ pub struct Config {
     pub limits: Limits,
     /// Which address-making kinds are served: also alpha and beta ones.
     pub every_version: bool,
+    /// Whether versions that Kubernetes no longer serves are served too, so that old manifests still apply.
+    pub removed_versions: bool,
 }
 
 impl Default for Config {
@@ -51,6 +53,7 @@ impl Default for Config {
             node_ports: (30000, 32767),
             limits: Limits::default(),
             every_version: false,
+            removed_versions: true,
         }
     }
 }

@@ -60,6 +60,9 @@ pub struct Act<'a> {
     pub who: &'a Identity,
     /// The kind.
     pub kind: &'a Kind,
+    /// The form in which the client speaks of it: the same, unless that is a version Kubernetes no longer serves.
+    /// Then `kind` is today's, by which objects are admitted, judged and accounted for.
+    pub spoken: &'a Kind,
     /// The subresource.
     pub sub: Option<Sub>,
     /// The namespace; empty for cluster-wide kinds.

@@ -11,6 +11,7 @@ pub(crate) mod scale;
 mod streams;
 pub mod tokens;
 
+use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -76,6 +77,7 @@ async fn dispatch(
         return Err(Status::method_not_supported(&kind.group, &kind.plural, call.info.verb.as_str()));
     }
     let core = call.core.clone();
+    let today = core.kinds().modern(kind).cloned();
     let info = call.info.clone();
     let who = call.who.clone();
     let manager = manager(call);
@@ -84,7 +86,8 @@ async fn dispatch(
     let act = Act {
         core: &core,
         who: &who,
-        kind,
+        kind: today.as_deref().unwrap_or(kind),
+        spoken: kind,
         sub,
         namespace: if kind.namespaced { &info.namespace } else { "" },
         name: named,
@@ -94,7 +97,7 @@ async fn dispatch(
         warnings,
         audit: &audit,
     };
-    act.warn(warn::version(&kind.gvk()).map(str::to_owned));
+    act.warn(warn::version(&kind.gvk()).map(Cow::into_owned));
     match sub {
         Some(Sub::Scale) => return scale::answer(call, &act, kind).await,
         Some(Sub::Binding) => return pods::bind(call, &act).await,
@@ -175,7 +178,7 @@ async fn post(call: &mut Call, act: &Act<'_>, kind: &Arc<Kind>) -> Result<Answer
     let view = view(call, kind)?;
     let options = write_options(call, "CreateOptions")?;
     let object = sent(call, act, &kind.gvk(), &options).await?;
-    let outcome = create::create(act, prepared(kind, object)).await?;
+    let outcome = create::create(act, prepared(act, object)).await?;
     written(StatusCode::CREATED, &view, &outcome)
 }
 
@@ -183,7 +186,7 @@ async fn put(call: &mut Call, act: &Act<'_>, kind: &Arc<Kind>) -> Result<Answer,
     let view = view(call, kind)?;
     let options = write_options(call, "UpdateOptions")?;
     let object = sent(call, act, &kind.gvk(), &options).await?;
-    let updated = update::update(act, Change::Replace(prepared(kind, object))).await?;
+    let updated = update::update(act, Change::Replace(prepared(act, object))).await?;
     updated_answer(&view, &updated)
 }
 
@@ -267,9 +270,8 @@ fn written(code: StatusCode, view: &View, outcome: &Outcome) -> Result<Answer, S
 }
 
 /// An object that was sent, with defaults, in the storage version.
-fn prepared(kind: &Kind, mut object: Object) -> Object {
-    rules::default(&kind.gvk(), &mut object);
-    rules::to_kept(kind, &mut object);
+fn prepared(act: &Act<'_>, mut object: Object) -> Object {
+    rules::take_in(act.spoken, act.kind, &mut object);
     object
 }
 

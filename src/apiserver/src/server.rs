@@ -117,6 +117,7 @@ impl ApiServer {
         let mut plugins = admission::builtin();
         plugins.extend(parts.admission);
         let kinds = if config.every_version { Kinds::everything() } else { Kinds::builtin() };
+        let kinds = if config.removed_versions { kinds.with_removed() } else { kinds };
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let outbound = Outbound::new(store.clone(), clock.clone(), parts.random.clone(), stop.clone(), tasks.clone());
         let core = Arc::new(Core {

@@ -31,7 +31,8 @@ impl Kinds {
             }
             let kind = Kind { group, version, kind };
             self.plurals.insert(kind.clone(), (plural.clone(), namespaced));
-            if preferred {
+            // Groups of old versions show what is served elsewhere: it would be seen twice.
+            if preferred && kind.group != "extensions" {
                 self.served.push(ServedKind { kind, plural, namespaced, verbs });
             }
         }

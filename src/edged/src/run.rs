@@ -247,6 +247,7 @@ fn api_config(
         advertise: listening.ip(),
         port: listening.port(),
         service_network: (range.base(), range.prefix()),
+        removed_versions: config.api.removed_versions,
         ..kedge_apiserver::Config::default()
     };
     settings.limits.reads = config.api.max_in_flight;

@@ -86,6 +86,32 @@ pub(super) fn v2_to_v1(object: &mut Value) {
     annotate(object, BEHAVIOR, behavior);
 }
 
+/// Version 2beta1 has the metrics of version 1's annotations in its fields; its behaviour stays in the annotation.
+pub(super) fn v2beta1_to_v2(object: &mut Value) {
+    for (part, field, of) in [("spec", "metrics", "target"), ("status", "currentMetrics", "current")] {
+        let metrics = list(take(object, part, field)).map(|metric| widen(metric, of, of)).collect();
+        set_list(object, part, field, metrics);
+    }
+    let annotations = object.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut);
+    let text = annotations.and_then(|map| map.remove(BEHAVIOR));
+    let behavior = text.and_then(|text| serde_json::from_str::<Value>(text.as_str()?).ok()).filter(Value::is_object);
+    drop_empty_annotations(object);
+    if let Some(behavior) = behavior
+        && let Some(spec) = object.get_mut("spec").and_then(Value::as_object_mut)
+    {
+        spec.insert("behavior".to_owned(), behavior);
+    }
+}
+
+pub(super) fn v2_to_v2beta1(object: &mut Value) {
+    for (part, field, of) in [("spec", "metrics", "target"), ("status", "currentMetrics", "current")] {
+        let metrics = list(take(object, part, field)).map(|metric| narrow(metric, of)).collect();
+        set_list(object, part, field, metrics);
+    }
+    let behavior = take(object, "spec", "behavior");
+    annotate(object, BEHAVIOR, behavior);
+}
+
 fn take(object: &mut Value, part: &str, name: &str) -> Option<Value> {
     object.get_mut(part)?.as_object_mut()?.remove(name)
 }

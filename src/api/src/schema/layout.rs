@@ -24,6 +24,8 @@ pub const KIND: usize = 2;
 pub const DEF_ATOMIC: u8 = 1;
 /// Definition flag: objects of this type say their apiVersion and kind.
 pub const DEF_KIND: u8 = 2;
+/// Definition flag: of a version that Kubernetes no longer serves.
+pub const DEF_REMOVED: u8 = 4;
 
 /// Field flag: must be there.
 pub const FIELD_REQUIRED: u8 = 1;

@@ -122,7 +122,7 @@ fn every_published_type_and_field_is_in_the_table() {
     }
     for node in all() {
         let name = node.name().expect("a definition has a name");
-        if !definitions.contains_key(name) {
+        if !definitions.contains_key(name) && !node.is_removed() {
             faults.push(format!("{name}: not published"));
         }
     }

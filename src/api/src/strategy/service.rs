@@ -1,14 +1,26 @@
-//! Services on update: what was allocated stays, what the new type does not have goes.
+//! Services on their way in: one address said in two fields, and on update: what was allocated stays, what the new type
+//! does not have goes.
 //!
 //! In: the sent and the kept Service. Out: the sent one put right. Allocates nothing.
 
-use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
 
 use crate::Object;
 use crate::meta::{self, at, int_at, list_at, text, text_at};
 
+/// A client that knows one address only names the first of them.
+pub(super) fn create(new: &mut Object) {
+    let own = text_at(new, &["spec", "clusterIP"]).to_owned();
+    if !own.is_empty() && list_at(new, &["spec", "clusterIPs"]).is_empty() {
+        put(new, "clusterIPs", Some(json!([own])));
+    }
+}
+
 pub(super) fn update(new: &mut Object, old: &Object) {
     keep_allocated(new, old);
+    one_address(new, old);
     drop_of_type(new, old);
 }
 
@@ -17,17 +29,11 @@ fn kind_of(service: &Object) -> &str {
 }
 
 fn has_cluster_ip(service: &Object) -> bool {
-    matches!(kind_of(service), "ClusterIP" | "NodePort" | "LoadBalancer")
+    kind_of(service) != "ExternalName"
 }
 
 fn has_node_ports(service: &Object) -> bool {
-    match kind_of(service) {
-        "NodePort" => true,
-        "LoadBalancer" => {
-            at(service, &["spec", "allocateLoadBalancerNodePorts"]).and_then(Value::as_bool) != Some(false)
-        }
-        _ => false,
-    }
+    matches!(kind_of(service), "NodePort" | "LoadBalancer")
 }
 
 fn has_health_port(service: &Object) -> bool {
@@ -35,7 +41,11 @@ fn has_health_port(service: &Object) -> bool {
 }
 
 fn has_external_policy(service: &Object) -> bool {
-    matches!(kind_of(service), "NodePort" | "LoadBalancer") || !list_at(service, &["spec", "externalIPs"]).is_empty()
+    has_node_ports(service) || kind_of(service) == "ClusterIP" && !list_at(service, &["spec", "externalIPs"]).is_empty()
+}
+
+fn node_ports(service: &Object) -> BTreeSet<i64> {
+    list_at(service, &["spec", "ports"]).iter().filter_map(|p| int_at(p, &["nodePort"])).filter(|n| *n != 0).collect()
 }
 
 /// A client that sends a manifest again does not give up addresses and ports that the server chose.
@@ -52,15 +62,17 @@ fn keep_allocated(new: &mut Object, old: &Object) {
         }
     }
     if has_node_ports(new) && has_node_ports(old) {
-        let kept = list_at(old, &["spec", "ports"]);
+        let mut used: BTreeSet<i64> = node_ports(old).intersection(&node_ports(new)).copied().collect();
+        let kept: BTreeMap<&str, i64> = list_at(old, &["spec", "ports"])
+            .iter()
+            .map(|port| (text(port, "name"), int_at(port, &["nodePort"]).unwrap_or(0)))
+            .collect();
         for port in ports_mut(new) {
             if int_at(port, &["nodePort"]).unwrap_or(0) != 0 {
                 continue;
             }
-            let same = |other: &&Value| {
-                text(other, "protocol") == text(port, "protocol") && int_at(other, &["port"]) == int_at(port, &["port"])
-            };
-            if let Some(number) = kept.iter().find(same).and_then(|p| int_at(p, &["nodePort"])) {
+            let number = kept.get(text(port, "name")).copied().filter(|number| *number != 0);
+            if let Some(number) = number.filter(|number| used.insert(*number)) {
                 port["nodePort"] = number.into();
             }
         }
@@ -70,12 +82,25 @@ fn keep_allocated(new: &mut Object, old: &Object) {
     }
 }
 
+/// A client that knows one address only changes or clears that: the list follows.
+fn one_address(new: &mut Object, old: &Object) {
+    let (sent, kept) = (text_at(new, &["spec", "clusterIP"]).to_owned(), text_at(old, &["spec", "clusterIP"]));
+    let same_list = list_at(new, &["spec", "clusterIPs"]) == list_at(old, &["spec", "clusterIPs"]);
+    if sent == kept || !same_list {
+        return;
+    }
+    let list = if sent.is_empty() { None } else { Some(json!([sent])) };
+    put(new, "clusterIPs", list);
+}
+
 /// Fields that only the old type has go, unless the client changed them (then validation speaks).
 fn drop_of_type(new: &mut Object, old: &Object) {
     let same = |new: &Object, field: &str| at(new, &["spec", field]) == at(old, &["spec", field]);
-    if has_cluster_ip(old) && !has_cluster_ip(new) && same(new, "clusterIP") && same(new, "clusterIPs") {
-        for field in ["clusterIP", "clusterIPs"] {
-            put(new, field, None);
+    if has_cluster_ip(old) && !has_cluster_ip(new) {
+        if same(new, "clusterIP") && same(new, "clusterIPs") {
+            for field in ["clusterIP", "clusterIPs"] {
+                put(new, field, None);
+            }
         }
         for field in ["ipFamilies", "ipFamilyPolicy"] {
             if same(new, field) {
@@ -83,14 +108,10 @@ fn drop_of_type(new: &mut Object, old: &Object) {
             }
         }
     }
-    if has_node_ports(old) && !has_node_ports(new) {
-        let kept: Vec<i64> = list_at(old, &["spec", "ports"]).iter().filter_map(|p| int_at(p, &["nodePort"])).collect();
-        let sent: Vec<i64> = list_at(new, &["spec", "ports"]).iter().filter_map(|p| int_at(p, &["nodePort"])).collect();
-        if kept == sent {
-            for port in ports_mut(new) {
-                if let Some(map) = port.as_object_mut() {
-                    map.remove("nodePort");
-                }
+    if has_node_ports(old) && !has_node_ports(new) && node_ports(old).is_superset(&node_ports(new)) {
+        for port in ports_mut(new) {
+            if let Some(map) = port.as_object_mut() {
+                map.remove("nodePort");
             }
         }
     }
@@ -106,6 +127,9 @@ fn drop_of_type(new: &mut Object, old: &Object) {
     }
     if has_external_policy(old) && !has_external_policy(new) && same(new, "externalTrafficPolicy") {
         put(new, "externalTrafficPolicy", None);
+    }
+    if kind_of(new) != "LoadBalancer" && at(new, &["status", "loadBalancer"]).is_some() {
+        meta::child_mut(new, "status").insert("loadBalancer".to_owned(), json!({}));
     }
 }
 

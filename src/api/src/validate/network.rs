@@ -126,10 +126,13 @@ pub(super) fn ingress(object: &Value, out: &mut Out) {
     out.optional_form(&spec.get("ingressClassName"), name::check_subdomain);
 }
 
-pub(super) fn ingress_status(object: &Value, out: &mut Out) {
+pub(super) fn ingress_status(object: &Value, old: &Value, out: &mut Out) {
     let status = At::root(object, "status");
     let balancer = status.get("loadBalancer");
-    service::ingress_points(&balancer.get("ingress"), out);
+    let before = meta::list_at(old, &["status", "loadBalancer", "ingress"]);
+    for point in balancer.get("ingress").items() {
+        service::ingress_point(&point, before, out);
+    }
 }
 
 fn host(at: &At<'_, '_>, out: &mut Out) {

@@ -14,27 +14,73 @@ use crate::name;
 
 /// Longest session affinity: a day, in seconds.
 const AFFINITY_MOST: i64 = 86_400;
+const BALANCER_ONLY: &str = "may only be used when `type` is 'LoadBalancer'";
+const KEPT: &str = "may not change once set";
+const SOURCE_RANGES: &str = "service.beta.kubernetes.io/load-balancer-source-ranges";
+const HINTS: &str = "service.kubernetes.io/topology-aware-hints";
+const MODE: &str = "service.kubernetes.io/topology-mode";
 
 pub(super) fn create(object: &Value, out: &mut Out) {
+    service(object, None, out);
+}
+
+/// `old` may have what was allowed before.
+fn service(object: &Value, old: Option<&Value>, out: &mut Out) {
+    topology(object, out);
     let spec = At::root(object, "spec");
     let kind = spec.text_of("type");
-    out.one_of(&spec.get("type"), &["ClusterIP", "ExternalName", "LoadBalancer", "NodePort"]);
-    let headless = spec.text_of("clusterIP") == "None";
     let ports_at = spec.get("ports");
-    if ports_at.len() == 0 && !headless && kind != "ExternalName" {
+    if ports_at.len() == 0 && !headless(spec.value) && kind != "ExternalName" {
         out.required(&ports_at, "");
     }
     of_kind(&spec, kind, out);
-    ports(&ports_at, kind, out);
+    ports(&ports_at, out);
     out.labels(&spec.get("selector"));
     affinity(&spec, out);
-    addresses(&spec, kind, out);
+    if kind != "ExternalName" {
+        addresses(&spec, old, out);
+    }
+    for ip in spec.get("externalIPs").items() {
+        external_ip(&ip, old, out);
+    }
+    out.one_of_required(&spec.get("type"), &["ClusterIP", "ExternalName", "LoadBalancer", "NodePort"]);
+    port_pairs(&ports_at, kind, out);
+    source_ranges(object, &spec, old, kind, out);
+    let (allocates, class) = (spec.get("allocateLoadBalancerNodePorts"), spec.get("loadBalancerClass"));
+    match kind {
+        "LoadBalancer" => {
+            if class.is_set() {
+                out.form(&class, name::check_qualified);
+            }
+        }
+        _ => [allocates, class].iter().filter(|at| at.is_set()).for_each(|at| out.forbidden(at, BALANCER_ONLY)),
+    }
     traffic(&spec, kind, out);
+}
+
+fn headless(spec: &Value) -> bool {
+    match meta::list_at(spec, &["clusterIPs"]) {
+        [only] => only == "None",
+        [] => meta::text(spec, "clusterIP") == "None",
+        _ => false,
+    }
+}
+
+/// Two annotations of one meaning agree.
+fn topology(object: &Value, out: &mut Out) {
+    let (hints, mode) = (meta::annotation(object, HINTS), meta::annotation(object, MODE));
+    if let (Some(hints), Some(mode)) = (hints, mode)
+        && hints != mode
+    {
+        let metadata = At::root(object, "metadata");
+        let text = format!("must match annotations[{HINTS}] when both are specified");
+        out.invalid(&metadata.get("annotations").key(MODE), text);
+    }
 }
 
 fn of_kind(spec: &At<'_, '_>, kind: &str, out: &mut Out) {
     match kind {
-        "LoadBalancer" | "NodePort" if spec.text_of("clusterIP") == "None" => {
+        "LoadBalancer" | "NodePort" if headless(spec.value) => {
             let list = spec.get("clusterIPs");
             let text = format!("may not be set to 'None' for {kind} services");
             out.push(FieldError::invalid(&list.path.index(0), "None", text));
@@ -55,27 +101,40 @@ fn of_kind(spec: &At<'_, '_>, kind: &str, out: &mut Out) {
         }
         _ => {}
     }
-    // The place is spelt as the Go field is.
-    let ranges =
-        At { value: spec.get("loadBalancerSourceRanges").value, path: spec.path.child("LoadBalancerSourceRanges") };
-    if kind != "LoadBalancer" {
-        if ranges.len() > 0 {
-            out.forbidden(&ranges, "may only be used when `type` is 'LoadBalancer'");
-        }
-        for field in ["allocateLoadBalancerNodePorts", "loadBalancerClass"] {
-            if spec.get(field).is_set() {
-                out.forbidden(&spec.get(field), "may only be used when `type` is 'LoadBalancer'");
-            }
-        }
-    }
-    for range in ranges.items() {
-        out.form_of(&range, range.text().trim(), name::check_cidr);
-    }
-    out.optional_form(&spec.get("loadBalancerClass"), name::check_qualified);
 }
 
-fn ports(at: &At<'_, '_>, kind: &str, out: &mut Out) {
-    let (mut names, mut pairs, mut nodes) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+/// Which sources a load balancer takes: a field, or an annotation of old.
+fn source_ranges(object: &Value, spec: &At<'_, '_>, old: Option<&Value>, kind: &str, out: &mut Out) {
+    let value = spec.get("loadBalancerSourceRanges").value;
+    // The place is spelt as the Go field is.
+    let ranges = At { value, path: spec.path.child("LoadBalancerSourceRanges") };
+    if ranges.len() > 0 {
+        if kind != "LoadBalancer" {
+            out.forbidden(&ranges, BALANCER_ONLY);
+        }
+        let before = old.map_or(&[][..], |old| meta::list_at(old, &["spec", "loadBalancerSourceRanges"]));
+        for range in ranges.items() {
+            let known = before.iter().any(|kept| kept.as_str().map(str::trim) == Some(range.text().trim()));
+            if !known {
+                out.form_of(&range, range.text().trim(), name::check_cidr);
+            }
+        }
+    } else if let Some(text) = meta::annotation(object, SOURCE_RANGES) {
+        let metadata = At::root(object, "metadata");
+        let annotations = metadata.get("annotations");
+        let at = annotations.key(SOURCE_RANGES);
+        if kind != "LoadBalancer" {
+            out.forbidden(&at, BALANCER_ONLY);
+        }
+        let kept = old.and_then(|old| meta::annotation(old, SOURCE_RANGES));
+        if kept != Some(text) && !text.trim().is_empty() {
+            text.split(',').for_each(|range| out.form_of(&at, range.trim(), name::check_cidr));
+        }
+    }
+}
+
+fn ports(at: &At<'_, '_>, out: &mut Out) {
+    let mut names = BTreeSet::new();
     for port in at.items() {
         let name_at = port.get("name");
         if name_at.text().is_empty() {
@@ -88,38 +147,45 @@ fn ports(at: &At<'_, '_>, kind: &str, out: &mut Out) {
                 out.duplicate(&name_at);
             }
         }
+        out.port_or_name(&port.get("port"));
+        out.one_of_required(&port.get("protocol"), &["SCTP", "TCP", "UDP"]);
+        out.port_or_name(&port.get("targetPort"));
+        let protocol = port.get("appProtocol");
+        if protocol.is_set() {
+            out.form(&protocol, name::check_qualified);
+        }
+    }
+}
+
+/// No two ports of a Service are the same, neither inside nor on the nodes.
+fn port_pairs(at: &At<'_, '_>, kind: &str, out: &mut Out) {
+    let node_port = |port: &At<'_, '_>| port.value.get("nodePort").and_then(Value::as_i64).filter(|n| *n != 0);
+    if kind == "ClusterIP" {
+        for port in at.items().filter(|port| node_port(port).is_some()) {
+            out.forbidden(&port.get("nodePort"), "may not be used when `type` is 'ClusterIP'");
+        }
+    }
+    let mut seen = BTreeSet::new();
+    for port in at.items() {
+        if let Some(number) = node_port(&port)
+            && !seen.insert((port.text_of("protocol"), number))
+        {
+            out.duplicate(&port.get("nodePort"));
+        }
+    }
+    let mut seen = BTreeSet::new();
+    for port in at.items() {
         let number = port.get("port");
-        out.port_or_name(&number);
-        let protocol = port.get("protocol");
-        out.one_of(&protocol, &["SCTP", "TCP", "UDP"]);
-        let target = port.get("targetPort");
-        if target.is_set() && target.value != &Value::from(0) {
-            out.port_or_name(&target);
-        }
-        out.optional_form(&port.get("appProtocol"), name::check_qualified);
-        if !pairs.insert((protocol.text(), number.int())) {
-            let pair = serde_json::json!({"port": number.value, "protocol": protocol.text()});
+        if !seen.insert((port.text_of("protocol"), number.int())) {
+            let pair = serde_json::json!({"port": number.value, "protocol": port.text_of("protocol")});
             out.push(FieldError::duplicate(&port.path, pair));
-        }
-        let node = port.get("nodePort");
-        let Some(wanted) = node.int().filter(|n| *n != 0) else { continue };
-        if matches!(kind, "ClusterIP" | "ExternalName" | "") {
-            out.forbidden(
-                &node,
-                format!("may not be used when `type` is '{}'", if kind.is_empty() { "ClusterIP" } else { kind }),
-            );
-            continue;
-        }
-        out.port(&node);
-        if !nodes.insert((protocol.text(), wanted)) {
-            out.duplicate(&node);
         }
     }
 }
 
 fn affinity(spec: &At<'_, '_>, out: &mut Out) {
     let kind = spec.get("sessionAffinity");
-    out.one_of(&kind, &["ClientIP", "None"]);
+    out.one_of_required(&kind, &["ClientIP", "None"]);
     let config = spec.get("sessionAffinityConfig");
     match kind.text() {
         "ClientIP" => {
@@ -135,54 +201,86 @@ fn affinity(spec: &At<'_, '_>, out: &mut Out) {
                 out.invalid(&seconds, format!("must be greater than 0 and less than {AFFINITY_MOST}"));
             }
         }
-        _ if config.is_set() => {
+        "None" if config.is_set() => {
             out.forbidden(&config, "must not be set when session affinity is None");
         }
         _ => {}
     }
 }
 
-fn addresses(spec: &At<'_, '_>, kind: &str, out: &mut Out) {
-    let list = spec.get("clusterIPs");
+/// Addresses and the families they are of.
+fn addresses(spec: &At<'_, '_>, old: Option<&Value>, out: &mut Out) {
+    let (list, own) = (spec.get("clusterIPs"), spec.get("clusterIP"));
     let first = list.items().next().map_or("", |at| at.text());
-    let own = spec.get("clusterIP");
-    if kind != "ExternalName" {
-        if own.text().is_empty() && list.len() > 0 {
-            out.forbidden(&list, "must be empty when `clusterIP` is not specified");
-        } else if list.len() > 0 && own.text() != first {
-            out.invalid(&list, "first value must match `clusterIP`");
-        }
-        for ip in list.items() {
-            if ip.text() != "None" {
-                out.form(&ip, name::check_ip);
-            }
-        }
-        if list.len() == 0 && !matches!(own.text(), "" | "None") {
-            out.form(&own, name::check_ip);
-        }
-        if list.len() > 2 {
-            out.invalid(&list, "may only hold up to 2 values");
-        }
-        if first == "None" && list.len() > 1 {
-            out.invalid(&list, "'None' must be the first and only value");
-        }
+    match (own.text().is_empty(), list.len() == 0) {
+        (true, false) => out.invalid(&list, "must be empty when `clusterIP` is not specified"),
+        (false, true) => out.required(&list, ""),
+        (false, false) if own.text() != first => out.invalid(&list, "first value must match `clusterIP`"),
+        _ => {}
     }
-    let mut families = BTreeSet::new();
-    for family in spec.get("ipFamilies").items() {
-        out.one_of(&family, &["IPv4", "IPv6"]);
-        if !families.insert(family.text()) {
+    let families = spec.get("ipFamilies");
+    let mut seen = BTreeSet::new();
+    for family in families.items() {
+        if !matches!(family.text(), "IPv4" | "IPv6") {
+            out.push(FieldError::not_supported(&family.path, family.text(), &["IPv4", "IPv6"]));
+        }
+        if !seen.insert(family.text()) {
             out.duplicate(&family);
         }
     }
-    out.one_of(&spec.get("ipFamilyPolicy"), &["PreferDualStack", "RequireDualStack", "SingleStack"]);
-    for ip in spec.get("externalIPs").items() {
-        out.form(&ip, name::check_ip);
-        reachable(&ip, out);
+    let policy = spec.get("ipFamilyPolicy");
+    if policy.is_set() && !matches!(policy.text(), "PreferDualStack" | "RequireDualStack" | "SingleStack") {
+        let allowed = ["PreferDualStack", "RequireDualStack", "SingleStack"];
+        out.push(FieldError::not_supported(&policy.path, policy.text(), &allowed));
+    }
+    let faults = out.errors.len();
+    let before = old.map_or(&[][..], |old| meta::list_at(old, &["spec", "clusterIPs"]));
+    for (i, ip) in list.items().enumerate() {
+        if i == 0 && ip.text() == "None" {
+            if list.len() > 1 {
+                out.invalid(&list, "'None' must be the first and only value");
+            }
+        } else if !before.contains(ip.value) {
+            out.form(&ip, name::check_ip);
+        }
+    }
+    let broken = out.errors.len() > faults;
+    if list.len() > 2 {
+        out.invalid(&list, "may only hold up to 2 values");
+    }
+    if broken {
+        return;
+    }
+    let parsed: Vec<Option<IpAddr>> = list.items().map(|ip| name::parse_ip(ip.text())).collect();
+    let of = |v6: bool| parsed.iter().flatten().filter(|ip| ip.is_ipv6() == v6).count();
+    if list.len() > 1 && !(list.len() == 2 && of(false) == 1 && of(true) == 1) {
+        out.invalid(&list, "may specify no more than one IP for each IP family");
+    }
+    if headless(spec.value) {
+        return;
+    }
+    for (i, (ip, family)) in list.items().zip(families.items()).enumerate() {
+        let is_v6 = name::parse_ip(ip.text()).is_some_and(|ip| ip.is_ipv6());
+        if matches!((family.text(), is_v6), ("IPv4", true) | ("IPv6", false)) {
+            let text = format!("expected an {} value as indicated by `ipFamilies[{i}]`", family.text());
+            out.invalid(&ip, text);
+        }
+    }
+}
+
+fn external_ip(ip: &At<'_, '_>, old: Option<&Value>, out: &mut Out) {
+    let before = old.map_or(&[][..], |old| meta::list_at(old, &["spec", "externalIPs"]));
+    let faults = out.errors.len();
+    if !before.contains(ip.value) {
+        out.form(ip, name::check_ip);
+    }
+    if out.errors.len() == faults {
+        reachable(ip, out);
     }
 }
 
 /// Not an address that means the machine itself or a whole link.
-fn reachable(at: &At<'_, '_>, out: &mut Out) {
+pub(super) fn reachable(at: &At<'_, '_>, out: &mut Out) {
     let Some(ip) = name::parse_ip(at.text()) else { return };
     let link_local = match ip {
         IpAddr::V4(v4) => v4.is_link_local(),
@@ -204,66 +302,157 @@ fn reachable(at: &At<'_, '_>, out: &mut Out) {
 
 fn traffic(spec: &At<'_, '_>, kind: &str, out: &mut Out) {
     let outside = spec.get("externalTrafficPolicy");
-    let external = matches!(kind, "NodePort" | "LoadBalancer") || spec.get("externalIPs").len() > 0;
-    if outside.is_set() && !outside.text().is_empty() {
-        if external {
-            out.one_of(&outside, &["Cluster", "Local"]);
-        } else {
-            out.invalid(&outside, "may only be set for externally-accessible services");
-        }
+    let external =
+        matches!(kind, "NodePort" | "LoadBalancer") || kind == "ClusterIP" && spec.get("externalIPs").len() > 0;
+    if external {
+        out.one_of_required(&outside, &["Cluster", "Local"]);
+    } else if !outside.text().is_empty() {
+        out.invalid(&outside, "may only be set for externally-accessible services");
     }
-    out.one_of(&spec.get("internalTrafficPolicy"), &["Cluster", "Local"]);
     let health = spec.get("healthCheckNodePort");
-    if health.int().is_some_and(|n| n != 0) {
-        if kind == "LoadBalancer" && outside.text() == "Local" {
-            out.port(&health);
-        } else {
-            let text = "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'";
-            out.invalid(&health, text);
+    let given = health.int().filter(|n| *n != 0);
+    if kind == "LoadBalancer" && outside.text() == "Local" {
+        match given {
+            Some(_) => out.port(&health),
+            None => out.required(&health, ""),
         }
+    } else if given.is_some() {
+        let text = "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'";
+        out.invalid(&health, text);
     }
-    out.one_of(&spec.get("trafficDistribution"), &["PreferClose", "PreferSameNode", "PreferSameZone"]);
+    let inside = spec.get("internalTrafficPolicy");
+    match (inside.is_set(), kind) {
+        (false, "ClusterIP" | "NodePort" | "LoadBalancer") => out.required(&inside, ""),
+        (true, _) if !matches!(inside.text(), "Cluster" | "Local") => {
+            out.push(FieldError::not_supported(&inside.path, inside.text(), &["Cluster", "Local"]));
+        }
+        _ => {}
+    }
+    let spread = spec.get("trafficDistribution");
+    let allowed = ["PreferClose", "PreferSameZone", "PreferSameNode"];
+    if spread.is_set() && !allowed.contains(&spread.text()) {
+        out.push(FieldError::not_supported(&spread.path, spread.text(), &allowed));
+    }
 }
 
 pub(super) fn update(new: &Value, old: &Value, out: &mut Out) {
-    create(new, out);
-    let spec = At::root(new, "spec");
-    let external = |object: &Value| meta::text_at(object, &["spec", "type"]) == "ExternalName";
-    let before = meta::text_at(old, &["spec", "clusterIP"]);
-    if !external(new) && !external(old) && !before.is_empty() && spec.text_of("clusterIP") != before {
-        let list = spec.get("clusterIPs");
-        let value = match list.items().next() {
-            Some(first) => first.value.clone(),
-            None => spec.get("clusterIP").value.clone(),
-        };
-        out.push(FieldError::invalid(&list.path.index(0), value, "may not change once set"));
+    let (spec, before) = (At::root(new, "spec"), At::root(old, "spec"));
+    let external = |spec: &At<'_, '_>| spec.text_of("type") == "ExternalName";
+    if !external(&spec) && !external(&before) {
+        cluster_ips_update(&spec, &before, out);
+        families_update(&spec, &before, out);
     }
+    let balancer = |spec: &At<'_, '_>| spec.text_of("type") == "LoadBalancer";
     let class = spec.get("loadBalancerClass");
-    let kept = meta::at(old, &["spec", "loadBalancerClass"]);
-    let balancer = |object: &Value| meta::text_at(object, &["spec", "type"]) == "LoadBalancer";
-    if balancer(new) && balancer(old) && kept != meta::at(new, &["spec", "loadBalancerClass"]) {
-        out.invalid(&class, "may not change once set");
+    if balancer(&spec) && balancer(&before) && class.value != before.get("loadBalancerClass").value {
+        out.invalid(&class, KEPT);
+    }
+    let checked = |spec: &At<'_, '_>| balancer(spec) && spec.text_of("externalTrafficPolicy") == "Local";
+    let health = spec.get("healthCheckNodePort");
+    if checked(&spec) && checked(&before) && health.int() != before.get("healthCheckNodePort").int() {
+        out.forbidden(&health, super::at::IMMUTABLE);
+    }
+    service(new, Some(old), out);
+}
+
+/// A second address may come and go; the first stays.
+fn cluster_ips_update(spec: &At<'_, '_>, before: &At<'_, '_>, out: &mut Out) {
+    if headless(spec.value) && headless(before.value) {
+        return;
+    }
+    let (now, then) = (spec.get("clusterIPs"), before.get("clusterIPs"));
+    let fault = |i: usize, text: &str, out: &mut Out| {
+        let value = if now.is_set() { now.value.clone() } else { Value::Array(Vec::new()) };
+        out.push(FieldError::invalid(&now.path.index(i), value, text));
+    };
+    if now.len() == then.len() {
+        for (i, (a, b)) in now.items().zip(then.items()).enumerate() {
+            if a.value != b.value {
+                fault(i, KEPT, out);
+            }
+        }
+        return;
+    }
+    let (first, kept) = (now.value.get(0), then.value.get(0));
+    if now.len() < then.len() {
+        if now.len() == 0 {
+            fault(0, "primary clusterIP can not be unset", out);
+        } else if first != kept {
+            fault(0, KEPT, out);
+        }
+        released(spec, now.len(), "clusterIP", out);
+    } else if kept.is_some() && first != kept {
+        fault(0, KEPT, out);
     }
 }
 
-pub(super) fn status(object: &Value, out: &mut Out) {
+fn families_update(spec: &At<'_, '_>, before: &At<'_, '_>, out: &mut Out) {
+    if headless(spec.value) || headless(before.value) {
+        return;
+    }
+    let (now, then) = (spec.get("ipFamilies"), before.get("ipFamilies"));
+    let fault = |value: &At<'_, '_>, text: &str, out: &mut Out| {
+        out.push(FieldError::invalid(&now.path.index(0), value.value.clone(), text));
+    };
+    if now.len() == then.len() {
+        let changed = now.items().zip(then.items()).filter(|(a, b)| a.value != b.value).count();
+        (0..changed).for_each(|_| fault(&now, KEPT, out));
+        return;
+    }
+    let ips = spec.get("clusterIPs");
+    if now.len() < then.len() && ips.len() == 0 {
+        fault(&now, "primary ipFamily can not be unset", out);
+    }
+    if now.len() > 0 && then.len() > 0 && now.value.get(0) != then.value.get(0) {
+        fault(&ips, KEPT, out);
+    }
+    if now.len() < then.len() {
+        released(spec, now.len(), "ipFamily", out);
+    }
+}
+
+/// Whoever gives up the second of two says so.
+fn released(spec: &At<'_, '_>, left: usize, what: &str, out: &mut Out) {
+    let policy = spec.get("ipFamilyPolicy");
+    if left == 1 && policy.text() != "SingleStack" {
+        out.invalid(&policy, format!("must be set to 'SingleStack' when releasing the secondary {what}"));
+    }
+}
+
+pub(super) fn status(object: &Value, old: &Value, out: &mut Out) {
     let status = At::root(object, "status");
     let balancer = status.get("loadBalancer");
     let list = balancer.get("ingress");
     if meta::text_at(object, &["spec", "type"]) != "LoadBalancer" && list.len() > 0 {
-        out.forbidden(&list, "may only be used when `spec.type` is \"LoadBalancer\"");
+        out.forbidden(&list, "may only be used when `spec.type` is 'LoadBalancer'");
+        return;
     }
-    ingress_points(&list, out);
+    let before = meta::list_at(old, &["status", "loadBalancer", "ingress"]);
+    for point in list.items() {
+        let mode = point.get("ipMode");
+        let has_ip = !point.text_of("ip").is_empty();
+        ingress_point(&point, before, out);
+        match (mode.is_set(), has_ip) {
+            (false, true) => out.required(&mode, "must be specified when `ip` is set"),
+            (true, false) => out.forbidden(&mode, "may not be specified when `ip` is not set"),
+            (true, true) if !matches!(mode.text(), "Proxy" | "VIP") => {
+                out.push(FieldError::not_supported(&mode.path, mode.text(), &["Proxy", "VIP"]));
+            }
+            _ => {}
+        }
+    }
 }
 
-/// Addresses of a load balancer.
-pub(super) fn ingress_points(list: &At<'_, '_>, out: &mut Out) {
-    for point in list.items() {
-        out.optional_form(&point.get("ip"), name::check_ip);
-        let host = point.get("hostname");
-        out.optional_form(&host, name::check_subdomain);
-        if !host.text().is_empty() && name::parse_ip(host.text()).is_some() {
-            out.invalid(&host, "must be a DNS name, not an IP address");
-        }
+/// An address of a load balancer; one that was there before may be of an older form.
+pub(super) fn ingress_point(point: &At<'_, '_>, before: &[Value], out: &mut Out) {
+    let ip = point.get("ip");
+    let known = before.iter().any(|kept| kept.get("ip") == Some(ip.value));
+    if !ip.text().is_empty() && !known {
+        out.form(&ip, name::check_ip);
+    }
+    let host = point.get("hostname");
+    out.optional_form(&host, name::check_subdomain);
+    if !host.text().is_empty() && name::parse_ip(host.text()).is_some() {
+        out.invalid(&host, "must be a DNS name, not an IP address");
     }
 }

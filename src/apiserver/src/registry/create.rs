@@ -86,7 +86,7 @@ async fn attempt(act: &Act<'_>, mut object: Object, applied: bool) -> Result<Out
 
     hooks::may_create(&named, &object)?;
     let claim = hooks::claim(&named, &mut object, None).await?;
-    let mut faults = rules::validate_create(act.kind, &object);
+    let mut faults = rules::validate_create(act.spoken, act.kind, &object);
     faults.extend(hooks::faults(&named, &object));
     if !faults.is_empty() {
         return Err(about.invalid(&faults));

@@ -36,13 +36,24 @@ pub fn applied(act: &Act<'_>, live: Option<&Object>, config: &Value, force: bool
     let Some(schema) = kedge_api::schema::of(&gvk) else {
         return Err(Status::unsupported_media_type(&["application/json-patch+json", "application/merge-patch+json"]));
     };
-    for (field, wanted) in [("apiVersion", gvk.api_version()), ("kind", gvk.kind.to_string())] {
+    let spoken = act.spoken.gvk();
+    for (field, wanted) in [("apiVersion", spoken.api_version()), ("kind", spoken.kind.to_string())] {
         let said = meta::text(config, field);
         if said != wanted {
             return Err(Status::bad_request(format!(
                 "the {field} of the applied configuration ({said}) does not match that of the request ({wanted})"
             )));
         }
+    }
+    let mut config = config.clone();
+    // What an old version says is owned as what it means today.
+    if spoken != gvk
+        && let Some(old) = kedge_api::schema::of(&spoken)
+    {
+        let unknown =
+            kedge_api::check::fit(old, &mut config).map_err(|fault| Status::bad_request(fault.to_string()))?;
+        act.warn(unknown.into_iter().map(|path| format!("unknown field {path:?}")));
+        rules::renew(act.spoken, act.kind, &mut config);
     }
     let served = live.map(|object| {
         let mut served = object.clone();
@@ -57,7 +68,7 @@ pub fn applied(act: &Act<'_>, live: Option<&Object>, config: &Value, force: bool
         now: &now,
         reset: reset(act.kind, act.sub),
     };
-    let applied = apply::apply(schema, &writer, served.as_ref(), config.clone(), force).map_err(refused)?;
+    let applied = apply::apply(schema, &writer, served.as_ref(), config, force).map_err(refused)?;
     let mut object = applied.object;
     rules::default(&gvk, &mut object);
     rules::to_kept(act.kind, &mut object);

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::{Bytes, BytesMut};
-use kedge_api::kinds::Kind;
+use kedge_api::kinds::{Gvk, Kind, Removed};
 use kedge_api::status::Status;
-use kedge_api::{Object, meta, print};
+use kedge_api::{Object, convert, meta, print};
 use kedge_store::Entry;
 use serde_json::{Value, json};
 
@@ -41,6 +41,8 @@ pub struct View {
     pub accepted: Accepted,
     /// What rows carry.
     pub carried: Carried,
+    /// Today's form of the kind, if it is of a version that Kubernetes no longer serves: tables show that.
+    today: Option<Gvk>,
     /// The time ages are told at.
     pub now: SystemTime,
 }
@@ -58,7 +60,8 @@ impl View {
                 )));
             }
         };
-        Ok(View { kind: kind.clone(), accepted, carried, now: core.clock.now() })
+        let today = if rules::served_as_kept(kind) { None } else { Removed::of(&kind.gvk()).and_then(Removed::modern) };
+        Ok(View { kind: kind.clone(), accepted, carried, today, now: core.clock.now() })
     }
 
     /// Whether kept bytes can be sent as they are, once they are JSON.
@@ -132,11 +135,19 @@ fn metadata_only(object: &Object) -> Value {
 }
 
 fn columns(view: &View) -> Value {
-    print::column_definitions(print::columns(&view.kind.gvk(), view.kind.custom))
+    let gvk = view.today.clone().unwrap_or_else(|| view.kind.gvk());
+    print::column_definitions(print::columns(&gvk, view.kind.custom))
 }
 
 fn row(view: &View, object: &Object) -> Value {
-    let mut row = print::row(&view.kind.gvk(), view.kind.custom, object, view.now);
+    let gvk = view.kind.gvk();
+    let mut row = match &view.today {
+        None => print::row(&gvk, view.kind.custom, object, view.now),
+        Some(today) => match convert::to(&gvk, today, object.clone()) {
+            Ok(object) => print::row(today, false, &object, view.now),
+            Err(_) => print::row(&gvk, false, object, view.now),
+        },
+    };
     match view.carried {
         Carried::Nothing => {}
         Carried::Metadata => row["object"] = metadata_only(object),

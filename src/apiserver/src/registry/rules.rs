@@ -20,6 +20,21 @@ pub fn default(gvk: &Gvk, object: &mut Object) {
     defaults::apply(gvk, object);
 }
 
+/// A whole object in the form in which it was sent: with that form's defaults and today's, in the version it is kept in.
+pub fn take_in(spoken: &Kind, kind: &Kind, object: &mut Object) {
+    default(&spoken.gvk(), object);
+    if spoken.gvk() != kind.gvk() {
+        change_version(&spoken.gvk(), &kind.gvk(), object);
+        default(&kind.gvk(), object);
+    }
+    to_kept(kind, object);
+}
+
+/// A part of an object, as it was sent, in the version of `kind`; nothing is filled in.
+pub fn renew(spoken: &Kind, kind: &Kind, object: &mut Object) {
+    change_version(&spoken.gvk(), &kind.gvk(), object);
+}
+
 /// Puts a new object right.
 pub fn prepare_create(kind: &Kind, object: &mut Object) {
     strategy::prepare_create(kind, object);
@@ -30,14 +45,22 @@ pub fn prepare_update(kind: &Kind, sub: Option<Sub>, new: &mut Object, old: &Obj
     strategy::prepare_update(kind, part(sub), new, old);
 }
 
-/// What is wrong with a new object.
-pub fn validate_create(kind: &Kind, object: &Object) -> Vec<FieldError> {
-    validate::create(kind, object)
+/// What is wrong with a new object; `spoken` is the form in which it came.
+pub fn validate_create(spoken: &Kind, kind: &Kind, object: &Object) -> Vec<FieldError> {
+    forgiven(spoken, validate::create(kind, object))
 }
 
-/// What is wrong with an update.
-pub fn validate_update(kind: &Kind, sub: Option<Sub>, new: &Object, old: &Object) -> Vec<FieldError> {
-    validate::update(kind, part(sub), new, old)
+/// What is wrong with an update; `spoken` is the form in which it came.
+pub fn validate_update(spoken: &Kind, kind: &Kind, sub: Option<Sub>, new: &Object, old: &Object) -> Vec<FieldError> {
+    forgiven(spoken, validate::update(kind, part(sub), new, old))
+}
+
+/// The faults but for those that an old version allowed.
+fn forgiven(spoken: &Kind, mut faults: Vec<FieldError>) -> Vec<FieldError> {
+    if !faults.is_empty() && !spoken.custom {
+        faults.retain(|fault| !convert::forgives(&spoken.gvk(), fault));
+    }
+    faults
 }
 
 fn part(sub: Option<Sub>) -> Part {

@@ -4,6 +4,8 @@
 //! claim that gives them back unless it is kept. What is taken is rebuilt from the store at start;
 //! a kept Service is the truth.
 
+mod families;
+
 use std::collections::HashSet;
 use std::net::Ipv4Addr;
 use std::sync::{Mutex, PoisonError};
@@ -123,7 +125,10 @@ impl Services {
         let mut claim = self.nothing();
         let had_addresses: HashSet<Ipv4Addr> = old.into_iter().flat_map(addresses).collect();
         let had_ports: HashSet<u16> = old.into_iter().flat_map(node_ports).collect();
-        let fault = self.fill(&mut claim, service, &had_addresses, &had_ports, random).err();
+        let served = service.get("spec").is_some_and(Value::is_object);
+        let external = meta::text_at(service, &["spec", "type"]) == "ExternalName";
+        let families = if served && !external { families::fill(service, old) } else { Ok(()) };
+        let fault = families.and_then(|()| self.fill(&mut claim, service, &had_addresses, &had_ports, random)).err();
         if let Some(fault) = fault {
             return Err(about.invalid(&[fault]));
         }
@@ -236,6 +241,37 @@ impl Services {
                 None => {}
             }
         }
+        self.health_port(claim, &mut taken, service, had_ports, random)
+    }
+
+    /// A balancer that keeps to local endpoints asks each node, at one port of all, whether it has some.
+    fn health_port(
+        &self,
+        claim: &mut Claim<'_>,
+        taken: &mut Taken,
+        service: &mut Object,
+        had: &HashSet<u16>,
+        random: &Random,
+    ) -> Result<(), FieldError> {
+        let text = |field| meta::text_at(service, &["spec", field]);
+        if text("type") != "LoadBalancer" || text("externalTrafficPolicy") != "Local" {
+            return Ok(());
+        }
+        let given = meta::int_at(service, &["spec", "healthCheckNodePort"]).and_then(|port| u16::try_from(port).ok());
+        let spec = Path::root("spec");
+        let path = spec.child("healthCheckNodePort");
+        let number = match given.filter(|port| *port != 0) {
+            Some(number) if had.contains(&number) => return Ok(()),
+            Some(number) if taken.ports.contains(&number) => {
+                return Err(FieldError::invalid(&path, number, "provided port is already allocated"));
+            }
+            // Other ranges are validation's to refuse, or the user's own choice.
+            Some(number) => number,
+            None => self.free_port(taken, random).ok_or_else(|| FieldError::internal(&path, "no node port is free"))?,
+        };
+        taken.ports.insert(number);
+        claim.ports.push(number);
+        service["spec"]["healthCheckNodePort"] = json!(number);
         Ok(())
     }
 

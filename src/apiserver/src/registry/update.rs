@@ -130,7 +130,7 @@ async fn attempt(act: &Act<'_>, entry: &Arc<Entry>, change: &Change) -> Result<T
     if !matches!(change, Change::Apply { .. }) {
         managers::note(act, Some(&old), &mut new);
     }
-    let faults = rules::validate_update(act.kind, act.sub, &new, &old);
+    let faults = rules::validate_update(act.spoken, act.kind, act.sub, &new, &old);
     if !faults.is_empty() {
         return Err(act.about().invalid(&faults));
     }
@@ -220,8 +220,8 @@ fn patched(
     validation: FieldValidation,
 ) -> Result<Object, Status> {
     let mut served = old.clone();
-    rules::to_served(act.kind, &mut served);
-    let gvk = act.kind.gvk();
+    rules::to_served(act.spoken, &mut served);
+    let gvk = act.spoken.gvk();
     let kept_version = meta::resource_version(&served).to_owned();
     let sent = apply(&gvk, &mut served, kind, patch, validation)?;
     act.warn(sent.warnings);
@@ -229,8 +229,7 @@ fn patched(
     if meta::resource_version(&object).is_empty() {
         meta::set_resource_version(&mut object, &kept_version);
     }
-    rules::default(&gvk, &mut object);
-    rules::to_kept(act.kind, &mut object);
+    rules::take_in(act.spoken, act.kind, &mut object);
     Ok(object)
 }
 

@@ -28,7 +28,7 @@ const WHOLE: usize = 64;
 pub async fn list(call: &Call, act: &Act<'_>, kind: &Arc<Kind>) -> Result<Answer, Status> {
     let view = view(call, kind)?;
     let options = ListOptions::parse(&call.query).map_err(|f| error::option(&f))?;
-    let selection = Selection::parse(kind, &options.label_selector, &options.field_selector)?;
+    let selection = Selection::parse(act.kind, &options.label_selector, &options.field_selector)?;
     let listing = list::list(act, &options, &selection).await?;
     let accepted = view.accepted;
     let few = listing.entries.len() <= WHOLE;
@@ -51,7 +51,7 @@ pub async fn delete(call: &mut Call, act: &Act<'_>, kind: &Arc<Kind>) -> Result<
     // Preconditions are about one object.
     deletion.uid = None;
     deletion.version = None;
-    let selection = Selection::parse(kind, &options.label_selector, &options.field_selector)?;
+    let selection = Selection::parse(act.kind, &options.label_selector, &options.field_selector)?;
     let listing = list::list(act, &options, &selection).await?;
     let mut entries = Vec::with_capacity(listing.entries.len());
     for entry in &listing.entries {

@@ -72,7 +72,7 @@ async fn spend(act: &Act<'_>, pod: &Object) -> Result<(), Status> {
         }
     };
     let name = meta::name(budget).to_owned();
-    let budget_act = Act { kind, sub: None, name: &name, ..*act };
+    let budget_act = Act { kind, spoken: kind, sub: None, name: &name, ..*act };
     for _ in 0..TRIES {
         let entry = budget_act.kept().await?;
         let mut budget = decode_kept(&entry)?;

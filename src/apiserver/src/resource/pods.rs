@@ -33,7 +33,7 @@ pub async fn bind_by_name(call: &mut Call, act: &Act<'_>) -> Result<Answer, Stat
     let kinds = call.core.kinds();
     let pods = kinds.resource("", "v1", "pods").ok_or_else(Status::no_such_resource)?;
     let name = meta::name(&binding).to_owned();
-    let pod = Act { kind: pods, sub: Some(Sub::Binding), name: &name, ..*act };
+    let pod = Act { kind: pods, spoken: pods, sub: Some(Sub::Binding), name: &name, ..*act };
     apply(&pod, &binding).await?;
     made(
         call,

@@ -9,6 +9,7 @@ mod documents;
 mod hostile;
 mod lists;
 mod objects;
+mod removed;
 mod sockets;
 mod starts;
 mod subresources;

@@ -40,6 +40,8 @@ pub struct Api {
     pub max_in_flight: usize,
     /// How long Events are kept.
     pub event_ttl_seconds: u64,
+    /// Whether versions that Kubernetes no longer serves (`extensions/v1beta1` and the like) are served too.
+    pub removed_versions: bool,
 }
 
 impl Default for Api {
@@ -49,6 +51,7 @@ impl Default for Api {
             extra_names: Vec::new(),
             max_in_flight: 400,
             event_ttl_seconds: 3600,
+            removed_versions: true,
         }
     }
 }

@@ -76,9 +76,10 @@ fn services() {
         &[
             "spec.ports[0].name: Required value",
             "spec.ports[1].name: Invalid value: \"A\": a lowercase RFC 1123 label must...",
-            "spec.ports[1]: Duplicate value: ...",
             "spec.ports[2].port: Invalid value: 0: must be between 1 and 65535, inclusive",
+            "spec.ports[2].targetPort: Invalid value: 0: must be between 1 and 65535, inclusive",
             "spec.ports[2].nodePort: Forbidden: may not be used when `type` is 'ClusterIP'",
+            "spec.ports[1]: Duplicate value: ...",
         ],
     );
     check(
