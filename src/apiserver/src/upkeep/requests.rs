@@ -278,6 +278,7 @@ async fn act(core: &Core, name: &str, mut object: Object, step: Step) -> Result<
         core,
         who: &who,
         kind,
+        spoken: kind,
         sub,
         namespace: "",
         name,
