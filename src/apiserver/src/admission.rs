@@ -2,13 +2,28 @@
 //!
 //! In: the object as the client wants it, the one that is kept, who asks. Out: the object as it
 //! shall be, or a refusal. Plugins run in the order of the list, all of them before validation to
-//! change and after it to refuse; they read through [`Reader`] and never write.
+//! change and after it to refuse; they read through [`Reader`] and never write, but for what
+//! ResourceQuota charges.
 
+mod certificates;
+pub mod config;
+mod limit_ranger;
 mod namespace;
+mod network;
+mod node_restriction;
+mod order;
+mod owners;
+mod pod_secrets;
+mod pod_security;
+mod pods;
+pub(crate) mod presence;
 mod priority;
 mod reader;
+mod resource_quota;
 mod rounds;
+mod runtime_class;
 mod service_account;
+mod storage;
 mod tolerations;
 pub(crate) mod webhook;
 
@@ -19,6 +34,8 @@ use kedge_api::Object;
 use kedge_api::kinds::{Kind, Sub};
 use kedge_api::status::Status;
 
+pub use config::{AdmissionConfig, ConfigFault, PodSecurityConfig};
+pub(crate) use order::chain;
 pub use reader::Reader;
 pub use rounds::Rounds;
 
@@ -64,6 +81,8 @@ pub struct Attributes<'a> {
     pub namespace: &'a str,
     /// To which object; empty while a name is to be generated.
     pub name: &'a str,
+    /// What refusals call the object: its name, or what its name is to be generated from.
+    pub called: &'a str,
     /// By whom.
     pub who: &'a Identity,
     /// Whether nothing will be kept.
@@ -79,9 +98,24 @@ pub struct Attributes<'a> {
 }
 
 impl Attributes<'_> {
-    /// Whether it is about that kind itself and none of its subresources.
+    /// Whether it is about that kind itself and none of its subresources, in whatever version.
     pub fn is(&self, group: &str, plural: &str) -> bool {
-        self.subresource.is_none() && self.kind.group == group && self.kind.plural == plural
+        self.subresource.is_none() && self.concerns(group, plural)
+    }
+
+    /// Whether it is about that kind or one of its subresources, in whatever version.
+    pub fn concerns(&self, group: &str, plural: &str) -> bool {
+        self.kind.stored.0 == group && self.kind.plural == plural
+    }
+
+    /// Whether such an object is about to be made.
+    pub fn creates(&self, group: &str, plural: &str) -> bool {
+        self.operation == Operation::Create && self.is(group, plural)
+    }
+
+    /// Whether it is about that subresource of pods.
+    pub fn is_pod(&self, sub: Sub) -> bool {
+        self.subresource == Some(sub) && self.concerns("", "pods")
     }
 
     /// Tells the client something beside the answer.
@@ -96,7 +130,8 @@ impl Attributes<'_> {
 
     /// 403 about this object.
     pub fn forbidden(&self, why: impl std::fmt::Display) -> Status {
-        Status::forbidden(&self.kind.group, &self.kind.plural, self.name, why)
+        let called = if self.called.is_empty() { "Unknown" } else { self.called };
+        Status::forbidden(&self.kind.group, &self.kind.plural, called, why)
     }
 }
 
@@ -128,18 +163,6 @@ pub trait Admission: Send + Sync {
     ) -> Result<(), Status> {
         Ok(())
     }
-}
-
-/// The built-in plugins, in Kubernetes' order.
-pub fn builtin() -> Vec<Arc<dyn Admission>> {
-    vec![
-        Arc::new(namespace::NamespaceLifecycle),
-        Arc::new(service_account::ServiceAccount),
-        Arc::new(priority::Priority),
-        Arc::new(tolerations::DefaultTolerationSeconds),
-        Arc::new(webhook::Mutating),
-        Arc::new(webhook::Validating),
-    ]
 }
 
 /// Lets every plugin change the object.
@@ -179,4 +202,14 @@ pub async fn validate(
 pub(crate) async fn connect(act: &Act<'_>, options: &Object, target: &Object) -> Result<(), Status> {
     let attributes = act.attributes(Operation::Connect);
     validate(&act.core.admission, &attributes, Some(options), Some(target), act.core.reader()).await
+}
+
+/// Lets every plugin change and refuse what is asked of a subresource and not kept itself.
+pub(crate) async fn admit(
+    core: &crate::core::Core,
+    attributes: &Attributes<'_>,
+    object: &mut Object,
+) -> Result<(), Status> {
+    mutate(&core.admission, attributes, object, None, core.reader()).await?;
+    validate(&core.admission, attributes, Some(object), None, core.reader()).await
 }

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::admission::Admission;
+use crate::admission::{Admission, AdmissionConfig};
 use crate::clock::Clock;
 use crate::random::Random;
 use crate::streams::NodeStreams;
@@ -38,6 +38,8 @@ pub struct Config {
     pub every_version: bool,
     /// Whether versions that Kubernetes no longer serves are served too, so that old manifests still apply.
     pub removed_versions: bool,
+    /// Which admission plugins run, and what they are told.
+    pub admission: AdmissionConfig,
 }
 
 impl Default for Config {
@@ -54,6 +56,7 @@ impl Default for Config {
             limits: Limits::default(),
             every_version: false,
             removed_versions: true,
+            admission: AdmissionConfig::default(),
         }
     }
 }

@@ -10,6 +10,7 @@ use kedge_store::{Revision, Store};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::admission::presence::Presence;
 use crate::admission::webhook::Webhooks;
 use crate::admission::{Admission, Reader};
 use crate::authn::KnownTokens;
@@ -38,6 +39,8 @@ pub(crate) struct Core {
     pub admission: Vec<Arc<dyn Admission>>,
     /// The webhooks that are asked.
     pub webhooks: Arc<Webhooks>,
+    /// Which kinds that bind others there are objects of.
+    pub presence: Presence,
     pub clock: Clock,
     pub random: Random,
     pub metrics: Metrics,

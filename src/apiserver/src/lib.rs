@@ -36,6 +36,7 @@ pub mod streams;
 mod tls;
 mod upkeep;
 
+pub use admission::AdmissionConfig;
 pub use authn::token::{Bound, TokenOrder};
 pub use clock::{Clock, LastSeen};
 pub use config::{Config, Limits, Parts};

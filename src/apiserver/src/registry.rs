@@ -98,6 +98,7 @@ impl<'a> Act<'a> {
             subresource: self.sub,
             namespace: self.namespace,
             name: self.name,
+            called: self.name,
             who: self.who,
             dry_run: self.dry_run,
             manager: self.manager,

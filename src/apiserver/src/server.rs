@@ -19,6 +19,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::admission::presence::Presence;
 use crate::admission::webhook::Family;
 use crate::authn::token::{self, Bound, TokenKey, TokenOrder};
 use crate::authz::Authorizer;
@@ -52,6 +53,9 @@ pub enum OpenError {
     /// The store could not be read.
     #[error("roles could not be read")]
     Store(#[from] kedge_store::ReadError),
+    /// The configuration of admission cannot work.
+    #[error("the configuration of admission")]
+    Admission(#[from] admission::ConfigFault),
     /// The store could not be written.
     #[error("the start could not be marked")]
     Mark(#[from] kedge_store::WriteError),
@@ -114,8 +118,8 @@ impl ApiServer {
             tracing::warn!(%error, "cannot remember the time");
         }
         let started_at = mark_start(&store).await?;
-        let mut plugins = admission::builtin();
-        plugins.extend(parts.admission);
+        let plugins = admission::chain(&config.admission, parts.admission)?;
+        let presence = Presence::of(&store).await?;
         let kinds = if config.every_version { Kinds::everything() } else { Kinds::builtin() };
         let kinds = if config.removed_versions { kinds.with_removed() } else { kinds };
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
@@ -130,6 +134,7 @@ impl ApiServer {
             authorizer: Authorizer::default(),
             admission: plugins,
             webhooks: Arc::default(),
+            presence,
             clock,
             random: parts.random,
             metrics: Metrics::default(),

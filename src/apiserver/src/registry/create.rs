@@ -8,7 +8,7 @@ use kedge_api::status::{Reason, Status};
 use kedge_api::{Object, meta, warn};
 
 use super::{Act, Outcome, body, hooks, keys, managers, rules};
-use crate::admission::{self, Operation};
+use crate::admission::{self, Attributes, Operation};
 use crate::error::{self, About};
 
 /// A generated name is tried this often: with 14 million suffixes even a million objects of one
@@ -26,7 +26,8 @@ pub(super) async fn make(act: &Act<'_>, mut object: Object, applied: bool) -> Re
     // A generated name is not there yet for whoever may change the object.
     let given = meta::name(&object).to_owned();
     let named = act.on(&given);
-    let attributes = named.attributes(Operation::Create);
+    let called = if given.is_empty() { meta::generate_name(&object).to_owned() } else { given.clone() };
+    let attributes = Attributes { called: &called, ..named.attributes(Operation::Create) };
     admission::mutate(&act.core.admission, &attributes, &mut object, None, act.core.reader()).await?;
 
     act.warn(warn::object(act.kind, &object));
@@ -112,6 +113,7 @@ async fn attempt(act: &Act<'_>, mut object: Object, applied: bool) -> Result<Out
         .await
         .map_err(|fault| error::write(fault, about))?;
     claim.keep();
+    hooks::made(act);
     hooks::settle(act, entry.revision).await;
     Ok(Outcome::Kept(entry))
 }

@@ -104,8 +104,14 @@ pub async fn claim<'a>(act: &Act<'a>, object: &mut Object, old: Option<&Object>)
     Ok(act.core.services.nothing())
 }
 
+/// Notes that an object was made.
+pub fn made(act: &Act<'_>) {
+    act.core.presence.came(act.kind);
+}
+
 /// Gives back what an object held that is gone.
 pub fn release(act: &Act<'_>, object: &Object) {
+    act.core.presence.went(act.kind);
     if act.kind.stored.0.is_empty() && act.kind.plural == "services" {
         act.core.services.release(object);
     }

@@ -21,10 +21,11 @@ const TRIES: usize = 5;
 
 /// `pods/NAME/eviction`.
 pub async fn evict(call: &mut Call, act: &Act<'_>) -> Result<Answer, Status> {
-    let eviction = asked(call, act, &Gvk::fixed("policy", "v1", "Eviction")).await?;
+    let mut eviction = asked(call, act, &Gvk::fixed("policy", "v1", "Eviction")).await?;
     if !meta::name(&eviction).is_empty() && meta::name(&eviction) != act.name {
         return Err(Status::bad_request("name in URL does not match name in Eviction object"));
     }
+    crate::admission::admit(act.core, &act.attributes(crate::admission::Operation::Create), &mut eviction).await?;
     let mut options = delete::options(&call.query, eviction.get("deleteOptions"))?;
     options.dry_run |= act.dry_run;
     let pod = decode_kept(&*act.kept().await?)?;

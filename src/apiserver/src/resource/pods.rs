@@ -19,7 +19,7 @@ use crate::respond::Answer;
 /// `pods/NAME/binding`.
 pub async fn bind(call: &mut Call, act: &Act<'_>) -> Result<Answer, Status> {
     let binding = asked(call, act, &Gvk::fixed("", "v1", "Binding")).await?;
-    apply(act, &binding).await?;
+    apply(act, binding).await?;
     made(
         call,
         StatusCode::CREATED,
@@ -34,7 +34,7 @@ pub async fn bind_by_name(call: &mut Call, act: &Act<'_>) -> Result<Answer, Stat
     let pods = kinds.resource("", "v1", "pods").ok_or_else(Status::no_such_resource)?;
     let name = meta::name(&binding).to_owned();
     let pod = Act { kind: pods, spoken: pods, sub: Some(Sub::Binding), name: &name, ..*act };
-    apply(&pod, &binding).await?;
+    apply(&pod, binding).await?;
     made(
         call,
         StatusCode::CREATED,
@@ -42,11 +42,13 @@ pub async fn bind_by_name(call: &mut Call, act: &Act<'_>) -> Result<Answer, Stat
     )
 }
 
-async fn apply(act: &Act<'_>, binding: &Object) -> Result<(), Status> {
+async fn apply(act: &Act<'_>, mut binding: Object) -> Result<(), Status> {
     let core = act.core;
-    if !matches!(meta::name(binding), "") && meta::name(binding) != act.name {
+    if !matches!(meta::name(&binding), "") && meta::name(&binding) != act.name {
         return Err(Status::bad_request("name in URL does not match name in Binding object"));
     }
+    crate::admission::admit(core, &act.attributes(crate::admission::Operation::Create), &mut binding).await?;
+    let binding = &binding;
     let node = meta::text_at(binding, &["target", "name"]);
     let kind = meta::text_at(binding, &["target", "kind"]);
     if !matches!(kind, "" | "Node") || node.is_empty() {
@@ -58,8 +60,6 @@ async fn apply(act: &Act<'_>, binding: &Object) -> Result<(), Status> {
         };
         return Err(Status::invalid("", "Binding", act.name, &[fault]));
     }
-    let attributes = act.attributes(crate::admission::Operation::Create);
-    crate::admission::validate(&core.admission, &attributes, Some(binding), None, core.reader()).await?;
     loop {
         let entry = act.kept().await?;
         let old = decode_kept(&entry)?;

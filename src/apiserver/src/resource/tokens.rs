@@ -86,6 +86,7 @@ pub async fn request(call: &mut Call, act: &Act<'_>) -> Result<Answer, Status> {
         )));
     }
     let account = decode_kept(&*act.kept().await?)?;
+    crate::admission::admit(act.core, &act.attributes(crate::admission::Operation::Create), &mut request).await?;
     let order = order(act, &request).await?;
     let seconds = order.lifetime.as_secs();
     let now = call.core.clock.now();
