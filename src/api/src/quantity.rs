@@ -132,6 +132,11 @@ impl Quantity {
         self.nanos % NANO == 0
     }
 
+    /// Whether it is a whole number of `unit`s.
+    pub fn is_multiple_of(&self, unit: &Quantity) -> bool {
+        unit.nanos != 0 && self.nanos % unit.nanos == 0
+    }
+
     /// The sum, written as `self` is (as `other` is, when `self` is zero).
     #[must_use]
     pub fn add(&self, other: &Quantity) -> Quantity {

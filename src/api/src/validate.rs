@@ -10,6 +10,7 @@ mod batch;
 mod cluster;
 mod config;
 mod device;
+mod diff;
 mod extension;
 mod metadata;
 mod network;
@@ -18,6 +19,7 @@ mod policy;
 mod request;
 mod service;
 mod storage;
+mod volume;
 mod workload;
 
 use serde_json::Value;
@@ -47,6 +49,7 @@ pub fn update(kind: &Kind, part: Part, new: &Object, old: &Object) -> Vec<FieldE
     match part {
         _ if kind.gvk().is("", "Pod") => pod::update(part, new, old, &mut out),
         Part::Status | Part::Approval => status(kind, new, old, &mut out),
+        Part::Finalize => cluster::namespace_finalizers(new, &mut out),
         _ => content(kind, new, Some(old), &mut out),
     }
     out.errors
@@ -74,8 +77,8 @@ fn content(kind: &Kind, object: &Object, old: Option<&Object>, out: &mut Out) {
         },
         ("", "PodTemplate") => pod::template(&At::root(object, "template"), out),
         ("", "ReplicationController") => workload::replication_controller(object, out),
-        ("", "Endpoints") => network::endpoints(object, out),
-        ("", "PersistentVolume") => storage::volume(object, old, out),
+        ("", "Endpoints") => network::endpoints(object, old, out),
+        ("", "PersistentVolume") => volume::all(object, old, out),
         ("", "PersistentVolumeClaim") => storage::claim(object, old, out),
         ("apps", name) => match name {
             "Deployment" => workload::deployment(object, old, out),
@@ -104,8 +107,8 @@ fn content(kind: &Kind, object: &Object, old: Option<&Object>, out: &mut Out) {
             "StorageClass" => storage::class(object, old, out),
             "VolumeAttributesClass" => storage::attributes_class(object, old, out),
             "VolumeAttachment" => storage::attachment(object, old, out),
-            "CSINode" => storage::node(object, out),
-            "CSIDriver" => storage::driver(object, out),
+            "CSINode" => storage::node(object, old, out),
+            "CSIDriver" => storage::driver(object, old, out),
             "CSIStorageCapacity" => storage::capacity(object, old, out),
             _ => {}
         },
@@ -140,6 +143,8 @@ fn status(kind: &Kind, object: &Object, old: &Object, out: &mut Out) {
         ("", "Node") => cluster::node_status(object, out),
         ("", "Service") => service::status(object, old, out),
         ("", "ResourceQuota") => cluster::quota_status(object, out),
+        ("", "PersistentVolumeClaim") => storage::claim_status(object, out),
+        ("storage.k8s.io", "VolumeAttachment") => storage::attachment_status(object, out),
         ("networking.k8s.io", "Ingress") => network::ingress_status(object, old, out),
         ("apps", _) | ("", "ReplicationController") => workload::status(object, old, out),
         ("certificates.k8s.io", "CertificateSigningRequest") => access::request_status(object, old, out),

@@ -158,7 +158,7 @@ const USAGES: [&str; 23] = [
 ];
 
 /// `domain/path`.
-fn signer(at: &At<'_, '_>, out: &mut Out) {
+pub(super) fn signer(at: &At<'_, '_>, out: &mut Out) {
     if at.text().is_empty() {
         out.required(at, "");
         return;

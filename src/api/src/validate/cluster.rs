@@ -13,6 +13,8 @@ use crate::meta;
 use crate::name;
 use crate::quantity::Quantity;
 
+/// Longest name of a feature that a node declares.
+const FEATURE_MOST: usize = 253;
 /// Longest words of an event.
 const WORD_MOST: usize = 128;
 /// Longest message of an event.
@@ -22,34 +24,93 @@ pub(super) fn namespace(object: &Value, out: &mut Out) {
     let spec = At::root(object, "spec");
     let list = spec.get("finalizers");
     for finalizer in list.items() {
-        out.form_of(&list, finalizer.text(), name::check_qualified);
-        if !finalizer.text().contains('/')
-            && !matches!(finalizer.text(), "kubernetes" | "orphan" | "foregroundDeletion")
-        {
-            let text = "name is neither a standard finalizer name nor is it fully qualified";
-            out.push(FieldError::invalid(&list.path, finalizer.text(), text));
-        }
+        finalizer_name(&list, finalizer.text(), out);
     }
 }
 
 pub(super) fn namespace_status(object: &Value, out: &mut Out) {
     let status = At::root(object, "status");
-    let phase = status.get("phase");
+    // The place is Kubernetes' own slip.
+    let phase = At { value: status.get("phase").value, path: status.path.child("Phase") };
     let deleted = meta::deletion_timestamp(object).is_some();
     if deleted && phase.text() != "Terminating" {
-        out.invalid(&phase, "may only be 'Terminating' if `deletionTimestamp` is not empty");
+        let text = "may only be 'Terminating' if `deletionTimestamp` is not empty";
+        out.push(FieldError::invalid(&phase.path, phase.text(), text));
     }
     if !deleted && phase.text() != "Active" {
-        out.invalid(&phase, "may only be 'Active' if `deletionTimestamp` is empty");
+        let text = "may only be 'Active' if `deletionTimestamp` is empty";
+        out.push(FieldError::invalid(&phase.path, phase.text(), text));
+    }
+}
+
+/// `/finalize` of a namespace.
+pub(super) fn namespace_finalizers(object: &Value, out: &mut Out) {
+    let spec = At::root(object, "spec");
+    for finalizer in spec.get("finalizers").items() {
+        finalizer_name(&finalizer, finalizer.text(), out);
+    }
+}
+
+fn finalizer_name(at: &At<'_, '_>, name: &str, out: &mut Out) {
+    out.form_of(at, name, name::check_qualified);
+    if !name.contains('/') && !matches!(name, "kubernetes" | "orphan" | "foregroundDeletion") {
+        let text = "name is neither a standard finalizer name nor is it fully qualified";
+        out.push(FieldError::invalid(&at.path, name, text));
     }
 }
 
 pub(super) fn node(object: &Value, old: Option<&Value>, out: &mut Out) {
     let spec = At::root(object, "spec");
     let metadata = At::root(object, "metadata");
-    let mut seen = BTreeSet::new();
+    node_annotations(&metadata.get("annotations"), out);
     // The place is Kubernetes' own slip.
-    let taints = At { value: spec.get("taints").value, path: metadata.path.child("taints") };
+    taints(&At { value: spec.get("taints").value, path: metadata.path.child("taints") }, out);
+    let cidrs = spec.get("podCIDRs");
+    for cidr in cidrs.items() {
+        out.form(&cidr, name::check_cidr);
+    }
+    let families: BTreeSet<bool> = cidrs.items().map(|cidr| cidr.text().contains(':')).collect();
+    if cidrs.len() > 2 || cidrs.len() == 2 && families.len() == 1 {
+        out.invalid(&cidrs, "may specify no more than one CIDR for each IP family");
+    }
+    node_update(&spec, &cidrs, old, out);
+}
+
+/// Taints and avoided pods were annotations once.
+fn node_annotations(at: &At<'_, '_>, out: &mut Out) {
+    const TAINTS: &str = "scheduler.alpha.kubernetes.io/taints";
+    const AVOIDS: &str = "scheduler.alpha.kubernetes.io/preferAvoidPods";
+    let read = |key: &str| Some(at.value.get(key)?.as_str()?).filter(|text| !text.is_empty());
+    if let Some(text) = read(TAINTS) {
+        match serde_json::from_str::<Value>(text) {
+            Ok(list) => taints(&At { value: &list, path: at.path.child(TAINTS) }, out),
+            Err(fault) => out.push(FieldError::invalid(&at.path, TAINTS, fault.to_string())),
+        }
+    }
+    if let Some(text) = read(AVOIDS) {
+        let list = match serde_json::from_str::<Value>(text) {
+            Ok(avoids) => avoids.get("preferAvoidPods").cloned().unwrap_or_default(),
+            Err(fault) => {
+                let path = at.path.child("AvoidPods");
+                return out.push(FieldError::invalid(&path, AVOIDS, fault.to_string()));
+            }
+        };
+        for entry in (At { value: &list, path: at.path.child(AVOIDS) }).items() {
+            let controller = entry.get("podSignature");
+            let controller = controller.get("podController");
+            let signature = entry.path.child("PodSignature");
+            if !controller.is_set() {
+                out.push(FieldError::required(&signature, ""));
+            } else if !controller.get("controller").yes() {
+                let path = signature.child("PodController");
+                out.push(FieldError::invalid(&path.child("Controller"), false, "must point to a controller"));
+            }
+        }
+    }
+}
+
+fn taints(taints: &At<'_, '_>, out: &mut Out) {
+    let mut seen = BTreeSet::new();
     for taint in taints.items() {
         let (key, effect) = (taint.get("key"), taint.get("effect"));
         out.form_of(&key, key.text(), name::check_qualified);
@@ -63,21 +124,20 @@ pub(super) fn node(object: &Value, old: Option<&Value>, out: &mut Out) {
             out.push(error);
         }
     }
-    let cidrs = spec.get("podCIDRs");
-    for cidr in cidrs.items() {
-        out.form(&cidr, name::check_cidr);
-    }
-    if cidrs.len() > 2 {
-        out.invalid(&cidrs, "may specify no more than one CIDR for each IP family");
-    }
+}
+
+fn node_update(spec: &At<'_, '_>, cidrs: &At<'_, '_>, old: Option<&Value>, out: &mut Out) {
     let Some(old) = old else { return };
     let before = meta::list_at(old, &["spec", "podCIDRs"]);
     if !before.is_empty() && Some(before) != cidrs.value.as_array().map(Vec::as_slice) {
-        out.forbidden(&cidrs, "node updates may not change podCIDR except from \"\" to valid");
+        out.forbidden(cidrs, "node updates may not change podCIDR except from \"\" to valid");
     }
     let before = meta::text_at(old, &["spec", "providerID"]);
     if !before.is_empty() && spec.text_of("providerID") != before {
         out.forbidden(&spec.get("providerID"), "node updates may not change providerID except from \"\" to valid");
+    }
+    if spec.text_of("externalID") != meta::text_at(old, &["spec", "externalID"]) {
+        out.forbidden(&spec.get("externalID"), "may not be updated");
     }
 }
 
@@ -90,17 +150,75 @@ pub(super) fn node_status(object: &Value, out: &mut Out) {
         }
     }
     for list in ["capacity", "allocatable"] {
-        for (key, value) in status.get(list).entries() {
-            out.form_of(&value, key, name::check_qualified);
-            out.amount(&value);
+        let list = status.get(list);
+        for (key, value) in list.entries() {
+            amount(&At { value: value.value, path: list.path.child(key) }, key, out);
         }
     }
-    for list in ["conditions"] {
-        for condition in status.get(list).items() {
-            out.filled(&condition.get("type"));
+    let swap = status.get("nodeInfo").get("swap").get("capacity").value.as_i64();
+    if swap.is_some_and(|capacity| capacity <= 0) {
+        let metadata = At::root(object, "metadata");
+        let swap_at = metadata.get("nodeSwapStatus");
+        out.push(FieldError::invalid(&swap_at.path.child("capacity"), swap, "must be greater than zero"));
+    }
+    features(&status.get("declaredFeatures"), out);
+}
+
+/// Names of features, sorted, each once: `Feature` or `Feature/part`.
+fn features(at: &At<'_, '_>, out: &mut Out) {
+    let names: Vec<&str> = at.items().map(|name| name.text()).collect();
+    for (i, name) in names.iter().enumerate() {
+        let path = at.path.index(i);
+        let parts = name.split('/').enumerate().all(|(i, part)| {
+            let first = part
+                .chars()
+                .next()
+                .is_some_and(|c| if i == 0 { c.is_ascii_uppercase() } else { c.is_ascii_alphanumeric() });
+            first && part.chars().all(|c| c.is_ascii_alphanumeric())
+        });
+        if name.len() > FEATURE_MOST {
+            let text = format!("invalid feature name {name:?}: must be no more than {FEATURE_MOST} characters");
+            out.push(FieldError::invalid(&path, *name, text));
+        } else if !parts {
+            let text = format!(
+                "invalid feature name {name:?}: must start with an UpperCamelCase segment, with subsequent segments \
+                 separated by '/' (e.g., MyFeature or MyFeature/mySubFeature), and contain only alphanumeric characters \
+                 and slashes"
+            );
+            out.push(FieldError::invalid(&path, *name, text));
+        }
+        let Some(before) = i.checked_sub(1).and_then(|before| names.get(before)) else { continue };
+        match before.cmp(name) {
+            std::cmp::Ordering::Equal => out.push(FieldError::duplicate(&path, *name)),
+            std::cmp::Ordering::Greater => {
+                out.push(FieldError::invalid(&path, *name, "list must be sorted alphabetically"));
+            }
+            std::cmp::Ordering::Less => {}
         }
     }
 }
+
+/// Not below nothing, and whole where it counts things.
+fn amount(at: &At<'_, '_>, name: &str, out: &mut Out) {
+    out.amount(at);
+    let counted = COUNTED.contains(&name) || pod::extended(name);
+    if counted && at.quantity().is_some_and(|q| !q.is_whole()) {
+        out.invalid(at, "must be an integer");
+    }
+}
+
+/// Resources that are numbers of things.
+const COUNTED: [&str; 9] = [
+    "pods",
+    "resourcequotas",
+    "services",
+    "replicationcontrollers",
+    "secrets",
+    "configmaps",
+    "persistentvolumeclaims",
+    "services.nodeports",
+    "services.loadbalancers",
+];
 
 /// `modern` says that the event came by `events.k8s.io`, whose rules are strict. The object may have either form:
 /// the core form names the same things otherwise.
@@ -229,7 +347,6 @@ fn limit_values(limit: &At<'_, '_>, out: &mut Out) {
         for (key, value) in limit.get(list).entries() {
             names.insert(key);
             resource_name(&value, key, matches!(limit.text_of("type"), "Pod" | "Container"), out);
-            out.amount(&value);
         }
     }
     for key in names {
@@ -263,6 +380,22 @@ fn limit_values(limit: &At<'_, '_>, out: &mut Out) {
         if ratio.quantity().is_some_and(|q| q < Quantity::whole(1, crate::quantity::Format::DecimalSi)) {
             out.invalid(&ratio, format!("ratio {} is less than 1", ratio.text()));
         }
+        if let (Some(most), Some(min), Some(max)) = (ratio.quantity(), read("min"), read("max"))
+            && !min.is_zero()
+            && most.as_f64() > max.as_f64() / min.as_f64()
+        {
+            let text = format!("ratio {most} is greater than max/min = {:.6}", max.as_f64() / min.as_f64());
+            out.invalid(&ratio, text);
+        }
+        let overcommits = !pod::extended(key) && !key.starts_with("hugepages-");
+        if let (Some(most), Some(request)) = (read("default"), read("defaultRequest"))
+            && !overcommits
+            && most != request
+        {
+            let at = limit.get("defaultRequest");
+            let text = format!("default value {most} must equal to defaultRequest value {request} in {key}");
+            out.push(FieldError::invalid(&at.key(key).path, request.to_string(), text));
+        }
     }
 }
 
@@ -278,20 +411,43 @@ const SCOPES: [&str; 7] = [
 
 pub(super) fn quota(object: &Value, old: Option<&Value>, out: &mut Out) {
     let spec = At::root(object, "spec");
-    amounts(&spec.get("hard"), out);
-    for scope in spec.get("scopes").items() {
-        out.one_of(&scope, &SCOPES);
-    }
-    let scopes: Vec<&str> =
-        spec.get("scopes").value.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-    for (a, b) in [("BestEffort", "NotBestEffort"), ("Terminating", "NotTerminating")] {
-        if scopes.contains(&a) && scopes.contains(&b) {
-            out.invalid(&spec.get("scopes"), "conflicting scopes");
+    let hard = spec.get("hard");
+    amounts(&hard, out);
+    let list = spec.get("scopes");
+    for scope in list.items() {
+        if !SCOPES.contains(&scope.text()) {
+            out.invalid(&list, "unsupported scope");
+        }
+        for _ in misfits(&hard, scope.text()) {
+            out.invalid(&list, "unsupported scope applied to resource");
         }
     }
-    for term in spec.get("scopeSelector").get("matchExpressions").items() {
-        out.one_of_required(&term.get("scopeName"), &SCOPES);
-        let (operator, values) = (term.get("operator"), term.get("values"));
+    conflicts(list.items().map(|scope| scope.text()).collect(), &list, out);
+    let selector = spec.get("scopeSelector");
+    // The places are the list's, not the element's.
+    let terms = selector.get("matchExpressions");
+    for term in terms.items() {
+        let scope = At { value: term.get("scopeName").value, path: terms.path.child("scopeName") };
+        let operator = At { value: term.get("operator").value, path: terms.path.child("operator") };
+        let values = At { value: term.get("values").value, path: terms.path.child("values") };
+        if !SCOPES.contains(&scope.text()) {
+            out.push(FieldError::invalid(&scope.path, scope.text(), "unsupported scope"));
+        }
+        for _ in misfits(&hard, scope.text()) {
+            let text = "unsupported scope applied to resource";
+            out.push(FieldError::invalid(&terms.path, selector.value.clone(), text));
+        }
+        if !matches!(scope.text(), "PriorityClass" | "VolumeAttributesClass")
+            && SCOPES.contains(&scope.text())
+            && operator.text() != "Exists"
+        {
+            out.invalid(
+                &operator,
+                "must be 'Exists' when scope is any of ResourceQuotaScopeTerminating, ResourceQuotaScopeNotTerminating, \
+                 ResourceQuotaScopeBestEffort, ResourceQuotaScopeNotBestEffort or \
+                 ResourceQuotaScopeCrossNamespacePodAffinity",
+            );
+        }
         match operator.text() {
             "In" | "NotIn" if values.len() == 0 => out
                 .required(&values, "must be at least one value when `operator` is 'In' or 'NotIn' for scope selector"),
@@ -302,9 +458,10 @@ pub(super) fn quota(object: &Value, old: Option<&Value>, out: &mut Out) {
                 );
             }
             "In" | "NotIn" | "Exists" | "DoesNotExist" => {}
-            _ => out.invalid(&operator, "not a valid selector operator"),
+            _ => out.push(FieldError::invalid(&operator.path, operator.text(), "not a valid selector operator")),
         }
     }
+    conflicts(terms.items().map(|term| term.text_of("scopeName")).collect(), &list, out);
     if let Some(old) = old {
         let before = At::root(old, "spec");
         let sorted = |at: &At<'_, '_>| {
@@ -324,23 +481,42 @@ pub(super) fn quota_status(object: &Value, out: &mut Out) {
     amounts(&status.get("used"), out);
 }
 
-fn amounts(at: &At<'_, '_>, out: &mut Out) {
-    const WHOLE: [&str; 8] = [
-        "pods",
-        "services",
-        "secrets",
-        "configmaps",
-        "persistentvolumeclaims",
-        "replicationcontrollers",
-        "resourcequotas",
-        "services.nodeports",
-    ];
-    for (key, value) in at.entries() {
-        resource_name(&value, key, false, out);
-        out.amount(&value);
-        let counted = WHOLE.contains(&key) || key.starts_with("count/") || key == "services.loadbalancers";
-        if counted && value.quantity().is_some_and(|q| !q.is_whole()) {
-            out.invalid(&value, "must be an integer");
+/// Scopes that exclude each other.
+fn conflicts(scopes: Vec<&str>, at: &At<'_, '_>, out: &mut Out) {
+    for (a, b) in [("BestEffort", "NotBestEffort"), ("Terminating", "NotTerminating")] {
+        if scopes.contains(&a) && scopes.contains(&b) {
+            out.invalid(at, "conflicting scopes");
         }
+    }
+}
+
+/// Resources of the quota that a scope does not know.
+fn misfits<'v>(hard: &At<'v, '_>, scope: &str) -> Vec<&'v str> {
+    const COMPUTE: [&str; 6] = ["cpu", "memory", "limits.cpu", "limits.memory", "requests.cpu", "requests.memory"];
+    let fits = |name: &str| match scope {
+        "BestEffort" => name == "pods",
+        "Terminating" | "NotTerminating" | "NotBestEffort" | "PriorityClass" | "CrossNamespacePodAffinity" => {
+            name == "pods" || COMPUTE.contains(&name)
+        }
+        "VolumeAttributesClass" => matches!(name, "persistentvolumeclaims" | "requests.storage"),
+        _ => true,
+    };
+    let names = hard.value.as_object().into_iter().flatten().map(|(name, _)| name.as_str());
+    names.filter(|name| quota_resource(name) && !fits(name)).collect()
+}
+
+/// What a quota counts without a domain.
+fn quota_resource(name: &str) -> bool {
+    name != "storage" && pod::standard_resource(name)
+}
+
+fn amounts(at: &At<'_, '_>, out: &mut Out) {
+    for (key, value) in at.entries() {
+        let faults = out.errors.len();
+        resource_name(&value, key, false, out);
+        if !key.contains('/') && !quota_resource(key) && (out.errors.len() == faults || !pod::standard_resource(key)) {
+            out.push(FieldError::invalid(&value.path, key, "must be a standard resource for quota"));
+        }
+        amount(&value, key, out);
     }
 }

@@ -20,8 +20,7 @@ const SUBRESOURCE_MOST: usize = 256;
 /// The rule for names of this kind.
 pub(super) fn name_rule(kind: &Kind) -> fn(&str) -> Result<(), Faults> {
     match (&*kind.group, &*kind.kind) {
-        ("", "Namespace") => name::check_label,
-        ("", "Service") => name::check_label_1035,
+        ("", "Namespace" | "Service") => name::check_label,
         ("rbac.authorization.k8s.io", _) => name::check_path_segment,
         ("networking.k8s.io", "IPAddress") => name::check_ip,
         ("certificates.k8s.io", "ClusterTrustBundle") => |text| name::check_subdomain(&text.replace(':', ".")),
@@ -110,6 +109,22 @@ pub(super) fn annotations(at: &At<'_, '_>, out: &mut Out) {
     }
     if size > ANNOTATIONS_MOST {
         out.push(FieldError::too_long(&at.path, ANNOTATIONS_MOST));
+    }
+}
+
+/// Metadata within a template: labels and annotations, and nothing else.
+pub(super) fn of_template(at: &At<'_, '_>, out: &mut Out) {
+    annotations(&at.get("annotations"), out);
+    out.labels(&at.get("labels"));
+    for (field, value) in at.entries() {
+        let empty = match value.value {
+            Value::String(text) => text.is_empty(),
+            Value::Number(number) => number.as_i64() == Some(0),
+            _ => value.len() == 0,
+        };
+        if !empty && !matches!(field, "annotations" | "labels") {
+            out.push(FieldError::forbidden(&at.path.child(field), "cannot be set"));
+        }
     }
 }
 

@@ -18,16 +18,24 @@ const PORTS_MOST: usize = 20_000;
 /// Longest controller name of an IngressClass.
 const CONTROLLER_MOST: usize = 250;
 
-pub(super) fn endpoints(object: &Value, out: &mut Out) {
+pub(super) fn endpoints(object: &Value, old: Option<&Value>, out: &mut Out) {
+    // What was good once stays good.
+    if old.is_some_and(|old| old.get("subsets") == object.get("subsets")) {
+        return;
+    }
     for subset in At::root(object, "subsets").items() {
         if subset.get("addresses").len() + subset.get("notReadyAddresses").len() == 0 {
             out.required(&subset, "must specify `addresses` or `notReadyAddresses`");
         }
         for list in ["addresses", "notReadyAddresses"] {
             for address in subset.get(list).items() {
-                out.form(&address.get("ip"), name::check_ip);
+                let (ip, node) = (address.get("ip"), address.get("nodeName"));
+                out.form_of(&ip, ip.text(), name::check_ip);
                 out.optional_form(&address.get("hostname"), name::check_label);
-                out.optional_form(&address.get("nodeName"), name::check_subdomain);
+                if node.is_set() {
+                    out.form(&node, name::check_subdomain);
+                }
+                endpoint_ip(&ip, out);
             }
         }
         let ports = subset.get("ports");
@@ -37,9 +45,20 @@ pub(super) fn endpoints(object: &Value, out: &mut Out) {
             }
             out.optional_form(&port.get("name"), name::check_label);
             out.port_or_name(&port.get("port"));
-            out.one_of(&port.get("protocol"), &["SCTP", "TCP", "UDP"]);
+            out.one_of_required(&port.get("protocol"), &["SCTP", "TCP", "UDP"]);
+            if port.get("appProtocol").is_set() {
+                out.form(&port.get("appProtocol"), name::check_qualified);
+            }
         }
     }
+}
+
+/// An address that something can be reached at.
+fn endpoint_ip(at: &At<'_, '_>, out: &mut Out) {
+    if name::parse_ip(at.text()).is_none() {
+        out.push(FieldError::invalid(&at.path, at.text(), "must be a valid IP address"));
+    }
+    service::reachable(at, out);
 }
 
 pub(super) fn slice(object: &Value, old: Option<&Value>, out: &mut Out) {

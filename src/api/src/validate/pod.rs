@@ -3,10 +3,15 @@
 //! In: a pod specification with defaults. Out: faults. Which part judges what: `container` and what it holds
 //! (`env`, `probe`, `resources`, `security`), `volume`, `placement`; `update` says what may change.
 
+mod annotations;
 mod container;
 mod env;
+mod os;
 mod placement;
 mod probe;
+mod projected;
+pub(super) mod remote;
+mod resize;
 mod resources;
 mod security;
 mod source;
@@ -19,17 +24,22 @@ use serde_json::Value;
 
 use super::at::{At, Out};
 use super::metadata;
-use crate::field::FieldError;
+use crate::field::{FieldError, Path};
+use crate::meta;
 use crate::name;
 use crate::strategy::Part;
 
+pub(super) use placement::node_selector;
+pub(super) use remote::driver as csi_driver;
 pub(super) use resources::{extended, standard_container_resource, standard_resource};
-pub(super) use volume::source as volume_source;
+pub(super) use volume::{host_path, needs};
 
 /// Most search domains of a pod's resolver.
 const SEARCHES_MOST: usize = 32;
 /// Most bytes of them all, with blanks between.
 const SEARCHES_BYTES: usize = 2048;
+/// Longest host name of Linux.
+const HOSTNAME_MOST: usize = 64;
 /// Most name servers.
 const NAMESERVERS_MOST: usize = 3;
 
@@ -43,16 +53,6 @@ pub(super) struct Scope<'v> {
 }
 
 impl Scope<'_> {
-    fn yes(&self, field: &str) -> bool {
-        self.spec.get(field).and_then(Value::as_bool).unwrap_or(false)
-    }
-
-    /// The volume of that name.
-    fn volume(&self, name: &str) -> Option<&Value> {
-        let list = self.spec.get("volumes").and_then(Value::as_array);
-        list?.iter().find(|v| v.get("name").and_then(Value::as_str) == Some(name))
-    }
-
     /// Seconds that the pod has to end.
     fn grace(&self) -> i64 {
         self.spec.get("terminationGracePeriodSeconds").and_then(Value::as_i64).unwrap_or(30)
@@ -62,14 +62,35 @@ impl Scope<'_> {
 /// A new pod.
 pub(super) fn create(pod: &Value, out: &mut Out) {
     let at = At::root(pod, "spec");
-    spec(&at, false, out);
-    let metadata = At::root(pod, "metadata");
-    annotations(&metadata.get("annotations"), out);
+    whole(pod, &at, out);
     if at.get("ephemeralContainers").len() > 0 {
         out.forbidden(&at.get("ephemeralContainers"), "cannot be set on create");
     }
     if !at.text_of("nodeName").is_empty() && at.get("schedulingGates").len() > 0 {
         out.forbidden(&at.get("nodeName"), "cannot be set until all schedulingGates have been cleared");
+    }
+    let metadata = At::root(pod, "metadata");
+    annotations::agree(&metadata.get("annotations"), &at, out);
+}
+
+/// What holds for pods, and not for templates.
+fn whole(pod: &Value, at: &At<'_, '_>, out: &mut Out) {
+    let metadata = At::root(pod, "metadata");
+    let notes = metadata.get("annotations");
+    annotations::all(&notes, at, out);
+    spec_of(at, false, meta::name(pod), out);
+    if annotations::is_mirror(pod) && at.get("resourceClaims").len() > 0 {
+        let nowhere = At { value: &Value::Null, path: Path::root("") };
+        out.forbidden(&nowhere, "static pods do not support resource claims");
+    }
+    if at.text_of("serviceAccountName").is_empty() {
+        for volume in at.get("volumes").items() {
+            let projected = volume.get("projected");
+            for source in projected.get("sources").items().filter(|s| s.get("serviceAccountToken").is_set()) {
+                let text = "must not be specified when serviceAccountName is not set";
+                out.forbidden(&source.get("serviceAccountToken"), text);
+            }
+        }
     }
 }
 
@@ -78,7 +99,7 @@ pub(super) fn update(part: Part, new: &Value, old: &Value, out: &mut Out) {
     match part {
         Part::Status => update::status(new, old, out),
         Part::EphemeralContainers => update::ephemeral(new, old, out),
-        Part::Resize => update::resize(new, old, out),
+        Part::Resize => resize::all(new, old, out),
         _ => update::main(new, old, out),
     }
 }
@@ -93,35 +114,31 @@ pub(super) fn template(at: &At<'_, '_>, out: &mut Out) {
             out.labels(&shown);
         } else {
             metadata::annotations(&shown, out);
-            annotations(&shown, out);
+            annotations::all(&shown, &at.get("spec"), out);
         }
     }
     let spec_at = at.get("spec");
-    spec(&spec_at, true, out);
+    spec_of(&spec_at, true, "", out);
+    let notes = at.get("metadata");
+    annotations::agree(&notes.get("annotations"), &spec_at, out);
     let ephemeral = spec_at.get("ephemeralContainers");
     if ephemeral.len() > 0 {
         out.forbidden(&ephemeral, "ephemeral containers not allowed in pod template");
     }
 }
 
-fn annotations(at: &At<'_, '_>, out: &mut Out) {
-    let cost = at.key("controller.kubernetes.io/pod-deletion-cost");
-    let number = |text: &str| {
-        let plain = !text.starts_with('+') && (text == "0" || !text.trim_start_matches('-').starts_with('0'));
-        plain && text.parse::<i32>().is_ok()
-    };
-    if cost.is_set() && !number(cost.text()) {
-        out.invalid(&cost, "must be a 32bit integer");
-    }
-}
-
-/// A pod specification.
-fn spec(at: &At<'_, '_>, template: bool, out: &mut Out) {
+/// A pod specification; `pod` is the name of the pod, where there is one.
+fn spec_of(at: &At<'_, '_>, template: bool, pod: &str, out: &mut Out) {
     let scope = Scope { spec: at.value, template };
-    let volumes = volume::all(&at.get("volumes"), out);
+    let grace = at.get("terminationGracePeriodSeconds");
+    if !grace.is_set() {
+        out.required(&grace, "");
+    }
+    let volumes = volume::all(&at.get("volumes"), scope, pod, out);
     claims(&at.get("resourceClaims"), out);
     container::all(at, &volumes, scope, out);
-    resources::pod(&at.get("resources"), out);
+    resources::pod(at, out);
+    container::host_ports(at, template, out);
     out.one_of(&at.get("restartPolicy"), &["Always", "OnFailure", "Never"]);
     out.one_of(&at.get("dnsPolicy"), &["ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"]);
     out.labels(&at.get("nodeSelector"));
@@ -130,7 +147,9 @@ fn spec(at: &At<'_, '_>, template: bool, out: &mut Out) {
     dns(at, out);
     gates(at, out);
     placement::spread(&at.get("topologySpreadConstraints"), out);
+    os::host_process(at, out);
     security::host_users(at, out);
+    hostname_override(at, out);
     for field in ["serviceAccountName", "nodeName"] {
         out.optional_form(&at.get(field), name::check_subdomain);
     }
@@ -145,7 +164,32 @@ fn spec(at: &At<'_, '_>, template: bool, out: &mut Out) {
     }
     out.one_of(&at.get("preemptionPolicy"), &["PreemptLowerPriority", "Never"]);
     resources::overhead(&at.get("overhead"), out);
-    os(at, out);
+    os::all(at, out);
+    container::file_keys(at, out);
+}
+
+fn hostname_override(at: &At<'_, '_>, out: &mut Out) {
+    let name_at = at.get("hostnameOverride");
+    if !name_at.is_set() {
+        return;
+    }
+    if at.get("setHostnameAsFQDN").yes() {
+        out.forbidden(&name_at, "may not be specified when setHostnameAsFQDN is true");
+    }
+    if at.get("hostNetwork").yes() {
+        out.forbidden(&name_at, "may not be specified when hostNetwork is true");
+    }
+    if name_at.text().len() > HOSTNAME_MOST {
+        out.push(FieldError::too_long(&name_at.path, HOSTNAME_MOST));
+    }
+    out.form(&name_at, name::check_subdomain);
+}
+
+/// The regular containers, the init containers and the ephemeral ones, each with its place.
+fn each_container(spec: &At<'_, '_>, mut visit: impl FnMut(&At<'_, '_>)) {
+    for list in ["initContainers", "containers", "ephemeralContainers"] {
+        spec.get(list).items().for_each(|container| visit(&container));
+    }
 }
 
 fn dns(at: &At<'_, '_>, out: &mut Out) {
@@ -208,42 +252,6 @@ fn gates(at: &At<'_, '_>, out: &mut Out) {
         if !seen.insert(gate.text_of("name")) {
             out.push(FieldError::duplicate(&gate.path, gate.text_of("name")));
         }
-    }
-}
-
-fn os(at: &At<'_, '_>, out: &mut Out) {
-    let os = at.get("os");
-    if os.is_set() {
-        out.one_of_required(&os.get("name"), &["linux", "windows"]);
-    }
-    let context = at.get("securityContext");
-    match os.text_of("name") {
-        "linux" if context.get("windowsOptions").is_set() => {
-            out.forbidden(&context.get("windowsOptions"), "windows options cannot be set for a linux pod");
-        }
-        "windows" => {
-            for field in ["hostPID", "hostIPC", "hostUsers", "shareProcessNamespace"] {
-                if at.get(field).is_set() && (field == "hostUsers" || at.get(field).yes()) {
-                    out.forbidden(&at.get(field), "cannot be set for a windows pod");
-                }
-            }
-            for field in [
-                "seLinuxOptions",
-                "seccompProfile",
-                "appArmorProfile",
-                "fsGroup",
-                "fsGroupChangePolicy",
-                "sysctls",
-                "runAsUser",
-                "runAsGroup",
-                "supplementalGroups",
-            ] {
-                if context.get(field).is_set() {
-                    out.forbidden(&context.get(field), "cannot be set for a windows pod");
-                }
-            }
-        }
-        _ => {}
     }
 }
 

@@ -295,7 +295,11 @@ pub(super) fn reachable(at: &At<'_, '_>, out: &mut Out) {
     if link_local {
         out.invalid(at, "may not be in the link-local range (169.254.0.0/16, fe80::/10)");
     }
-    if ip.is_multicast() {
+    let link_multicast = match ip {
+        IpAddr::V4(v4) => v4.octets()[..3] == [224, 0, 0],
+        IpAddr::V6(v6) => (v6.segments()[0] & 0xff0f) == 0xff02,
+    };
+    if link_multicast {
         out.invalid(at, "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)");
     }
 }

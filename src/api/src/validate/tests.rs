@@ -1,5 +1,6 @@
 //! Rules in rows: an object with defaults, and every fault that it must have.
 
+mod kinds;
 mod machine_made;
 mod pods;
 mod things;

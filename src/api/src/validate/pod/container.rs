@@ -22,6 +22,9 @@ enum Role {
 /// Volumes of the pod by name; true for claims that can be devices.
 pub(super) type Volumes<'v> = BTreeMap<&'v str, bool>;
 
+/// Most rules of restarting, and most exit codes of one.
+const RULES_MOST: usize = 20;
+const CODES_MOST: usize = 255;
 const PULL_POLICIES: [&str; 3] = ["Always", "IfNotPresent", "Never"];
 
 pub(super) fn all(spec: &At<'_, '_>, volumes: &Volumes<'_>, scope: Scope<'_>, out: &mut Out) {
@@ -60,13 +63,23 @@ pub(super) fn ephemeral<'v>(
         if !target.text().is_empty() && !known("containers") && !known("initContainers") {
             out.push(FieldError::not_found(&target.path, target.text()));
         }
-        for field in ["ports", "livenessProbe", "readinessProbe", "startupProbe", "lifecycle", "resizePolicy"] {
-            if container.get(field).is_set() && (field != "ports" || container.get(field).len() > 0) {
-                out.forbidden(&container.get(field), "cannot be set for an Ephemeral Container");
+        for field in [
+            "ports",
+            "resources",
+            "resizePolicy",
+            "restartPolicy",
+            "restartPolicyRules",
+            "livenessProbe",
+            "readinessProbe",
+            "startupProbe",
+            "lifecycle",
+        ] {
+            let one = container.get(field);
+            let empty =
+                matches!(field, "ports" | "resources" | "resizePolicy" | "restartPolicyRules") && one.len() == 0;
+            if one.is_set() && !empty {
+                out.forbidden(&one, "cannot be set for an Ephemeral Container");
             }
-        }
-        if container.get("resources").len() > 0 {
-            out.forbidden(&container.get("resources"), "cannot be set for an Ephemeral Container");
         }
         for mount in container.get("volumeMounts").items() {
             for field in ["subPath", "subPathExpr"] {
@@ -113,47 +126,104 @@ fn one<'v>(
         out.invalid(&image, "must not have leading or trailing whitespace");
     }
     out.one_of(&at.get("terminationMessagePolicy"), &["File", "FallbackToLogsOnError"]);
-    ports(&at.get("ports"), scope, out);
+    ports(&at.get("ports"), out);
     env::all(at, out);
-    mounts(at, volumes, scope, out);
+    mounts(at, volumes, out);
     devices(at, volumes, out);
     out.one_of(&at.get("imagePullPolicy"), &PULL_POLICIES);
-    resources::container(&at.get("resources"), out);
+    resources::container(&at.get("resources"), scope.spec, out);
     resources::resize_policy(&at.get("resizePolicy"), scope, out);
     security::container(&at.get("securityContext"), scope, out);
-    restart_policy(at, role, out);
+    if role != Role::Ephemeral {
+        restart_policy(at, out);
+    }
     unique(at, names, out);
     probes(at, role, scope, out);
+    if role == Role::Init {
+        for policy in at.get("resizePolicy").items().filter(|p| p.text_of("restartPolicy") == "RestartContainer") {
+            let text = "must not be set to 'RestartContainer' for non-sidecar initContainers";
+            out.invalid(&policy.get("restartPolicy"), text);
+        }
+    }
 }
 
-fn restart_policy(at: &At<'_, '_>, role: Role, out: &mut Out) {
-    let policy = at.get("restartPolicy");
-    match role {
-        Role::Ephemeral if policy.is_set() => out.forbidden(&policy, "cannot be set for an Ephemeral Container"),
-        _ => out.one_of(&policy, &["Always", "OnFailure", "Never"]),
+/// On the host's network a port is the same inside and outside.
+pub(super) fn host_ports(spec: &At<'_, '_>, template: bool, out: &mut Out) {
+    if !spec.get("hostNetwork").yes() {
+        return;
     }
-    let rules = at.get("restartPolicyRules");
-    if rules.len() > 0 && policy.text().is_empty() {
+    for container in spec.get("containers").items() {
+        for port in container.get("ports").items() {
+            let outside = port.get("hostPort");
+            let number = outside.int().unwrap_or(0);
+            if (!template || number != 0) && number != port.get("containerPort").int().unwrap_or(0) {
+                let text = "must match `containerPort` when `hostNetwork` is true";
+                out.push(FieldError::invalid(&outside.path, number, text));
+            }
+        }
+    }
+}
+
+/// Variables that come from files need a directory that containers can write to.
+pub(super) fn file_keys(spec: &At<'_, '_>, out: &mut Out) {
+    super::each_container(spec, |container| {
+        for variable in container.get("env").items() {
+            let from = variable.get("valueFrom");
+            let file = from.get("fileKeyRef");
+            let volume = file.get("volumeName");
+            if !file.is_set() {
+                continue;
+            }
+            match spec.get("volumes").items().find(|v| v.text_of("name") == volume.text()) {
+                None => out.push(FieldError::not_found(&volume.path, volume.text())),
+                Some(found) if !found.get("emptyDir").is_set() => {
+                    let text = "referenced volume must be of type emptyDir";
+                    out.push(FieldError::invalid(&volume.path, volume.text(), text));
+                }
+                Some(_) => {}
+            }
+        }
+    });
+}
+
+fn restart_policy(at: &At<'_, '_>, out: &mut Out) {
+    let (policy, rules) = (at.get("restartPolicy"), at.get("restartPolicyRules"));
+    let listed = |at: &At<'_, '_>, allowed: &[&str], out: &mut Out| {
+        if !allowed.contains(&at.text()) {
+            out.push(FieldError::not_supported(&at.path, at.text(), allowed));
+        }
+    };
+    if policy.is_set() {
+        listed(&policy, &["Always", "Never", "OnFailure"], out);
+    } else if rules.len() > 0 {
         out.required(&policy, "must specify restartPolicy when restart rules are used");
     }
+    if rules.len() > RULES_MOST {
+        out.push(FieldError::too_many(&rules.path, rules.len(), RULES_MOST));
+    }
     for rule in rules.items() {
-        out.one_of_required(&rule.get("action"), &["Restart", "RestartAllContainers"]);
+        listed(&rule.get("action"), &["Restart", "RestartAllContainers"], out);
         let codes = rule.get("exitCodes");
         if codes.is_set() {
-            out.one_of_required(&codes.get("operator"), &["In", "NotIn"]);
+            listed(&codes.get("operator"), &["In", "NotIn"], out);
+            let values = codes.get("values");
+            if values.len() > CODES_MOST {
+                out.push(FieldError::too_many(&values.path, values.len(), CODES_MOST));
+            }
         } else {
             out.required(&codes, "must be specified");
         }
     }
 }
 
-fn ports(at: &At<'_, '_>, scope: Scope<'_>, out: &mut Out) {
+fn ports(at: &At<'_, '_>, out: &mut Out) {
     let mut names = BTreeSet::new();
     for port in at.items() {
         let name_at = port.get("name");
         if !name_at.text().is_empty() {
+            let faults = out.errors.len();
             out.form(&name_at, name::check_port_name);
-            if !names.insert(name_at.text()) {
+            if out.errors.len() == faults && !names.insert(name_at.text()) {
                 out.duplicate(&name_at);
             }
         }
@@ -163,50 +233,37 @@ fn ports(at: &At<'_, '_>, scope: Scope<'_>, out: &mut Out) {
             Some(_) => out.port(&inside),
         }
         let outside = port.get("hostPort");
-        if let Some(number) = outside.int().filter(|n| *n != 0) {
+        if outside.int().is_some_and(|n| n != 0) {
             out.port(&outside);
-            if scope.yes("hostNetwork") && Some(number) != inside.int() {
-                out.invalid(&outside, "must match `containerPort` when `hostNetwork` is true");
-            }
         }
-        out.optional_form(&port.get("hostIP"), name::check_ip);
         out.one_of(&port.get("protocol"), &["SCTP", "TCP", "UDP"]);
     }
 }
 
-fn mounts(container: &At<'_, '_>, volumes: &Volumes<'_>, scope: Scope<'_>, out: &mut Out) {
+fn mounts(container: &At<'_, '_>, volumes: &Volumes<'_>, out: &mut Out) {
     let mut paths = BTreeSet::new();
     let privileged = container.get("securityContext").get("privileged").yes();
     let devices = container.get("volumeDevices");
     let mounts = container.get("volumeMounts");
     for mount in mounts.items() {
         let name_at = mount.get("name");
-        if name_at.text().is_empty() {
-            out.required(&name_at, "");
-        } else if !volumes.contains_key(name_at.text()) {
+        out.filled(&name_at);
+        if !volumes.contains_key(name_at.text()) {
             out.push(FieldError::not_found(&name_at.path, name_at.text()));
         }
         let path = mount.get("mountPath");
-        if path.text().is_empty() {
-            out.required(&path, "");
-        } else {
-            if !paths.insert(path.text()) {
-                out.invalid(&path, "must be unique");
-            }
-            if devices.items().any(|d| d.text_of("devicePath") == path.text()) {
-                out.invalid(&path, "must not already exist as a path in volumeDevices");
-            }
+        out.filled(&path);
+        if !paths.insert(path.text()) {
+            out.push(FieldError::invalid(&path.path, path.text(), "must be unique"));
         }
-        if devices.items().any(|d| !name_at.text().is_empty() && d.text_of("name") == name_at.text()) {
-            out.invalid(&name_at, "must not already exist in volumeDevices");
+        if devices.items().any(|d| d.text_of("name") == name_at.text()) {
+            out.push(FieldError::invalid(&name_at.path, name_at.text(), "must not already exist in volumeDevices"));
+        }
+        if devices.items().any(|d| d.text_of("devicePath") == path.text()) {
+            let text = "must not already exist as a path in volumeDevices";
+            out.push(FieldError::invalid(&path.path, path.text(), text));
         }
         let (sub, expression) = (mount.get("subPath"), mount.get("subPathExpr"));
-        let of_image = scope.volume(name_at.text()).is_some_and(|v| v.get("image").is_some());
-        for part in [&sub, &expression] {
-            if of_image && !part.text().is_empty() {
-                out.invalid(part, "not allowed in image volume sources");
-            }
-        }
         // These have the list's place, not the element's.
         let whole = |field| At { value: mount.get(field).value, path: mounts.path.child(field) };
         if !sub.text().is_empty() {

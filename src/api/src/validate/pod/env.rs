@@ -82,7 +82,7 @@ fn value_from(variable: &At<'_, '_>, out: &mut Out) {
         out.filled_form(&file.get("key"), name::check_env_name);
         out.filled_form(&file.get("volumeName"), name::check_label);
         if out.filled(&file.get("path")) {
-            super::container::descending(&file.get("path"), out);
+            super::container::backsteps(&file.get("path"), out);
         }
     }
     if sources == 0 {

@@ -30,10 +30,11 @@ fn node_affinity(at: &At<'_, '_>, out: &mut Out) {
 }
 
 /// A node selector: alternatives of terms.
-fn node_selector(at: &At<'_, '_>, out: &mut Out) {
+pub(in super::super) fn node_selector(at: &At<'_, '_>, out: &mut Out) {
     let terms = at.get("nodeSelectorTerms");
     if terms.len() == 0 {
         out.required(&terms, "must have at least one node selector term");
+        return;
     }
     for term in terms.items() {
         node_term(&term, true, out);
@@ -111,23 +112,39 @@ fn pod_term(at: &At<'_, '_>, out: &mut Out) {
     for namespace in at.get("namespaces").items() {
         out.form_of(&at.get("namespace"), namespace.text(), name::check_label);
     }
-    topology_key(&at.get("topologyKey"), out);
-    for field in ["matchLabelKeys", "mismatchLabelKeys"] {
-        label_keys(&at.get(field), at.get("labelSelector").is_set(), out);
+    label_keys(at, out);
+    let key = at.get("topologyKey");
+    if key.text().is_empty() {
+        out.required(&key, "can not be empty");
+    }
+    out.form_of(&key, key.text(), name::check_qualified);
+}
+
+/// Keys whose values come from the pod itself: good labels, each said once.
+fn label_keys(at: &At<'_, '_>, out: &mut Out) {
+    let (matching, others, selector) = (at.get("matchLabelKeys"), at.get("mismatchLabelKeys"), at.get("labelSelector"));
+    for list in [&matching, &others] {
+        keys(list, selector.is_set(), out);
+    }
+    let mut seen: BTreeSet<&str> = selector.get("matchLabels").entries().map(|(key, _)| key).collect();
+    for expression in selector.get("matchExpressions").items() {
+        let key = expression.text_of("key");
+        let place = matching.items().position(|own| own.text() == key);
+        if let Some(i) = place.filter(|_| seen.contains(key)) {
+            let text = "exists in both matchLabelKeys and labelSelector";
+            out.push(FieldError::invalid(&at.path.index(i), key, text));
+        }
+        seen.insert(key);
+    }
+    for key in matching.items().filter(|key| others.items().any(|other| other.text() == key.text())) {
+        out.invalid(&key, "exists in both matchLabelKeys and mismatchLabelKeys");
     }
 }
 
-fn topology_key(at: &At<'_, '_>, out: &mut Out) {
-    if at.text().is_empty() {
-        out.required(at, "can not be empty");
-    } else {
-        out.form(at, name::check_qualified);
-    }
-}
-
-fn label_keys(at: &At<'_, '_>, selects: bool, out: &mut Out) {
+fn keys(at: &At<'_, '_>, selects: bool, out: &mut Out) {
     if at.len() > 0 && !selects {
         out.forbidden(at, "must not be specified when labelSelector is not set");
+        return;
     }
     for key in at.items() {
         out.form(&key, name::check_qualified);
@@ -169,6 +186,9 @@ pub(super) fn tolerations(at: &At<'_, '_>, out: &mut Out) {
                     ));
                 }
             }
+            other @ ("Lt" | "Gt") => {
+                out.push(FieldError::not_supported(&operator.path, other, &["Equal", "Exists", "Lt", "Gt"]));
+            }
             other => out.push(FieldError::not_supported(&operator.path, other, &["Equal", "Exists"])),
         }
         out.one_of(&effect, &["NoSchedule", "PreferNoSchedule", "NoExecute"]);
@@ -177,22 +197,26 @@ pub(super) fn tolerations(at: &At<'_, '_>, out: &mut Out) {
 
 /// Rules of even spreading.
 pub(super) fn spread(at: &At<'_, '_>, out: &mut Out) {
-    let mut seen = BTreeSet::new();
-    for constraint in at.items() {
+    for (i, constraint) in at.items().enumerate() {
         let skew = constraint.get("maxSkew");
         if skew.int().unwrap_or(0) <= 0 {
             out.push(FieldError::invalid(&skew.path, skew.int().unwrap_or(0), "must be greater than zero"));
         }
         let key = constraint.get("topologyKey");
-        topology_key(&key, out);
+        if key.text().is_empty() {
+            out.required(&key, "can not be empty");
+        }
         let when = constraint.get("whenUnsatisfiable");
         if !matches!(when.text(), "DoNotSchedule" | "ScheduleAnyway") {
             let allowed = ["DoNotSchedule", "ScheduleAnyway"];
             out.push(FieldError::not_supported(&when.path, when.text(), &allowed));
         }
-        if !seen.insert((key.text(), when.text())) {
+        let same = |other: &At<'_, '_>| {
+            other.text_of("topologyKey") == key.text() && other.text_of("whenUnsatisfiable") == when.text()
+        };
+        if at.items().skip(i + 1).any(|other| same(&other)) {
             let pair = format!("{{{}, {}}}", key.text(), when.text());
-            out.push(FieldError::duplicate(&constraint.path, pair));
+            out.push(FieldError::duplicate(&constraint.path.child("{topologyKey, whenUnsatisfiable}"), pair));
         }
         let domains = constraint.get("minDomains");
         if let Some(number) = domains.int() {
@@ -206,15 +230,7 @@ pub(super) fn spread(at: &At<'_, '_>, out: &mut Out) {
         }
         out.one_of(&constraint.get("nodeAffinityPolicy"), &["Honor", "Ignore"]);
         out.one_of(&constraint.get("nodeTaintsPolicy"), &["Honor", "Ignore"]);
-        let selector = constraint.get("labelSelector");
-        out.selector(&selector);
-        label_keys(&constraint.get("matchLabelKeys"), selector.is_set(), out);
-        for label in constraint.get("matchLabelKeys").items() {
-            let listed = selector.get("matchLabels").value.get(label.text()).is_some()
-                || selector.get("matchExpressions").items().any(|e| e.text_of("key") == label.text());
-            if listed {
-                out.invalid(&label, "exists in both matchLabelKeys and labelSelector");
-            }
-        }
+        label_keys(&constraint, out);
+        out.selector(&constraint.get("labelSelector"));
     }
 }

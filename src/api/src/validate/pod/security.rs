@@ -9,6 +9,14 @@ use super::{Scope, container::descending};
 use crate::field::FieldError;
 use crate::name;
 
+const OWN_USERS: &str = "when `hostUsers` is false";
+/// Longest name of an AppArmor profile: that of a path.
+const PROFILE_MOST: usize = 4095;
+/// Longest specification of a Windows service account.
+const GMSA_MOST: usize = 64 * 1024;
+/// Longest domain and longest user of Windows.
+const DOMAIN_MOST: usize = 255;
+const USER_MOST: usize = 104;
 /// Longest name of a kernel parameter.
 const SYSCTL_MOST: usize = 253;
 
@@ -40,9 +48,14 @@ pub(super) fn host_users(spec: &At<'_, '_>, out: &mut Out) {
             if spec.get(field).yes() {
                 // The last two are spelt as the Go fields are.
                 let place = field.replace("hostP", "HostP").replace("hostI", "HostI");
-                out.forbidden(&spec.get(&place), "when `pod.Spec.HostUsers` is false");
+                out.forbidden(&spec.get(&place), OWN_USERS);
             }
         }
+        super::each_container(spec, |container| {
+            if container.get("volumeDevices").len() > 0 {
+                out.forbidden(&container.get("volumeDevices"), OWN_USERS);
+            }
+        });
     }
 }
 
@@ -57,19 +70,23 @@ fn sysctls(spec: &At<'_, '_>, at: &At<'_, '_>, out: &mut Out) {
             let form = "[a-z0-9]([-_a-z0-9]*[a-z0-9])?";
             let text = format!("must have at most {SYSCTL_MOST} characters and match regex ^({form}[\\./])*{form}$");
             out.invalid(&name_at, text);
-        }
-        for (field, prefix, words) in [
-            ("hostNetwork", "net.", "may not be specified when 'hostNetwork' is true"),
-            ("hostIPC", "kernel.", "may not be specified when 'hostIPC' is true"),
-        ] {
-            if spec.get(field).yes() && dotted.starts_with(prefix) {
-                out.invalid(&name_at, words);
-            }
-        }
-        if !seen.insert(dotted) {
+        } else if seen.contains(name_at.text()) {
             out.push(FieldError::duplicate(&name_at.path, name_at.text()));
         }
+        if spec.get("hostNetwork").yes() && dotted.starts_with("net.") {
+            out.invalid(&name_at, "may not be specified when 'hostNetwork' is true");
+        } else if spec.get("hostIPC").yes() && is_ipc(&dotted) {
+            out.invalid(&name_at, "may not be specified when 'hostIPC' is true");
+        }
+        seen.insert(name_at.text());
     }
+}
+
+/// Parameters that each IPC namespace has of its own.
+fn is_ipc(name: &str) -> bool {
+    name.starts_with("fs.mqueue.")
+        || name == "kernel.sem"
+        || ["kernel.shm", "kernel.msg"].iter().any(|prefix| name.starts_with(prefix))
 }
 
 /// `[a-z0-9]([-_a-z0-9]*[a-z0-9])?`
@@ -132,19 +149,66 @@ fn profile(at: &At<'_, '_>, what: &str, out: &mut Out) {
         ("Localhost", true) if local.text().is_empty() => {
             out.required(&local, "must be set when AppArmor type is Localhost");
         }
+        ("Localhost", true) if local.text().len() > PROFILE_MOST => {
+            out.push(FieldError::too_long(&local.path, PROFILE_MOST));
+        }
         ("Localhost", true) => {}
+        ("", true) if what == "AppArmor" => {}
         (_, true) => out.invalid(&local, format!("can only be set when {what} type is Localhost")),
         _ => {}
     }
 }
 
 fn windows(at: &At<'_, '_>, out: &mut Out) {
-    let spec = at.get("gmsaCredentialSpecName");
-    if spec.is_set() {
-        out.form(&spec, name::check_subdomain);
+    let (name_at, spec, user) =
+        (at.get("gmsaCredentialSpecName"), at.get("gmsaCredentialSpec"), at.get("runAsUserName"));
+    if name_at.is_set() {
+        out.form(&name_at, name::check_subdomain);
     }
-    let user = at.get("runAsUserName");
-    if user.is_set() && user.text().is_empty() {
-        out.invalid(&user, "runAsUserName cannot be an empty string");
+    if spec.is_set() && spec.text().is_empty() {
+        out.invalid(&spec, "gmsaCredentialSpec cannot be an empty string");
+    } else if spec.text().len() > GMSA_MOST {
+        out.invalid(&spec, format!("gmsaCredentialSpec size must be under {} KiB", GMSA_MOST / 1024));
+    }
+    if user.is_set() {
+        windows_user(&user, out);
+    }
+}
+
+/// `DOMAIN\\USER`, or the user alone.
+fn windows_user(at: &At<'_, '_>, out: &mut Out) {
+    let text = at.text();
+    if text.is_empty() {
+        return out.invalid(at, "runAsUserName cannot be an empty string");
+    }
+    if text.chars().any(|c| c.is_ascii_control()) {
+        return out.invalid(at, "runAsUserName cannot contain control characters");
+    }
+    if text.matches('\\').count() > 1 {
+        return out.invalid(at, "runAsUserName cannot contain more than one backslash");
+    }
+    let (domain, user) = text.split_once('\\').map_or((None, text), |(domain, user)| (Some(domain), user));
+    if let Some(domain) = domain {
+        if domain.len() > DOMAIN_MOST {
+            out.invalid(at, format!("runAsUserName's Domain length must be under {} characters", DOMAIN_MOST + 1));
+        }
+        let old = (1..=15).contains(&domain.len())
+            && !domain.starts_with('.')
+            && !domain.contains(['/', ':', '*', '?', '"', '<', '>', '|']);
+        if !old && name::check_subdomain(&domain.to_lowercase()).is_err() {
+            out.invalid(at, "runAsUserName's Domain doesn't match the NetBios nor the DNS format");
+        }
+    }
+    if user.is_empty() {
+        out.invalid(at, "runAsUserName's User cannot be empty");
+    } else if user.len() > USER_MOST {
+        out.invalid(at, format!("runAsUserName's User length must not be longer than {USER_MOST} characters"));
+    }
+    if !user.is_empty() && user.chars().all(|c| matches!(c, '.' | ' ')) {
+        out.invalid(at, "runAsUserName's User cannot contain only periods or spaces");
+    }
+    if user.contains(['"', '/', '\\', ':', ';', '|', '=', ',', '+', '*', '?', '<', '>', '@', '[', ']']) {
+        let text = "runAsUserName's User cannot contain the following characters: \"/\\:;|=,+*?<>@[]";
+        out.invalid(at, text);
     }
 }

@@ -1,264 +1,237 @@
-//! Volumes of a pod, of every type.
+//! Volumes of a pod: which kinds there are, and the rules of those that live on the node.
 //!
-//! In: the list of volumes, or one source (of a PersistentVolume). Out: faults; the names of the volumes.
+//! In: the list of volumes. Out: faults; the names of the volumes. What comes over a network is `remote`'s, what is
+//! put together from objects `projected`'s.
 
-use std::collections::BTreeSet;
+use serde_json::Value;
 
 use super::super::at::{At, Out};
+use super::super::metadata;
 use super::super::storage;
 use super::container::{Volumes, backsteps, descending};
 use super::source::{field, resource};
+use super::{Scope, projected, remote};
 use crate::field::FieldError;
 use crate::name;
-
-/// Every type of volume, with the texts that it needs.
-const TYPES: [(&str, &[&str]); 31] = [
-    ("awsElasticBlockStore", &["volumeID"]),
-    ("azureDisk", &["diskName", "diskURI"]),
-    ("azureFile", &["secretName", "shareName"]),
-    ("cephfs", &[]),
-    ("cinder", &["volumeID"]),
-    ("configMap", &["name"]),
-    ("csi", &["driver"]),
-    ("downwardAPI", &[]),
-    ("emptyDir", &[]),
-    ("ephemeral", &[]),
-    ("fc", &[]),
-    ("flexVolume", &["driver"]),
-    ("flocker", &[]),
-    ("gcePersistentDisk", &["pdName"]),
-    ("gitRepo", &["repository"]),
-    ("glusterfs", &["endpoints", "path"]),
-    ("hostPath", &["path"]),
-    ("image", &["reference"]),
-    ("iscsi", &["targetPortal", "iqn"]),
-    ("local", &["path"]),
-    ("nfs", &["server", "path"]),
-    ("persistentVolumeClaim", &["claimName"]),
-    ("photonPersistentDisk", &["pdID"]),
-    ("portworxVolume", &["volumeID"]),
-    ("projected", &[]),
-    ("quobyte", &["registry", "volume"]),
-    ("rbd", &["image"]),
-    ("scaleIO", &["gateway", "system", "volumeName"]),
-    ("secret", &["secretName"]),
-    ("storageos", &[]),
-    ("vsphereVolume", &["volumePath"]),
-];
 
 /// Fields of the pod that a volume can show.
 const FIELDS: [&str; 5] =
     ["metadata.annotations", "metadata.labels", "metadata.name", "metadata.namespace", "metadata.uid"];
 
 const MODE: &str = "must be a number between 0 and 0777 (octal), both inclusive";
+/// Longest name and portal of an iSCSI volume whose initiator is named.
+pub(super) const PORTAL_MOST: usize = 64;
 
-pub(super) fn all<'v>(at: &At<'v, '_>, out: &mut Out) -> Volumes<'v> {
+/// Every type of volume, in the order in which the first of several wins. Two places are Kubernetes' own slips.
+const TYPES: [(&str, &str, Rule); 30] = [
+    ("emptyDir", "emptyDir", empty_dir),
+    ("hostPath", "hostPath", host_path),
+    ("gitRepo", "gitRepo", git),
+    ("gcePersistentDisk", "persistentDisk", remote::gce),
+    ("awsElasticBlockStore", "awsElasticBlockStore", remote::aws),
+    ("secret", "secret", secret),
+    ("nfs", "nfs", remote::nfs),
+    ("iscsi", "iscsi", remote::iscsi),
+    ("glusterfs", "glusterfs", remote::glusterfs),
+    ("flocker", "flocker", remote::flocker),
+    ("persistentVolumeClaim", "persistentVolumeClaim", |at, out| needs(at, "claimName", out)),
+    ("rbd", "rbd", remote::rbd),
+    ("cinder", "cinder", remote::cinder),
+    ("cephfs", "cephfs", remote::cephfs),
+    ("quobyte", "quobyte", remote::quobyte),
+    ("downwardAPI", "downwardAPI", downward_api),
+    ("fc", "fc", remote::fibre_channel),
+    ("flexVolume", "flexVolume", remote::flex),
+    ("configMap", "configMap", config_map),
+    ("azureFile", "azureFile", remote::azure_file),
+    ("vsphereVolume", "vsphereVolume", |at, out| needs(at, "volumePath", out)),
+    ("photonPersistentDisk", "photonPersistentDisk", |at, out| needs(at, "pdID", out)),
+    ("portworxVolume", "portworxVolume", |at, out| needs(at, "volumeID", out)),
+    ("azureDisk", "azureDisk", remote::azure_disk),
+    ("storageos", "storageos", remote::storage_os),
+    ("projected", "projected", projected::all),
+    ("scaleIO", "scaleIO", remote::scale_io),
+    ("csi", "csi", remote::csi),
+    ("ephemeral", "ephemeral", ephemeral),
+    ("image", "image", |at, out| out.one_of(&at.get("pullPolicy"), &["Always", "IfNotPresent", "Never"])),
+];
+
+/// The rules of one type.
+pub(super) type Rule = fn(&At<'_, '_>, &mut Out);
+
+/// It has this text.
+pub(in super::super) fn needs(at: &At<'_, '_>, field: &str, out: &mut Out) {
+    out.filled(&at.get(field));
+}
+
+/// All volumes. `pod` is the pod's name; empty where it is not known.
+pub(super) fn all<'v>(at: &At<'v, '_>, scope: Scope<'_>, pod: &str, out: &mut Out) -> Volumes<'v> {
     let mut names = Volumes::new();
     for volume in at.items() {
-        let found = source(&volume, "volume type", out);
+        let faults = out.errors.len();
+        let found = source(&volume, scope, pod, out);
         let name_at = volume.get("name");
-        if name_at.text().is_empty() {
-            out.required(&name_at, "");
-            continue;
-        }
-        out.form(&name_at, name::check_label);
-        let device = matches!(found, Some("persistentVolumeClaim" | "ephemeral"));
-        if names.insert(name_at.text(), device).is_some() {
+        out.filled_form(&name_at, name::check_label);
+        if names.contains_key(name_at.text()) {
             out.duplicate(&name_at);
+        }
+        // A volume that is wrong itself is not there for containers.
+        if out.errors.len() == faults {
+            names.insert(name_at.text(), matches!(found, Some("persistentVolumeClaim" | "ephemeral")));
+        }
+        let claim = volume.get("persistentVolumeClaim");
+        let claim = claim.get("claimName");
+        let made = |volume: &At<'_, '_>| {
+            volume.get("ephemeral").is_set() && format!("{pod}-{}", volume.text_of("name")) == claim.text()
+        };
+        if !pod.is_empty() && claim.is_set() && at.items().any(|volume| made(&volume)) {
+            out.invalid(&claim, "must not reference a PVC that gets created for an ephemeral volume");
         }
     }
     names
 }
 
-/// Exactly one type, and its own rules. `what` names it in messages.
-pub(in super::super) fn source(at: &At<'_, '_>, what: &str, out: &mut Out) -> Option<&'static str> {
+/// Exactly one type, and its own rules.
+fn source(at: &At<'_, '_>, scope: Scope<'_>, pod: &str, out: &mut Out) -> Option<&'static str> {
     let mut found = None;
-    for (kind, needs) in TYPES {
+    for (kind, place, rule) in TYPES {
         let one = at.get(kind);
         if !one.is_set() {
             continue;
         }
         if found.is_some() {
-            out.forbidden(&one, format!("may not specify more than 1 {what}"));
+            let place = match kind {
+                "cephfs" => "cephFS",
+                "downwardAPI" => "downwarAPI",
+                kind => kind,
+            };
+            out.forbidden(&at.get(place), "may not specify more than 1 volume type");
             continue;
         }
         found = Some(kind);
-        for need in needs {
-            out.filled(&one.get(need));
-        }
-        rules(kind, &one, out);
+        rule(&At { value: one.value, path: at.path.child(place) }, out);
+        named(kind, at, &one, scope, pod, out);
     }
     if found.is_none() {
-        out.required(at, &format!("must specify a {what}"));
+        out.required(at, "must specify a volume type");
     }
     found
 }
 
-fn rules(kind: &str, at: &At<'_, '_>, out: &mut Out) {
+/// Rules that need the name of the volume or what the pod is.
+fn named(kind: &str, at: &At<'_, '_>, one: &At<'_, '_>, scope: Scope<'_>, pod: &str, out: &mut Out) {
+    let name_at = at.get("name");
     match kind {
-        "emptyDir" if at.get("sizeLimit").quantity().is_some_and(|q| q.is_negative()) => {
-            out.forbidden(&at.get("sizeLimit"), "SizeLimit field must be a valid resource quantity");
-        }
-        "hostPath" => {
-            backsteps(&at.get("path"), out);
-            let allowed =
-                ["BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket"];
-            out.one_of(&at.get("type"), &allowed);
-        }
-        "nfs" => {
-            let path = at.get("path");
-            if !path.text().is_empty() && !path.text().starts_with('/') {
-                out.invalid(&path, "must be an absolute path");
+        "iscsi" if one.get("initiatorName").is_set() => {
+            let length = name_at.text().len() + 1 + one.text_of("targetPortal").len();
+            if length > PORTAL_MOST {
+                out.invalid(&name_at, remote::LONG_PORTAL);
             }
         }
-        "secret" | "configMap" => {
-            mode(&at.get("defaultMode"), out);
-            items(&at.get("items"), out);
-        }
-        "downwardAPI" => {
-            mode(&at.get("defaultMode"), out);
-            downward(&at.get("items"), out);
-        }
-        "projected" => projected(at, out),
-        "csi" => {
-            out.optional_form(&at.get("driver"), |text| name::check_subdomain(&text.to_lowercase()));
-        }
-        "ephemeral" => {
-            let template = at.get("volumeClaimTemplate");
-            if template.is_set() {
-                storage::claim_spec(&template.get("spec"), out);
-            } else {
-                out.required(&template, "");
+        "ephemeral" if !pod.is_empty() && !name_at.text().is_empty() => {
+            let claim = format!("{pod}-{}", name_at.text());
+            for fault in name::check_subdomain(&claim).err().into_iter().flatten() {
+                out.invalid(&name_at, format!("PVC name {claim:?}: {fault}"));
             }
         }
-        "image" => out.one_of(&at.get("pullPolicy"), &["Always", "IfNotPresent", "Never"]),
-        "iscsi" => out.within(&at.get("lun"), 0, 255),
-        "awsElasticBlockStore" | "gcePersistentDisk" => out.within(&at.get("partition"), 0, 255),
-        "gitRepo" => descending(&at.get("directory"), out),
-        "rbd" | "cephfs" if at.get("monitors").len() == 0 => out.required(&at.get("monitors"), ""),
-        "local" => backsteps(&at.get("path"), out),
-        "flocker" => match (at.text_of("datasetName").is_empty(), at.text_of("datasetUUID").is_empty()) {
-            (true, true) => out.required(at, "one of datasetName and datasetUUID is required"),
-            (false, false) => out.invalid(at, "resource and datasetUUID can not be specified simultaneously"),
-            _ => {}
-        },
+        "image" if !scope.template => needs(one, "reference", out),
         _ => {}
     }
 }
 
-fn mode(at: &At<'_, '_>, out: &mut Out) {
+fn empty_dir(at: &At<'_, '_>, out: &mut Out) {
+    if at.get("sizeLimit").quantity().is_some_and(|q| q.is_negative()) {
+        out.forbidden(&at.get("sizeLimit"), "SizeLimit field must be a valid resource quantity");
+    }
+}
+
+pub(in super::super) fn host_path(at: &At<'_, '_>, out: &mut Out) {
+    if !out.filled(&at.get("path")) {
+        return;
+    }
+    backsteps(&at.get("path"), out);
+    let kind = at.get("type");
+    let allowed = ["", "BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket"];
+    if kind.is_set() && !allowed.contains(&kind.text()) {
+        out.push(FieldError::not_supported(&kind.path, kind.text(), &allowed));
+    }
+}
+
+fn git(at: &At<'_, '_>, out: &mut Out) {
+    out.filled(&at.get("repository"));
+    descending(&at.get("directory"), out);
+}
+
+fn secret(at: &At<'_, '_>, out: &mut Out) {
+    out.filled(&at.get("secretName"));
+    mode(&at.get("defaultMode"), out);
+    items(&at.get("items"), out);
+}
+
+fn config_map(at: &At<'_, '_>, out: &mut Out) {
+    out.filled(&at.get("name"));
+    mode(&at.get("defaultMode"), out);
+    items(&at.get("items"), out);
+}
+
+fn downward_api(at: &At<'_, '_>, out: &mut Out) {
+    mode(&at.get("defaultMode"), out);
+    for item in at.get("items").items() {
+        downward_file(&item, out);
+    }
+}
+
+fn ephemeral(at: &At<'_, '_>, out: &mut Out) {
+    let template = at.get("volumeClaimTemplate");
+    if !template.is_set() {
+        out.required(&template, "");
+        return;
+    }
+    metadata::of_template(&template.get("metadata"), out);
+    storage::claim_spec(&template.get("spec"), out);
+}
+
+pub(super) fn mode(at: &At<'_, '_>, out: &mut Out) {
     if at.int().is_some_and(|n| !(0..=0o777).contains(&n)) {
         out.invalid(at, MODE);
     }
 }
 
-fn items(at: &At<'_, '_>, out: &mut Out) {
+/// Keys and the files they become.
+pub(super) fn items(at: &At<'_, '_>, out: &mut Out) {
     for item in at.items() {
         out.filled(&item.get("key"));
         let path = item.get("path");
-        if out.filled(&path) {
-            unreserved(&path, out);
-        }
+        out.filled(&path);
+        unreserved(&path, out);
         mode(&item.get("mode"), out);
     }
 }
 
 /// A relative path that stays below, and whose names the volume does not use itself.
-fn unreserved(at: &At<'_, '_>, out: &mut Out) {
+pub(super) fn unreserved(at: &At<'_, '_>, out: &mut Out) {
     descending(at, out);
     if at.text().starts_with("..") && !at.text().starts_with("../") {
         out.invalid(at, "must not start with '..'");
     }
 }
 
-fn downward(at: &At<'_, '_>, out: &mut Out) {
-    for item in at.items() {
-        let path = item.get("path");
-        if out.filled(&path) {
-            unreserved(&path, out);
+/// A field of the pod, or a resource of one of its containers, as a file.
+pub(super) fn downward_file(at: &At<'_, '_>, out: &mut Out) {
+    let path = at.get("path");
+    out.filled(&path);
+    unreserved(&path, out);
+    let (field_ref, resource_ref) = (at.get("fieldRef"), at.get("resourceFieldRef"));
+    if field_ref.is_set() {
+        field(&field_ref, &FIELDS, out);
+        if resource_ref.is_set() {
+            let text = "fieldRef and resourceFieldRef can not be specified simultaneously";
+            out.push(FieldError::invalid(&at.path, Value::from("resource"), text));
         }
-        let (field_ref, resource_ref) = (item.get("fieldRef"), item.get("resourceFieldRef"));
-        match (field_ref.is_set(), resource_ref.is_set()) {
-            (true, true) => {
-                out.push(FieldError::invalid(
-                    &item.path,
-                    "resource",
-                    "fieldRef and resourceFieldRef can not be specified simultaneously",
-                ));
-            }
-            (true, false) => field(&field_ref, &FIELDS, out),
-            (false, true) => resource(&resource_ref, true, out),
-            (false, false) => out.required(&item, "one of fieldRef and resourceFieldRef is required"),
-        }
-        mode(&item.get("mode"), out);
+    } else if resource_ref.is_set() {
+        resource(&resource_ref, true, out);
+    } else {
+        out.required(at, "one of fieldRef and resourceFieldRef is required");
     }
-}
-
-fn projected(at: &At<'_, '_>, out: &mut Out) {
-    mode(&at.get("defaultMode"), out);
-    let mut paths = BTreeSet::new();
-    for source in at.get("sources").items() {
-        let mut found = 0;
-        for kind in
-            ["secret", "configMap", "downwardAPI", "serviceAccountToken", "clusterTrustBundle", "podCertificate"]
-        {
-            let one = source.get(kind);
-            if !one.is_set() {
-                continue;
-            }
-            found += 1;
-            if found > 1 {
-                out.forbidden(&source, "may not specify more than 1 volume type per source");
-                continue;
-            }
-            projection(kind, &one, out);
-            let files: Vec<&str> = match kind {
-                "serviceAccountToken" | "clusterTrustBundle" => vec![one.text_of("path")],
-                "podCertificate" => vec![],
-                _ => one.get("items").items().map(|i| i.text_of("path")).collect(),
-            };
-            for file in files.into_iter().filter(|f| !f.is_empty()) {
-                if !paths.insert(file.to_string()) {
-                    out.push(FieldError::invalid(&source.path, file, format!("conflicting duplicate paths: {file}")));
-                }
-            }
-        }
-        if found == 0 {
-            out.required(&source, "must specify a volume type");
-        }
-    }
-}
-
-fn projection(kind: &str, at: &At<'_, '_>, out: &mut Out) {
-    match kind {
-        "secret" | "configMap" => {
-            out.filled(&at.get("name"));
-            items(&at.get("items"), out);
-        }
-        "downwardAPI" => downward(&at.get("items"), out),
-        "serviceAccountToken" => {
-            let seconds = at.get("expirationSeconds");
-            if seconds.int().is_some_and(|n| n < 600) {
-                out.invalid(&seconds, "may not specify a duration less than 10 minutes");
-            }
-            if seconds.int().is_some_and(|n| n > 1 << 32) {
-                out.invalid(&seconds, "may not specify a duration larger than 2^32 seconds");
-            }
-            if out.filled(&at.get("path")) {
-                unreserved(&at.get("path"), out);
-            }
-        }
-        "clusterTrustBundle" => {
-            let (name_at, signer) = (at.get("name"), at.get("signerName"));
-            match (name_at.is_set(), signer.is_set()) {
-                (true, true) => out.invalid(at, "only one of name and signerName may be used"),
-                (false, false) => out.required(at, "either name or signerName must be specified"),
-                _ => {}
-            }
-            if out.filled(&at.get("path")) {
-                unreserved(&at.get("path"), out);
-            }
-        }
-        _ => {}
-    }
+    mode(&at.get("mode"), out);
 }

@@ -155,7 +155,7 @@ fn resources() {
 #[test]
 fn volumes() {
     pod(
-        json!({"volumes": [{"name": "a", "emptyDir": {"medium": "Memory", "sizeLimit": "1Gi"}}, {"name": "b", "configMap": {"name": "m"}},
+        json!({"serviceAccountName": "default", "volumes": [{"name": "a", "emptyDir": {"medium": "Memory", "sizeLimit": "1Gi"}}, {"name": "b", "configMap": {"name": "m"}},
             {"name": "s", "secret": {"secretName": "s", "items": [{"key": "k", "path": "a/b", "mode": 256}]}},
             {"name": "h", "hostPath": {"path": "/x", "type": "Directory"}}, {"name": "p", "persistentVolumeClaim": {"claimName": "c"}},
             {"name": "j", "projected": {"sources": [{"serviceAccountToken": {"path": "token", "expirationSeconds": 3607}}]}},
@@ -169,12 +169,11 @@ fn volumes() {
         &[
             "spec.volumes[1].hostPath: Forbidden: may not specify more than 1 volume type",
             "spec.volumes[2].name: Invalid value: \"A_\": a lowercase RFC 1123 label must...",
-            "spec.volumes[3].name: Duplicate value: \"b\"",
             "spec.volumes[4].secret.secretName: Required value",
             "spec.volumes[4].secret.defaultMode: Invalid value: 512: must be a number between 0 and 0777 (octal), both inclusive",
             "spec.volumes[4].secret.items[0].path: Invalid value: \"../b\": must not contain '..'",
             "spec.volumes[5].hostPath.path: Invalid value: \"/x/../y\": must not contain '..'",
-            "spec.volumes[5].hostPath.type: Unsupported value: \"Door\": supported values: \"BlockDevice\", ...",
+            "spec.volumes[5].hostPath.type: Unsupported value: \"Door\": supported values: \"\", \"BlockDevice\", ...",
             "spec.volumes[6].persistentVolumeClaim.claimName: Required value",
             "spec.volumes[7].name: Required value",
         ],
@@ -259,6 +258,8 @@ fn placement() {
             "spec.affinity.nodeAffinity.preferredDuringSchedulingIgnoredDuringExecution[0].preference.matchExpressions[0].values: Required value: must be specified when `operator` is 'In' or 'NotIn'",
             "spec.affinity.podAffinity.requiredDuringSchedulingIgnoredDuringExecution[0].labelSelector.matchExpressions[0].operator: Invalid value: \"x\": not a valid selector operator",
             "spec.affinity.podAffinity.requiredDuringSchedulingIgnoredDuringExecution[0].topologyKey: Required value: can not be empty",
+            "spec.affinity.podAffinity.requiredDuringSchedulingIgnoredDuringExecution[0].topologyKey: Invalid value: \"\": name part must be non-empty",
+            "spec.affinity.podAffinity.requiredDuringSchedulingIgnoredDuringExecution[0].topologyKey: Invalid value: \"\": name part must consist...",
             "spec.topologySpreadConstraints[0].maxSkew: Invalid value: 0: must be greater than zero",
             "spec.topologySpreadConstraints[0].topologyKey: Required value: can not be empty",
             "spec.topologySpreadConstraints[0].whenUnsatisfiable: Unsupported value: \"x\": supported values: \"DoNotSchedule\", \"ScheduleAnyway\"",
@@ -309,7 +310,7 @@ fn updates() {
                  `spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)\n";
     update(
         changed("/spec/containers/0/name", json!("d")),
-        &[&format!("spec: Forbidden: {words}  spec.containers[0]\n")],
+        &[&format!("spec: Forbidden: {words}- \"containers\": ...")],
     );
     update(
         changed("/spec/containers", json!([{"name": "c", "image": "i"}, {"name": "d", "image": "i"}])),

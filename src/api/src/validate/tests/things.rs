@@ -91,14 +91,14 @@ fn services() {
     check(
         "v1",
         "Service",
-        service(json!({"type": "NodePort", "clusterIP": "None", "ports": [{"port": 1}]})),
+        service(json!({"type": "NodePort", "clusterIP": "None", "clusterIPs": ["None"], "ports": [{"port": 1}]})),
         &["spec.clusterIPs[0]: Invalid value: \"None\": may not be set to 'None' for NodePort services"],
     );
     check(
         "v1",
         "Service",
-        json!({"metadata": {"name": "1a"}, "spec": {"ports": [{"port": 1}]}}),
-        &["metadata.name: Invalid value: \"1a\": a DNS-1035 label must consist of..."],
+        json!({"metadata": {"name": "a.b"}, "spec": {"ports": [{"port": 1}]}}),
+        &["metadata.name: Invalid value: \"a.b\": must not contain dots"],
     );
     let with_ip = |ip: &str| service(json!({"clusterIP": ip, "clusterIPs": [ip], "ports": [{"port": 1}]}));
     check_update(
@@ -107,7 +107,7 @@ fn services() {
         Part::Main,
         with_ip("10.0.0.2"),
         with_ip("10.0.0.1"),
-        &["spec.clusterIPs[0]: Invalid value: \"10.0.0.2\": may not change once set"],
+        &["spec.clusterIPs[0]: Invalid value: [\"10.0.0.2\"]: may not change once set"],
     );
 }
 
@@ -171,6 +171,7 @@ fn the_cluster() {
         &[
             "spec.hard[cpu]: Invalid value: \"-1\": must be greater than or equal to 0",
             "spec.hard[pods]: Invalid value: \"1500m\": must be an integer",
+            "spec.scopes: Invalid value: [\"BestEffort\",\"NotBestEffort\"]: unsupported scope applied to resource",
             "spec.scopes: Invalid value: [\"BestEffort\",\"NotBestEffort\"]: conflicting scopes",
         ],
     );
@@ -195,7 +196,10 @@ fn what_metadata_never_changes() {
 
 #[test]
 fn storage() {
-    let claim = |size: &str| json!({"spec": {"accessModes": ["ReadWriteOnce"], "volumeName": "v", "resources": {"requests": {"storage": size}}}});
+    let claim = |size: &str| {
+        json!({"spec": {"accessModes": ["ReadWriteOnce"], "volumeName": "v", "resources": {"requests": {"storage": size}}},
+        "status": {"phase": "Bound", "capacity": {"storage": "2Gi"}}})
+    };
     check("v1", "PersistentVolumeClaim", claim("1Gi"), &[]);
     check(
         "v1",
@@ -203,7 +207,7 @@ fn storage() {
         json!({"spec": {"resources": {"requests": {"storage": "0"}}}}),
         &[
             "spec.accessModes: Required value: at least 1 access mode is required",
-            "spec.resources.requests[storage]: Invalid value: \"0\": must be greater than zero",
+            "spec.resources[storage]: Invalid value: \"0\": must be greater than zero",
         ],
     );
     check_update("v1", "PersistentVolumeClaim", Part::Main, claim("2Gi"), claim("1Gi"), &[]);
@@ -223,7 +227,7 @@ fn storage() {
         Part::Main,
         volume("/b"),
         volume("/a"),
-        &["spec.persistentvolumesource: Forbidden: spec.persistentvolumesource is immutable after creation"],
+        &["spec.persistentvolumesource: Forbidden: spec.persistentvolumesource is immutable after creation..."],
     );
     check("storage.k8s.io/v1", "StorageClass", json!({}), &["provisioner: Required value"]);
 }
