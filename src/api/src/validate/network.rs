@@ -23,6 +23,7 @@ pub(super) fn endpoints(object: &Value, old: Option<&Value>, out: &mut Out) {
     if old.is_some_and(|old| old.get("subsets") == object.get("subsets")) {
         return;
     }
+    let own = servers_own(object);
     for subset in At::root(object, "subsets").items() {
         if subset.get("addresses").len() + subset.get("notReadyAddresses").len() == 0 {
             out.required(&subset, "must specify `addresses` or `notReadyAddresses`");
@@ -35,7 +36,7 @@ pub(super) fn endpoints(object: &Value, old: Option<&Value>, out: &mut Out) {
                 if node.is_set() {
                     out.form(&node, name::check_subdomain);
                 }
-                endpoint_ip(&ip, out);
+                endpoint_ip(&ip, own, out);
             }
         }
         let ports = subset.get("ports");
@@ -53,12 +54,20 @@ pub(super) fn endpoints(object: &Value, old: Option<&Value>, out: &mut Out) {
     }
 }
 
+/// The endpoints of the Service `kubernetes` are the server's own, which may listen on the loopback device alone.
+fn servers_own(object: &Value) -> bool {
+    meta::name(object) == "kubernetes" && meta::namespace(object) == "default"
+}
+
 /// An address that something can be reached at.
-fn endpoint_ip(at: &At<'_, '_>, out: &mut Out) {
-    if name::parse_ip(at.text()).is_none() {
+fn endpoint_ip(at: &At<'_, '_>, own: bool, out: &mut Out) {
+    let ip = name::parse_ip(at.text());
+    if ip.is_none() {
         out.push(FieldError::invalid(&at.path, at.text(), "must be a valid IP address"));
     }
-    service::reachable(at, out);
+    if !(own && ip.is_some_and(|ip| ip.is_loopback())) {
+        service::reachable(at, out);
+    }
 }
 
 pub(super) fn slice(object: &Value, old: Option<&Value>, out: &mut Out) {
