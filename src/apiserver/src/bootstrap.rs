@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use crate::audit::Notes;
 use crate::authz::defaults;
 use crate::core::Core;
+use crate::flow;
 use crate::identity::Identity;
 use crate::registry::update::Change;
 use crate::registry::{Act, body, create, keys, rules, update};
@@ -33,6 +34,7 @@ pub async fn run(core: &Core) -> Result<(), Status> {
     let roles = defaults::objects().map_err(|e| Status::internal(e.to_string()))?;
     ensure(core, roles, defaults::reconcile).await?;
     ensure(core, priority_classes(), |_, _| None).await?;
+    ensure(core, flow::defaults::objects(), flow::defaults::reconcile).await?;
     note_services(core).await?;
     kubernetes(core).await
 }

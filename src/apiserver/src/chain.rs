@@ -29,7 +29,7 @@ use crate::metrics::Series;
 use crate::query::Query;
 use crate::request::{self, RequestInfo, Verb};
 use crate::respond::{self, Answer};
-use crate::{error, paths, resource};
+use crate::{compress, error, paths, resource};
 
 /// Where a request came from.
 #[derive(Debug, Clone)]
@@ -121,16 +121,31 @@ async fn admit(core: Arc<Core>, origin: Origin, info: RequestInfo, query: Query,
         Ok(who) => who,
         Err(status) => return respond::status(&status, format),
     };
+    let takes = classify(&info) != Class::Long && !matches!(origin, Origin::Loopback(_));
+    let (marks, seat) = core.flow.enter(&who, &info, takes).await;
+    let Ok(_seat) = seat else {
+        core.metrics.dropped.fetch_add(1, Ordering::Relaxed);
+        let status = Status::too_many_requests("Too many requests, please try again later.", 1);
+        return respond::mark(respond::status(&status, format), marks);
+    };
     if let Err(status) = authorize(&core, &who, &info) {
-        return respond::status(&status, format);
+        return respond::mark(respond::status(&status, format), marks);
     }
+    // What is read at once and may be large.
+    let compress = matches!(info.verb, Verb::Get | Verb::List)
+        && classify(&info) != Class::Long
+        && matches!(origin, Origin::Connection(_))
+        && compress::accepts(&head.headers);
     let mut call =
         Call { core, info, query, who, head, body: Mutex::new(body), warnings: Vec::new(), audit: Arc::default() };
     let outcome =
         if call.info.resource_request { resource::answer(&mut call).await } else { paths::answer(&mut call).await };
     let mut answer = outcome.unwrap_or_else(|status| respond::status(&status, format));
     respond::warn(&mut answer, &call.warnings);
-    answer
+    if compress {
+        answer = compress::large(answer).await;
+    }
+    respond::mark(answer, marks)
 }
 
 async fn authenticate(core: &Core, origin: &Origin, headers: &http::HeaderMap) -> Result<Identity, Status> {

@@ -66,10 +66,14 @@ impl Default for Config {
 pub struct Limits {
     /// The largest body, in bytes: what Kubernetes and etcd take.
     pub body: usize,
-    /// Requests under way at once, reading and writing: Kubernetes' defaults.
+    /// Requests that read and are under way at once, those included who wait for a seat: each holds a few KiB. One
+    /// flow can have at most 300 in its queues, so a flood by one client leaves room for the others.
     pub reads: usize,
     /// See `reads`.
     pub writes: usize,
+    /// Requests of all levels of flow control that are served at once; more wait by priority. A request is done in
+    /// about a millisecond of CPU, so a device gains nothing from more than a few for each of its cores.
+    pub seats: usize,
     /// Watches and streams at once. A watch holds about 4 KiB here and twice that in TLS.
     pub longrunning: usize,
     /// Open connections. Each costs about 20 KiB with TLS.
@@ -92,8 +96,9 @@ impl Default for Limits {
     fn default() -> Self {
         Limits {
             body: 3 * 1024 * 1024,
-            reads: 400,
-            writes: 200,
+            reads: 2000,
+            writes: 2000,
+            seats: 64,
             longrunning: 4096,
             connections: 2048,
             half_open: 256,

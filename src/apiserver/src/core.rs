@@ -18,6 +18,7 @@ use crate::authn::token::TokenKey;
 use crate::authz::Authorizer;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::flow::FlowControl;
 use crate::gate::Gate;
 use crate::health::Health;
 use crate::metrics::Metrics;
@@ -53,6 +54,7 @@ pub(crate) struct Core {
     pub streams: Arc<dyn NodeStreams>,
     pub services: Services,
     pub gate: Gate,
+    pub flow: Arc<FlowControl>,
     pub encoded: EncodedOnce,
     pub batches: Batches,
     /// Goes up when watches shall tell of progress.

@@ -1,8 +1,8 @@
 //! How many requests may be under way at once.
 //!
-//! In: what a request is. Out: a pass that is given back when it is dropped, or nothing. Later
-//! flow control by priority takes this place. Never queues: a client that is turned away is told
-//! when to come again.
+//! In: what a request is, before anybody knows who asks. Out: a pass that is given back when it is dropped, or
+//! nothing. This bounds memory, those included who wait for a seat; who is served first is `flow.rs`. Never queues: a
+//! client that is turned away is told when to come again.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};

@@ -8,6 +8,7 @@ use http::{HeaderValue, Response, StatusCode, header};
 use kedge_api::status::Status;
 use kedge_api::{Object, protobuf};
 
+use crate::flow::Marks;
 use crate::media::{Accepted, Format};
 
 /// A response.
@@ -68,6 +69,18 @@ pub fn status(status: &Status, format: Format) -> Answer {
     let mut answer = object(code, &status.to_json(), accepted);
     if let Some(seconds) = status.retry_after() {
         answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    answer
+}
+
+/// Says under which FlowSchema and PriorityLevelConfiguration it was served.
+pub fn mark(mut answer: Answer, marks: Marks) -> Answer {
+    for (name, value) in
+        [("x-kubernetes-pf-flowschema-uid", marks.schema), ("x-kubernetes-pf-prioritylevel-uid", marks.level)]
+    {
+        if let Some(value) = value {
+            answer.headers_mut().insert(name, value);
+        }
     }
     answer
 }

@@ -27,6 +27,7 @@ use crate::chain::{self, Origin};
 use crate::clock::LastSeen;
 use crate::config::{Config, Parts};
 use crate::core::Core;
+use crate::flow::FlowControl;
 use crate::gate::Gate;
 use crate::health::{Check, Health, Probe};
 use crate::identity::Identity;
@@ -126,6 +127,7 @@ impl ApiServer {
         let outbound = Outbound::new(store.clone(), clock.clone(), parts.random.clone(), stop.clone(), tasks.clone());
         let core = Arc::new(Core {
             gate: Gate::new(&config.limits),
+            flow: Arc::new(FlowControl::new(config.limits.seats)),
             services: Services::new(config.service_network, config.node_ports),
             config,
             started_at,
@@ -158,6 +160,10 @@ impl ApiServer {
             let revision = upkeep::webhooks::fill(&core, family).await?;
             core.tasks.spawn(upkeep::webhooks::follow(core.clone(), family, revision));
         }
+        let flow_revision = upkeep::flow::fill(&core).await?;
+        core.tasks.spawn(upkeep::flow::follow(core.clone(), flow_revision));
+        let flow = core.flow.clone();
+        core.metrics.add(Arc::new(move |out: &mut String| flow.render(out)));
         core.tasks.spawn(upkeep::events::expire(core.clone(), revision));
         core.tasks.spawn(upkeep::progress(core.clone()));
         core.tasks.spawn(upkeep::requests::run(core.clone()));

@@ -6,6 +6,7 @@
 
 pub mod events;
 pub mod requests;
+pub mod flow;
 pub mod roles;
 pub mod webhooks;
 
