@@ -5,8 +5,8 @@
 //! and ends by the server's token.
 
 pub mod events;
-pub mod requests;
 pub mod flow;
+pub mod requests;
 pub mod roles;
 pub mod webhooks;
 
