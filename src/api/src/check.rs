@@ -6,6 +6,7 @@
 
 mod scalar;
 
+use crate::custom::prune::{Malformed, coerce};
 use crate::decode::Decoded;
 use crate::kinds::Gvk;
 use crate::schema::{Node, Scalar, Shape, Struct};
@@ -93,6 +94,10 @@ pub fn fit(schema: Struct<'_>, value: &mut Value) -> Result<Vec<String>, TypeFau
 }
 
 fn walk(schema: Struct<'_>, value: &mut Value, drops_zero: bool) -> Result<Vec<String>, TypeFault> {
+    if let Some(custom) = schema.node().custom() {
+        // Types of custom objects are judged with their values.
+        return coerce(custom, value, Malformed::Refused).map_err(TypeFault);
+    }
     let mut walk = Walk { unknown: Vec::new(), drops_zero };
     let here = Place::Root;
     match value {
@@ -205,7 +210,7 @@ impl Walk {
 
     fn value(&mut self, node: Node<'_>, value: &mut Value, here: &Place<'_>) -> Result<(), TypeFault> {
         match (node.shape(), value) {
-            (Shape::Any, _) | (Shape::Raw, Value::Object(_)) => Ok(()),
+            (Shape::Any | Shape::Deduced, _) | (Shape::Raw, Value::Object(_)) => Ok(()),
             (Shape::Struct(own), Value::Object(map)) => self.fields(own, map, here),
             (Shape::Struct(own), value) => Err(mismatch(value, &go_struct(own), here)),
             (Shape::Map(item), Value::Object(map)) => {
@@ -263,7 +268,7 @@ fn go_type(node: Node<'_>) -> String {
         Shape::List(item) => format!("[]{}", go_type(item)),
         Shape::Scalar(kind) => scalar::go_name(kind).to_owned(),
         Shape::Raw => "map[string]interface {}".to_owned(),
-        Shape::Any => "interface {}".to_owned(),
+        Shape::Any | Shape::Deduced => "interface {}".to_owned(),
     }
 }
 

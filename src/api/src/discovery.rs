@@ -193,9 +193,9 @@ fn aggregated_row(kind: &Kind) -> Value {
     row
 }
 
-/// A kind of the same group and version is named by its kind alone.
+/// A built-in kind of the same group and version is named by its kind alone.
 fn response_kind(parent: &Kind, gvk: &Gvk) -> Value {
-    if (&gvk.group, &gvk.version) == (&parent.group, &parent.version) {
+    if (&gvk.group, &gvk.version) == (&parent.group, &parent.version) && !parent.custom {
         json!({"group": "", "version": "", "kind": gvk.kind})
     } else {
         json!({"group": gvk.group, "version": gvk.version, "kind": gvk.kind})

@@ -1,7 +1,7 @@
 //! Which kinds there are: identity, names, verbs, subresources, where they are kept.
 //!
 //! In: the static table of built-in resources, and rows for custom resources. Out: look-ups by
-//! resource, by kind and by the names that people type. Never knows a kind's fields (`schema.rs`).
+//! resource, by kind and by the names that people type. Knows a kind's fields only by their schema (`schema.rs`).
 
 mod identity;
 mod removed;
@@ -12,6 +12,8 @@ pub use identity::{Gvk, Gvr, Word, group_resource, join_api_version, split_api_v
 pub use removed::{REMOVED_GROUPS, Removed};
 pub use verbs::{Sub, Verb, Verbs};
 
+use crate::custom::{Definition, Version};
+use crate::schema::{self, Struct};
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -55,6 +57,8 @@ pub struct Kind {
     pub tier: Tier,
     /// Whether it came from a CustomResourceDefinition.
     pub custom: bool,
+    /// That definition, compiled.
+    pub definition: Option<Arc<Definition>>,
 }
 
 impl Kind {
@@ -71,6 +75,19 @@ impl Kind {
     /// The kind in which objects are kept.
     pub fn stored_gvk(&self) -> Gvk {
         Gvk { group: self.stored.0.clone(), version: self.stored.1.clone(), kind: self.kind.clone() }
+    }
+
+    /// The schema of its objects in this version.
+    pub fn schema(&self) -> Option<Struct<'_>> {
+        match &self.definition {
+            Some(definition) => Some(definition.schema(self.custom_version()?).as_struct()),
+            None => schema::of(&self.gvk()),
+        }
+    }
+
+    /// What its definition says about this version.
+    pub fn custom_version(&self) -> Option<&Version> {
+        self.definition.as_ref()?.version(&self.version)
     }
 
     /// `deployments.apps`, `pods`.
@@ -247,6 +264,7 @@ fn kind_of_row(row: &table::Row) -> Kind {
         stored: (Cow::Borrowed(row.stored.0), Cow::Borrowed(row.stored.1)),
         tier: row.tier,
         custom: false,
+        definition: None,
     }
 }
 

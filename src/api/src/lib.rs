@@ -8,6 +8,7 @@ pub mod check;
 pub mod clock;
 pub mod convert;
 pub mod cron;
+pub mod custom;
 pub mod decode;
 pub mod defaults;
 pub mod discovery;

@@ -3,9 +3,12 @@
 //! In: the served kinds. Out: bytes, written definition by definition and kept by nobody here; a caller that serves
 //! them often keeps them compressed. Never knows HTTP.
 
+mod custom;
 mod definitions;
 mod gnostic;
 mod paths;
+
+pub use custom::{NoSchemas, Schemas};
 
 use crate::kinds::{Kind, Kinds, Sub, Verb};
 use crate::schema::{self, Docs, Node};
@@ -16,7 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Version 2 (`/openapi/v2`) as JSON. Old versions are not in it: whoever reads the whole document would pay for
 /// them, and clients that need theirs read version 3.
-pub fn v2(kinds: &Kinds) -> Vec<u8> {
+pub fn v2(kinds: &Kinds, schemas: &dyn Schemas) -> Vec<u8> {
     let kinds = &kinds.without_removed();
     let docs = Docs::open();
     let mut out = Writer::new();
@@ -31,6 +34,9 @@ pub fn v2(kinds: &Kinds) -> Vec<u8> {
     for (name, node) in definitions_of(kinds, |_| true) {
         out.member(name, &definitions::render(node, &docs, Flavour::V2, kinds));
     }
+    for (name, definition) in kinds.iter().flat_map(|kind| custom::definitions(kind, schemas, Flavour::V2)) {
+        out.member(&name, &definition);
+    }
     out.close();
     out.member("securityDefinitions", &security());
     out.member("security", &json!([{"BearerToken": []}]));
@@ -39,7 +45,7 @@ pub fn v2(kinds: &Kinds) -> Vec<u8> {
 
 /// Version 2 in the protobuf form that `kubectl` asks for
 /// (`application/com.github.proto-openapi.spec.v2@v1.0+protobuf`).
-pub fn v2_protobuf(kinds: &Kinds) -> Vec<u8> {
+pub fn v2_protobuf(kinds: &Kinds, schemas: &dyn Schemas) -> Vec<u8> {
     let kinds = &kinds.without_removed();
     let docs = Docs::open();
     let mut document = gnostic::Document::new(&info());
@@ -48,6 +54,9 @@ pub fn v2_protobuf(kinds: &Kinds) -> Vec<u8> {
     }
     for (name, node) in definitions_of(kinds, |_| true) {
         document.definition(name, &definitions::render(node, &docs, Flavour::V2, kinds));
+    }
+    for (name, definition) in kinds.iter().flat_map(|kind| custom::definitions(kind, schemas, Flavour::V2)) {
+        document.definition(&name, &definition);
     }
     document.finish()
 }
@@ -69,7 +78,7 @@ pub fn v3_path(group: &str, version: &str) -> String {
 }
 
 /// Version 3 of one group and version as JSON; `None` if it is not served.
-pub fn v3(kinds: &Kinds, group: &str, version: &str) -> Option<Vec<u8>> {
+pub fn v3(kinds: &Kinds, group: &str, version: &str, schemas: &dyn Schemas) -> Option<Vec<u8>> {
     if kinds.of_version(group, version).is_empty() {
         return None;
     }
@@ -86,6 +95,11 @@ pub fn v3(kinds: &Kinds, group: &str, version: &str) -> Option<Vec<u8>> {
     out.open("schemas");
     for (name, node) in definitions_of(kinds, |kind| kind.group == group && kind.version == version) {
         out.member(name, &definitions::render(node, &docs, Flavour::V3, kinds));
+    }
+    for kind in kinds.of_version(group, version) {
+        for (name, definition) in custom::definitions(kind, schemas, Flavour::V3) {
+            out.member(&name, &definition);
+        }
     }
     out.close();
     out.member("securitySchemes", &security());
@@ -142,6 +156,15 @@ fn definitions_of(kinds: &Kinds, wanted: impl Fn(&Kind) -> bool) -> BTreeMap<&'s
     }
     add("io.k8s.apimachinery.pkg.version.Info");
     for kind in kinds.iter().filter(|kind| wanted(kind)) {
+        if kind.custom {
+            for name in ["ObjectMeta", "ListMeta"] {
+                add(&format!("{META}{name}"));
+            }
+            if kind.has_sub(Sub::Scale) {
+                add("io.k8s.api.autoscaling.v1.Scale");
+            }
+            continue;
+        }
         let Some(own) = schema::of(&kind.gvk()) else { continue };
         add(own.name());
         if kind.verbs.has(Verb::List) {

@@ -152,7 +152,14 @@ fn bump(kind: &Kind, new: &mut Object, old: &Object) {
 /// Whether anything outside metadata and status differs (a Deployment also counts its annotations).
 fn desired_changed(kind: &Kind, new: &Object, old: &Object) -> bool {
     let (Some(a), Some(b)) = (new.as_object(), old.as_object()) else { return true };
-    let outside = |key: &&String| !matches!(key.as_str(), "metadata" | "status" | "apiVersion" | "kind");
+    // A custom object without a status of its own has it as part of what is desired.
+    let outside = |key: &&String| {
+        if kind.custom {
+            *key != "metadata"
+        } else {
+            !matches!(key.as_str(), "metadata" | "status" | "apiVersion" | "kind")
+        }
+    };
     let differs = a.keys().chain(b.keys()).filter(outside).any(|key| a.get(key) != b.get(key));
     let annotations = ["metadata", "annotations"];
     let labels = ["metadata", "labels"];

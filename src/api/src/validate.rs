@@ -9,6 +9,7 @@ mod at;
 mod batch;
 mod cluster;
 mod config;
+mod definition;
 mod device;
 mod diff;
 mod extension;
@@ -25,8 +26,10 @@ mod workload;
 use serde_json::Value;
 
 use crate::Object;
+use crate::custom::values;
 use crate::field::FieldError;
 use crate::kinds::{Gvk, Kind};
+use crate::schema;
 use crate::strategy::Part;
 use at::{At, Out};
 
@@ -36,6 +39,8 @@ pub fn create(kind: &Kind, object: &Object) -> Vec<FieldError> {
     metadata::create(kind, object, &mut out);
     if kind.gvk().is("", "Pod") {
         pod::create(object, &mut out);
+    } else if let (Some(version), Some(place)) = (kind.custom_version(), custom_schema(kind)) {
+        out.errors.extend(values::object(version, place, object, None));
     } else {
         content(kind, object, None, &mut out);
     }
@@ -48,10 +53,34 @@ pub fn update(kind: &Kind, part: Part, new: &Object, old: &Object) -> Vec<FieldE
     metadata::update(new, old, &mut out);
     match part {
         _ if kind.gvk().is("", "Pod") => pod::update(part, new, old, &mut out),
+        _ if kind.custom => {
+            if let (Some(version), Some(place)) = (kind.custom_version(), custom_schema(kind)) {
+                out.errors.extend(match part {
+                    Part::Status => values::status(version, place, new, old),
+                    _ => values::object(version, place, new, Some(old)),
+                });
+            }
+        }
         Part::Status | Part::Approval => status(kind, new, old, &mut out),
         Part::Finalize => cluster::namespace_finalizers(new, &mut out),
         _ => content(kind, new, Some(old), &mut out),
     }
+    out.errors
+}
+
+fn custom_schema(kind: &Kind) -> Option<schema::custom::Place<'_>> {
+    kind.schema()?.node().custom()
+}
+
+/// What of the schema of version `index` of a definition is not structural.
+pub(crate) fn structural_faults(schema: &Value, index: usize) -> Vec<FieldError> {
+    definition::structural_faults(schema, index)
+}
+
+/// Judges the metadata of an object within a custom object; fields are told from `metadata` on.
+pub(crate) fn embedded_metadata(object: &Object) -> Vec<FieldError> {
+    let mut out = Out::default();
+    metadata::embedded(object, &mut out);
     out.errors
 }
 
@@ -131,7 +160,10 @@ fn content(kind: &Kind, object: &Object, old: Option<&Object>, out: &mut Out) {
         ("admissionregistration.k8s.io", "ValidatingAdmissionPolicyBinding") => admission::binding(object, false, out),
         ("admissionregistration.k8s.io", "MutatingAdmissionPolicyBinding") => admission::binding(object, true, out),
         ("apiregistration.k8s.io", "APIService") => extension::api_service(object, out),
-        ("apiextensions.k8s.io", "CustomResourceDefinition") => extension::definition(object, old, out),
+        ("apiextensions.k8s.io", "CustomResourceDefinition") => match old {
+            None => definition::create(object, out),
+            Some(old) => definition::update(object, old, out),
+        },
         _ => {}
     }
 }
@@ -146,6 +178,7 @@ fn status(kind: &Kind, object: &Object, old: &Object, out: &mut Out) {
         ("", "PersistentVolumeClaim") => storage::claim_status(object, out),
         ("storage.k8s.io", "VolumeAttachment") => storage::attachment_status(object, out),
         ("networking.k8s.io", "Ingress") => network::ingress_status(object, old, out),
+        ("apiextensions.k8s.io", "CustomResourceDefinition") => definition::status(object, out),
         ("apps", _) | ("", "ReplicationController") => workload::status(object, old, out),
         ("certificates.k8s.io", "CertificateSigningRequest") => access::request_status(object, old, out),
         _ => {}

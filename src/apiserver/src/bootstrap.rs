@@ -127,7 +127,7 @@ async fn write(core: &Core, mut object: Object, exists: bool) -> Result<(), Stat
         warnings: &warnings,
         audit: &audit,
     };
-    rules::default(&kind.gvk(), &mut object);
+    rules::default(kind, &mut object);
     rules::to_kept(kind, &mut object);
     let outcome = if exists {
         update::update(&act, Change::Replace(object)).await.map(|_| ())

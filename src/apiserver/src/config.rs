@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::admission::{Admission, AdmissionConfig};
 use crate::clock::Clock;
 use crate::random::Random;
+use crate::registry::convert::{Converter, NoConverter};
 use crate::streams::NodeStreams;
 use std::sync::Arc;
 
@@ -119,6 +120,8 @@ pub struct Parts {
     pub random: Random,
     /// Logs, exec and the like of this node's containers.
     pub streams: Arc<dyn NodeStreams>,
+    /// Converts custom resources whose definition names a webhook.
+    pub converter: Arc<dyn Converter>,
     /// Admission plugins that follow the built-in ones, in order.
     pub admission: Vec<Arc<dyn Admission>>,
 }
@@ -129,6 +132,7 @@ impl Default for Parts {
             clock: Clock::system(),
             random: Random::system(),
             streams: Arc::new(crate::streams::NoStreams),
+            converter: Arc::new(NoConverter),
             admission: Vec::new(),
         }
     }

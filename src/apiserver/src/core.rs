@@ -24,6 +24,7 @@ use crate::health::Health;
 use crate::metrics::Metrics;
 use crate::outbound::Outbound;
 use crate::random::Random;
+use crate::registry::convert::Converter;
 use crate::registry::encoded::{Batches, EncodedOnce};
 use crate::registry::services::Services;
 use crate::streams::NodeStreams;
@@ -36,6 +37,8 @@ pub(crate) struct Core {
     /// The store's revision at the start: what lived in memory only before it is unknown.
     pub started_at: Revision,
     pub kinds: RwLock<Arc<Kinds>>,
+    /// Goes up when other kinds are served.
+    pub kinds_changed: tokio::sync::watch::Sender<u64>,
     pub authorizer: Authorizer,
     pub admission: Vec<Arc<dyn Admission>>,
     /// The webhooks that are asked.
@@ -52,6 +55,7 @@ pub(crate) struct Core {
     pub token_key: TokenKey,
     pub known_tokens: KnownTokens,
     pub streams: Arc<dyn NodeStreams>,
+    pub converter: Arc<dyn Converter>,
     pub services: Services,
     pub gate: Gate,
     pub flow: Arc<FlowControl>,
@@ -75,6 +79,17 @@ impl Core {
     /// The kinds that are served now.
     pub fn kinds(&self) -> Arc<Kinds> {
         self.kinds.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Changes the table of kinds, if `change` says that it did; whoever listens is told.
+    pub fn change_kinds(&self, change: impl FnOnce(&mut Kinds) -> bool) {
+        let mut held = self.kinds.write().unwrap_or_else(PoisonError::into_inner);
+        let mut kinds = Kinds::clone(&held);
+        if change(&mut kinds) {
+            *held = Arc::new(kinds);
+            drop(held);
+            self.kinds_changed.send_modify(|count| *count += 1);
+        }
     }
 
     /// What admission may look at.

@@ -47,4 +47,5 @@ pub use identity::Identity;
 pub use loopback::Loopback;
 pub use paths::KUBERNETES;
 pub use random::Random;
+pub use registry::convert::Converter;
 pub use server::{ApiServer, OpenError, ServeError};

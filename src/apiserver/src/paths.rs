@@ -3,16 +3,20 @@
 //! In: a call that was let in. Out: its answer. Documents are made when they are asked for and
 //! carry an ETag, so that clients need not fetch them twice.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use http::{HeaderValue, StatusCode, header};
 use kedge_api::kinds::Kinds;
+use kedge_api::openapi::{NoSchemas, Schemas};
 use kedge_api::status::Status;
-use kedge_api::{Object, discovery, openapi};
+use kedge_api::{Object, discovery, meta, openapi};
+use kedge_store::Entry;
 use serde_json::json;
 
 use crate::chain::Call;
 use crate::media::{self, Accepted, Format};
+use crate::registry::{body, keys};
 use crate::request::Verb;
 use crate::respond::{self, Answer};
 
@@ -42,10 +46,13 @@ pub async fn answer(call: &mut Call) -> Result<Answer, Status> {
         ["api", version] => found(call, discovery::resources(&kinds, "", version)),
         ["apis", group] => found(call, discovery::group(&kinds, group)),
         ["apis", group, version] => found(call, discovery::resources(&kinds, group, version)),
-        ["openapi", "v2"] => swagger(call, &kinds),
+        ["openapi", "v2"] => swagger(call, &kinds, &schemas_of(call, &kinds, None).await),
         ["openapi", "v3"] => document(call, &openapi::v3_index(&kinds)),
-        ["openapi", "v3", "api", version] => schemas(call, &kinds, "", version),
-        ["openapi", "v3", "apis", group, version] => schemas(call, &kinds, group, version),
+        ["openapi", "v3", "api", version] => schemas(call, &kinds, "", version, &NoSchemas),
+        ["openapi", "v3", "apis", group, version] => {
+            let kept = schemas_of(call, &kinds, Some((group, version))).await;
+            schemas(call, &kinds, group, version, &kept)
+        }
         ["openid", "v1", "jwks"] => {
             let keys = call.core.token_key.key_set();
             Ok(respond::bytes(StatusCode::OK, "application/jwk-set+json", keys.to_string()))
@@ -81,24 +88,51 @@ fn discover(call: &Call, kinds: &Kinds, core: bool) -> Result<Answer, Status> {
 }
 
 /// OpenAPI v2, as JSON or in the protobuf form that older kubectl insists on.
-fn swagger(call: &Call, kinds: &Kinds) -> Result<Answer, Status> {
+fn swagger(call: &Call, kinds: &Kinds, kept: &dyn Schemas) -> Result<Answer, Status> {
     const PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
     for choice in media::choices(&media::accept(&call.head.headers)) {
         match choice.kind.as_str() {
             PROTOBUF => {
                 // The answer is named with a dot where the request has an at sign, which is no token character.
                 const ANSWER: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
-                return Ok(tagged(call, ANSWER, openapi::v2_protobuf(kinds).into()));
+                return Ok(tagged(call, ANSWER, openapi::v2_protobuf(kinds, kept).into()));
             }
             "application/json" | "*/*" | "application/*" => break,
             _ => {}
         }
     }
-    Ok(tagged(call, "application/json", openapi::v2(kinds).into()))
+    Ok(tagged(call, "application/json", openapi::v2(kinds, kept).into()))
 }
 
-fn schemas(call: &Call, kinds: &Kinds, group: &str, version: &str) -> Result<Answer, Status> {
-    let body = openapi::v3(kinds, group, version).ok_or_else(Status::no_such_resource)?;
+/// The definitions of custom kinds as they are kept: their schemas are read from there when they are published.
+struct Kept(HashMap<String, Arc<Entry>>);
+
+impl Schemas for Kept {
+    fn schema(&self, definition: &str, version: &str) -> Option<Object> {
+        let object = body::decode(&self.0.get(definition)?.bytes).ok()?;
+        let versions = meta::list_at(&object, &["spec", "versions"]);
+        let found = versions.iter().find(|one| meta::text(one, "name") == version)?;
+        meta::at(found, &["schema", "openAPIV3Schema"]).cloned()
+    }
+}
+
+/// Of the custom kinds of one group and version, or of all.
+async fn schemas_of(call: &Call, kinds: &Kinds, wanted: Option<(&str, &str)>) -> Kept {
+    let mut kept = HashMap::new();
+    for kind in kinds.iter().filter(|kind| wanted.is_none_or(|of| of == (&*kind.group, &*kind.version))) {
+        let Some(definition) = &kind.definition else { continue };
+        let key = keys::fixed("apiextensions.k8s.io", "customresourcedefinitions", "", &definition.name);
+        if !kept.contains_key(&*definition.name)
+            && let Ok(Some(entry)) = call.core.store.get(&key).await
+        {
+            kept.insert(definition.name.to_string(), entry);
+        }
+    }
+    Kept(kept)
+}
+
+fn schemas(call: &Call, kinds: &Kinds, group: &str, version: &str, kept: &dyn Schemas) -> Result<Answer, Status> {
+    let body = openapi::v3(kinds, group, version, kept).ok_or_else(Status::no_such_resource)?;
     let mut answer = tagged(call, "application/json", body.into());
     // The index names each document with a mark of its content: what has the mark never changes.
     if call.query.get("hash").is_some() {

@@ -4,6 +4,7 @@
 //! Never knows who asks but through admission, nor how bytes look on the wire (`render.rs`).
 
 pub mod body;
+pub mod convert;
 pub mod create;
 pub mod cursor;
 pub mod decode;

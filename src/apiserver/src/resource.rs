@@ -28,7 +28,7 @@ use crate::media::{self, Accepted, Format, PatchKind};
 use crate::query::{ListOptions, WriteOptions};
 use crate::registry::render::{self, View};
 use crate::registry::update::{Change, Updated};
-use crate::registry::{Act, Outcome, create, decode, delete, list, rules, update, watch};
+use crate::registry::{Act, Outcome, convert, create, decode, delete, list, rules, update, watch};
 use crate::request::Verb;
 use crate::respond::{self, Answer};
 
@@ -98,6 +98,7 @@ async fn dispatch(
         audit: &audit,
     };
     act.warn(warn::version(&kind.gvk()).map(Cow::into_owned));
+    act.warn(kind.custom_version().and_then(|version| version.warning.as_deref().map(str::to_owned)));
     match sub {
         Some(Sub::Scale) => return scale::answer(call, &act, kind).await,
         Some(Sub::Binding) => return pods::bind(call, &act).await,
@@ -164,7 +165,7 @@ fn view(call: &Call, kind: &Arc<Kind>) -> Result<View, Status> {
 async fn get(call: &Call, act: &Act<'_>, kind: &Arc<Kind>) -> Result<Answer, Status> {
     let view = view(call, kind)?;
     list::reach_for_get(act, call.query.get("resourceVersion")).await?;
-    let entry = act.kept().await?;
+    let entry = convert::entry(act.core, kind, act.kept().await?).await?;
     Ok(respond::kept(StatusCode::OK, render::entry(&view, &entry)?, view.accepted))
 }
 
@@ -179,7 +180,7 @@ async fn post(call: &mut Call, act: &Act<'_>, kind: &Arc<Kind>) -> Result<Answer
     let options = write_options(call, "CreateOptions")?;
     let object = sent(call, act, &kind.gvk(), &options).await?;
     let outcome = create::create(act, prepared(act, object)).await?;
-    written(StatusCode::CREATED, &view, &outcome)
+    written(act, StatusCode::CREATED, &view, outcome).await
 }
 
 async fn put(call: &mut Call, act: &Act<'_>, kind: &Arc<Kind>) -> Result<Answer, Status> {
@@ -187,7 +188,7 @@ async fn put(call: &mut Call, act: &Act<'_>, kind: &Arc<Kind>) -> Result<Answer,
     let options = write_options(call, "UpdateOptions")?;
     let object = sent(call, act, &kind.gvk(), &options).await?;
     let updated = update::update(act, Change::Replace(prepared(act, object))).await?;
-    updated_answer(&view, &updated)
+    updated_answer(act, &view, updated).await
 }
 
 async fn patch(call: &mut Call, act: &Act<'_>, kind: &Arc<Kind>) -> Result<Answer, Status> {
@@ -195,7 +196,7 @@ async fn patch(call: &mut Call, act: &Act<'_>, kind: &Arc<Kind>) -> Result<Answe
     let options = write_options(call, "PatchOptions")?;
     let change = patch_of(call, act, kind.custom, &options).await?;
     let updated = update::update(act, change).await?;
-    updated_answer(&view, &updated)
+    updated_answer(act, &view, updated).await
 }
 
 /// The options of a write, held against Kubernetes' rules.
@@ -232,9 +233,9 @@ async fn patch_of(call: &mut Call, act: &Act<'_>, custom: bool, options: &WriteO
     })
 }
 
-fn updated_answer(view: &View, updated: &Updated) -> Result<Answer, Status> {
+async fn updated_answer(act: &Act<'_>, view: &View, updated: Updated) -> Result<Answer, Status> {
     let code = if updated.created { StatusCode::CREATED } else { StatusCode::OK };
-    written(code, view, &updated.outcome)
+    written(act, code, view, updated.outcome).await
 }
 
 async fn remove(call: &mut Call, act: &Act<'_>, kind: &Arc<Kind>) -> Result<Answer, Status> {
@@ -246,7 +247,7 @@ async fn remove(call: &mut Call, act: &Act<'_>, kind: &Arc<Kind>) -> Result<Answ
         let uid = kedge_api::meta::uid(&object);
         return Ok(respond::status(&Status::success(&kind.group, &kind.plural, act.name, uid), view.accepted.format));
     }
-    written(StatusCode::OK, &view, &deleted.outcome)
+    written(act, StatusCode::OK, &view, deleted.outcome).await
 }
 
 /// The options in query and body of a deletion.
@@ -261,10 +262,10 @@ async fn delete_options(call: &mut Call) -> Result<delete::DeleteOptions, Status
 }
 
 /// A written object in the form that was asked for.
-fn written(code: StatusCode, view: &View, outcome: &Outcome) -> Result<Answer, Status> {
+async fn written(act: &Act<'_>, code: StatusCode, view: &View, outcome: Outcome) -> Result<Answer, Status> {
     let bytes = match outcome {
-        Outcome::Kept(entry) => render::entry(view, entry)?,
-        Outcome::Made(object) => render::object(view, object.clone())?,
+        Outcome::Kept(entry) => render::entry(view, &*convert::entry(act.core, act.kind, entry).await?)?,
+        Outcome::Made(object) => render::object(view, object)?,
     };
     Ok(respond::kept(code, bytes, view.accepted))
 }
@@ -279,7 +280,8 @@ fn prepared(act: &Act<'_>, mut object: Object) -> Object {
 async fn sent(call: &mut Call, act: &Act<'_>, gvk: &Gvk, options: &WriteOptions) -> Result<Object, Status> {
     let format = media::body_format(&call.head.headers)?;
     let bytes = body(call).await?;
-    let sent = decode::object(&bytes, format, gvk, options.field_validation)?;
+    let schema = if *gvk == act.kind.gvk() { act.kind.schema() } else { kedge_api::schema::of(gvk) };
+    let sent = decode::object(&bytes, format, gvk, schema, options.field_validation)?;
     act.warn(sent.warnings);
     Ok(sent.object)
 }

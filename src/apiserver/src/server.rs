@@ -133,6 +133,7 @@ impl ApiServer {
             started_at,
             store,
             kinds: RwLock::new(Arc::new(kinds)),
+            kinds_changed: tokio::sync::watch::Sender::new(0),
             authorizer: Authorizer::default(),
             admission: plugins,
             webhooks: Arc::default(),
@@ -146,6 +147,7 @@ impl ApiServer {
             token_key: TokenKey::open(&pki)?,
             known_tokens: Default::default(),
             streams: parts.streams,
+            converter: parts.converter,
             encoded: Default::default(),
             batches: Default::default(),
             progress: tokio::sync::watch::Sender::new(0),
@@ -164,6 +166,8 @@ impl ApiServer {
         core.tasks.spawn(upkeep::flow::follow(core.clone(), flow_revision));
         let flow = core.flow.clone();
         core.metrics.add(Arc::new(move |out: &mut String| flow.render(out)));
+        let (definitions, known) = upkeep::definitions::fill(&core).await?;
+        core.tasks.spawn(upkeep::definitions::follow(core.clone(), definitions, known));
         core.tasks.spawn(upkeep::events::expire(core.clone(), revision));
         core.tasks.spawn(upkeep::progress(core.clone()));
         core.tasks.spawn(upkeep::requests::run(core.clone()));

@@ -1,9 +1,10 @@
 //! What goes on beside requests: roles follow the store, Events end, watches hear of progress,
-//! certificates are renewed, the time is remembered.
+//! certificates are renewed, the time is remembered, definitions are served.
 //!
 //! In: the store's events and a few timers. Every task waits for an event or one coalesced timer,
 //! and ends by the server's token.
 
+pub mod definitions;
 pub mod events;
 pub mod flow;
 pub mod requests;

@@ -36,17 +36,28 @@ enum Place<'a> {
     Keys(Node<'a>),
     /// Items told apart by value or by keys.
     Items(Node<'a>, ListType<'a>),
+    /// Whatever is there: objects merge field by field, everything else is one value.
+    Deduced,
 }
 
 impl<'a> Place<'a> {
     fn of_field(field: Field<'a>) -> Place<'a> {
         match field.node().shape() {
             _ if field.is_map_atomic() => Place::Leaf,
-            Shape::List(item) => match field.list_type() {
-                ListType::Atomic => Place::Leaf,
-                list => Place::Items(item, list),
-            },
+            Shape::List(item) => Place::of_list(item, field.list_type()),
             _ => Place::of_node(field.node()),
+        }
+    }
+
+    fn of_list(item: Node<'a>, list: ListType<'a>) -> Place<'a> {
+        if matches!(list, ListType::Atomic) { Place::Leaf } else { Place::Items(item, list) }
+    }
+
+    /// What a deduced place is, given what stands there.
+    fn seen(self, values: [Option<&Value>; 2]) -> Place<'a> {
+        match self {
+            Place::Deduced if values.iter().flatten().any(|value| !value.is_object()) => Place::Leaf,
+            place => place,
         }
     }
 
@@ -55,8 +66,9 @@ impl<'a> Place<'a> {
             _ if node.is_atomic() => Place::Leaf,
             Shape::Struct(own) => Place::Fields(own),
             Shape::Map(item) => Place::Keys(item),
-            // A list of which no field says how it merges.
-            Shape::List(_) | Shape::Scalar(_) | Shape::Raw | Shape::Any => Place::Leaf,
+            Shape::List(item) => Place::of_list(item, node.list_type()),
+            Shape::Deduced => Place::Deduced,
+            Shape::Scalar(_) | Shape::Raw | Shape::Any => Place::Leaf,
         }
     }
 
@@ -65,9 +77,11 @@ impl<'a> Place<'a> {
         match self {
             Place::Fields(own) => match own.field(name) {
                 Some(field) => (Place::of_field(field), Some(field)),
+                None if own.keeps_unknown() => (Place::Deduced, None),
                 None => (Place::Leaf, None),
             },
             Place::Keys(item) => (Place::of_node(item), None),
+            Place::Deduced => (Place::Deduced, None),
             Place::Leaf | Place::Items(..) => (Place::Leaf, None),
         }
     }
@@ -120,7 +134,7 @@ pub(super) fn field_set(schema: Struct<'_>, value: &Value) -> Result<Set, String
 
 fn claim(place: Place<'_>, value: &Value, path: &mut Vec<Step>, set: &mut Set) -> Result<(), String> {
     match (place, value) {
-        (Place::Fields(_) | Place::Keys(_), Value::Object(map)) => {
+        (Place::Fields(_) | Place::Keys(_) | Place::Deduced, Value::Object(map)) => {
             for (name, value) in map {
                 let (below, field) = place.member(name);
                 path.push(Step::Field(name.clone()));
@@ -180,8 +194,8 @@ fn differ(place: Place<'_>, old: Option<&Value>, new: Option<&Value>, path: &mut
         _ => {}
     };
     let is_absent_or = |value: Option<&Value>, fits: fn(&Value) -> bool| value.is_none_or(fits);
-    match place {
-        Place::Fields(_) | Place::Keys(_)
+    match place.seen([old, new]) {
+        Place::Fields(_) | Place::Keys(_) | Place::Deduced
             if is_absent_or(old, Value::is_object) && is_absent_or(new, Value::is_object) =>
         {
             let empty = Map::new();
@@ -248,7 +262,7 @@ pub(super) fn merge(schema: Struct<'_>, live: &Value, config: &Value) -> Value {
 
 fn combine(place: Place<'_>, live: &Value, config: &Value) -> Value {
     match (place, live, config) {
-        (Place::Fields(_) | Place::Keys(_), Value::Object(old), Value::Object(new)) => {
+        (Place::Fields(_) | Place::Keys(_) | Place::Deduced, Value::Object(old), Value::Object(new)) => {
             let mut out = old.clone();
             for (name, value) in new {
                 let (below, _) = place.member(name);
@@ -309,7 +323,7 @@ pub(super) fn prune(schema: Struct<'_>, value: &mut Value, before: &Set, owned: 
 fn shed(place: Place<'_>, value: &mut Value, before: &Set, owned: &Set) {
     let nothing = Set::default();
     match (place, value) {
-        (Place::Fields(_) | Place::Keys(_), Value::Object(map)) => map.retain(|name, value| {
+        (Place::Fields(_) | Place::Keys(_) | Place::Deduced, Value::Object(map)) => map.retain(|name, value| {
             let step = Step::Field(name.clone());
             if !before.has(&step) {
                 return true;

@@ -50,7 +50,7 @@ pub(super) fn zero(shape: Shape<'_>) -> Value {
         Shape::Scalar(Scalar::Int32 | Scalar::Int64 | Scalar::Double | Scalar::IntOrString) => Value::from(0),
         Shape::Struct(_) | Shape::Map(_) | Shape::Raw => Value::Object(Map::new()),
         Shape::List(_) => Value::Array(Vec::new()),
-        Shape::Scalar(Scalar::Time | Scalar::MicroTime) | Shape::Any => Value::Null,
+        Shape::Scalar(Scalar::Time | Scalar::MicroTime) | Shape::Any | Shape::Deduced => Value::Null,
     }
 }
 

@@ -15,7 +15,7 @@ pub(super) enum Flavour {
 }
 
 impl Flavour {
-    fn reference(self, name: &str) -> Value {
+    pub(super) fn reference(self, name: &str) -> Value {
         match self {
             Flavour::V2 => json!({"$ref": format!("#/definitions/{name}")}),
             Flavour::V3 => json!({"$ref": format!("#/components/schemas/{name}")}),
@@ -86,7 +86,7 @@ fn shape(node: Node<'_>, docs: &Docs, flavour: Flavour) -> Value {
             out
         }
         Shape::Raw => json!({"type": "object"}),
-        Shape::Any => json!({}),
+        Shape::Any | Shape::Deduced => json!({}),
         Shape::Scalar(Scalar::Quantity) => match flavour {
             Flavour::V2 => json!({"type": "string"}),
             Flavour::V3 => json!({"oneOf": [{"type": "string"}, {"type": "number"}]}),

@@ -3,6 +3,7 @@
 //! In: the served kinds. Out: path items in the form of version 2, and the same in the form of version 3.
 //! Clients read from them which kind a path serves and which parameters an operation takes.
 
+use super::custom;
 use crate::discovery;
 use crate::kinds::{Gvk, Kind, Kinds, Sub, Verb};
 use crate::schema;
@@ -10,6 +11,8 @@ use serde_json::{Map, Value, json};
 
 const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.";
 const PRODUCES: [&str; 2] = ["application/json", "application/yaml"];
+const CUSTOM_PATCHES: [&str; 3] =
+    ["application/json-patch+json", "application/merge-patch+json", "application/apply-patch+yaml"];
 const PATCHES: [&str; 4] = [
     "application/json-patch+json",
     "application/merge-patch+json",
@@ -234,8 +237,11 @@ impl Paths<'_> {
     fn item(&self, operations: Vec<Operation<'_>>, parameters: &[Value]) -> Value {
         let mut out = Map::new();
         for operation in operations {
-            let consumes: &[&str] =
-                if operation.method == "patch" && operation.action == "patch" { &PATCHES } else { &["*/*"] };
+            let consumes: &[&str] = match operation.method == "patch" && operation.action == "patch" {
+                true if self.kind.custom => &CUSTOM_PATCHES,
+                true => &PATCHES,
+                false => &["*/*"],
+            };
             let mut value = json!({
                 "description": operation.description,
                 "operationId": operation.id,
@@ -266,6 +272,9 @@ impl Paths<'_> {
     }
 
     fn definition(&self, gvk: &Gvk) -> String {
+        if self.kind.custom && *gvk == self.kind.gvk() {
+            return custom::model(self.kind, &gvk.kind);
+        }
         schema::of(gvk).map_or_else(|| format!("{META}Patch"), |own| own.name().to_owned())
     }
 
@@ -278,7 +287,11 @@ impl Paths<'_> {
             gvk,
             parameters: READ.iter().map(query).collect(),
             codes: &["200"],
-            answer: Some(format!("{}List", self.definition(gvk))),
+            answer: Some(if self.kind.custom {
+                custom::model(self.kind, &self.kind.list_kind)
+            } else {
+                format!("{}List", self.definition(gvk))
+            }),
         }
     }
 

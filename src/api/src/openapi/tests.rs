@@ -91,7 +91,7 @@ fn version_2_is_what_kubernetes_publishes() {
     let Some(folder) = testdata::folder("openapi") else { return };
     let text = std::fs::read_to_string(folder.join("swagger.json")).expect("swagger.json");
     let published: Value = serde_json::from_str(&text).expect("JSON");
-    let own: Value = serde_json::from_slice(&v2(&Kinds::everything())).expect("JSON");
+    let own: Value = serde_json::from_slice(&v2(&Kinds::everything(), &NoSchemas)).expect("JSON");
     let mut faults = Vec::new();
     compare(&own["definitions"], &published["definitions"], &mut faults, true);
     compare_paths(&own["paths"], &published["paths"], &mut faults);
@@ -113,7 +113,7 @@ fn version_3_is_what_kubernetes_publishes() {
         };
         seen += 1;
         let published: Value = serde_json::from_str(&text).expect(&name);
-        let own = v3(&kinds, group, version).expect(&name);
+        let own = v3(&kinds, group, version, &NoSchemas).expect(&name);
         let own: Value = serde_json::from_slice(&own).expect("JSON");
         // Ours has a few more definitions than a version strictly needs, never fewer.
         let mut own_definitions = own["components"]["schemas"].clone();
@@ -131,21 +131,21 @@ fn version_3_is_what_kubernetes_publishes() {
 #[test]
 fn every_reference_is_answered() {
     let kinds = Kinds::builtin();
-    let text = String::from_utf8(v2(&kinds)).expect("text");
+    let text = String::from_utf8(v2(&kinds, &NoSchemas)).expect("text");
     let document: Value = serde_json::from_str(&text).expect("JSON");
     for part in text.split("\"$ref\":\"#/definitions/").skip(1) {
         let name = part.split('"').next().unwrap_or_default();
         assert!(document["definitions"].get(name).is_some(), "{name}");
     }
     for (group, version) in group_versions(&kinds) {
-        let text = String::from_utf8(v3(&kinds, &group, &version).expect("served")).expect("text");
+        let text = String::from_utf8(v3(&kinds, &group, &version, &NoSchemas).expect("served")).expect("text");
         let document: Value = serde_json::from_str(&text).expect("JSON");
         for part in text.split("\"$ref\":\"#/components/schemas/").skip(1) {
             let name = part.split('"').next().unwrap_or_default();
             assert!(document["components"]["schemas"].get(name).is_some(), "{group} {name}");
         }
     }
-    assert_eq!(v3(&kinds, "apps", "v1beta1"), None);
+    assert_eq!(v3(&kinds, "apps", "v1beta1", &NoSchemas), None);
 }
 
 /// Reads a protobuf message: field number and bytes of every length-delimited field.
@@ -184,8 +184,8 @@ fn field(message: &[u8], number: u64) -> &[u8] {
 #[test]
 fn the_protobuf_form_holds_what_the_json_form_does() {
     let kinds = Kinds::builtin();
-    let document = v2_protobuf(&kinds);
-    let json: Value = serde_json::from_slice(&v2(&kinds)).expect("JSON");
+    let document = v2_protobuf(&kinds, &NoSchemas);
+    let json: Value = serde_json::from_slice(&v2(&kinds, &NoSchemas)).expect("JSON");
     assert_eq!(field(&document, 1), b"2.0");
     let definitions = fields(field(&document, 9));
     assert_eq!(definitions.len(), json["definitions"].as_object().expect("definitions").len());

@@ -250,7 +250,7 @@ fn value(node: Node<'_>, found: Found<'_>, name: &str, depth: usize) -> Result<V
         Shape::Scalar(Scalar::IntOrString) => int_or_string(found.bytes(name)?, name)?,
         Shape::Scalar(kind @ (Scalar::Time | Scalar::MicroTime)) => time(kind, found.bytes(name)?, name)?,
         Shape::Raw => raw(found.bytes(name)?, name)?.unwrap_or_else(|| json!({})),
-        Shape::Any => any(node, found.bytes(name)?, name, depth)?,
+        Shape::Any | Shape::Deduced => any(node, found.bytes(name)?, name, depth)?,
         // Only lists and maps in lists and maps, of which Kubernetes has none.
         Shape::List(_) | Shape::Map(_) => Value::Null,
     })

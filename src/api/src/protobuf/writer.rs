@@ -152,7 +152,7 @@ fn write(out: &mut Message, number: u8, node: Node<'_>, value: &Value) {
             out.bytes(number, &time(text));
         }
         (Shape::Raw, value) => out.bytes(number, &raw(value)),
-        (Shape::Any, value) => out.bytes(number, &any(node, value)),
+        (Shape::Any | Shape::Deduced, value) => out.bytes(number, &any(node, value)),
         _ => {}
     }
 }

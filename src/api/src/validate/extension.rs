@@ -1,6 +1,6 @@
-//! Webhook configurations, admission policies' frames, aggregated APIs, the names of custom resources.
+//! Webhook configurations, admission policies' frames, aggregated APIs.
 //!
-//! In: an object, on update also the old one. Out: faults. Schemas and expressions are judged elsewhere.
+//! In: an object, on update also the old one. Out: faults. Expressions are judged elsewhere.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,6 @@ use serde_json::Value;
 
 use super::at::{At, Out};
 use crate::field::FieldError;
-use crate::meta;
 use crate::name;
 
 pub(super) fn webhooks(object: &Value, mutating: bool, out: &mut Out) {
@@ -172,129 +171,5 @@ pub(super) fn api_service(object: &Value, out: &mut Out) {
     }
     if spec.get("insecureSkipTLSVerify").yes() && !bundle.text().is_empty() {
         out.invalid(&spec.get("insecureSkipTLSVerify"), "may not be true if caBundle is present");
-    }
-}
-
-pub(super) fn definition(object: &Value, old: Option<&Value>, out: &mut Out) {
-    let (spec, metadata) = (At::root(object, "spec"), At::root(object, "metadata"));
-    let (group, names) = (spec.get("group"), spec.get("names"));
-    let wanted = format!("{}.{}", names.text_of("plural"), group.text());
-    if metadata.text_of("name") != wanted {
-        out.invalid(&metadata.get("name"), "must be spec.names.plural+\".\"+spec.group");
-    }
-    if group.text().is_empty() {
-        out.required(&group, "");
-    } else {
-        out.form(&group, name::check_subdomain);
-        if group.text().split('.').count() < 2 {
-            out.invalid(&group, "should be a domain with at least one dot");
-        }
-    }
-    let scope = spec.get("scope");
-    if scope.text().is_empty() {
-        out.required(&scope, "");
-    } else {
-        out.one_of(&scope, &["Cluster", "Namespaced"]);
-    }
-    definition_names(&names, out);
-    versions(&spec.get("versions"), out);
-    let conversion = spec.get("conversion");
-    let strategy = conversion.get("strategy");
-    out.one_of(&strategy, &["None", "Webhook"]);
-    match strategy.text() {
-        "Webhook" => {
-            let hook = conversion.get("webhook");
-            if !hook.is_set() {
-                out.required(&hook, "required when strategy is set to Webhook");
-            } else {
-                client_config(&hook.get("clientConfig"), out);
-                if hook.get("conversionReviewVersions").len() == 0 {
-                    out.required(&hook.get("conversionReviewVersions"), "");
-                }
-            }
-        }
-        _ if conversion.get("webhook").is_set() => {
-            out.forbidden(&conversion.get("webhook"), "should not be set when strategy is not set to Webhook");
-        }
-        _ => {}
-    }
-    if spec.get("preserveUnknownFields").yes() {
-        let text =
-            "cannot set to true, set x-kubernetes-preserve-unknown-fields to true in spec.versions[*].schema instead";
-        out.push(FieldError::invalid(&spec.get("preserveUnknownFields").path, true, text));
-    }
-    let Some(old) = old else { return };
-    let before = At::root(old, "spec");
-    let established = meta::list_at(old, &["status", "conditions"])
-        .iter()
-        .any(|c| meta::text(c, "type") == "Established" && meta::text(c, "status") == "True");
-    out.immutable(&group, before.get("group").value);
-    out.immutable(&names.get("plural"), before.get("names").get("plural").value);
-    if established {
-        out.immutable(&scope, before.get("scope").value);
-        out.immutable(&names.get("kind"), before.get("names").get("kind").value);
-    }
-    let present: Vec<&str> =
-        spec.get("versions").value.as_array().into_iter().flatten().map(|v| meta::text(v, "name")).collect();
-    for (i, version) in
-        meta::list_at(object, &["status", "storedVersions"]).iter().filter_map(Value::as_str).enumerate()
-    {
-        if !present.contains(&version) {
-            let status = At::root(object, "status");
-            let text = "must appear in spec.versions";
-            out.push(FieldError::invalid(&status.get("storedVersions").path.index(i), version, text));
-        }
-    }
-}
-
-fn definition_names(names: &At<'_, '_>, out: &mut Out) {
-    for field in ["plural", "singular", "kind", "listKind"] {
-        let at = names.get(field);
-        if at.text().is_empty() {
-            if matches!(field, "plural" | "kind") {
-                out.required(&at, "");
-            }
-            continue;
-        }
-        let lower = at.text().to_lowercase();
-        if let Err(faults) = name::check_label_1035(if field.ends_with("ind") { &lower } else { at.text() }) {
-            let words = if field.ends_with("ind") { "may have mixed case, but should otherwise match: " } else { "" };
-            out.invalid(&at, format!("{words}{}", faults.join(",")));
-        }
-    }
-    for list in ["shortNames", "categories"] {
-        for one in names.get(list).items() {
-            if let Err(faults) = name::check_label_1035(one.text()) {
-                out.invalid(&one, faults.join(","));
-            }
-        }
-    }
-    if !names.text_of("kind").is_empty() && names.text_of("kind") == names.text_of("listKind") {
-        out.invalid(&names.get("listKind"), "kind and listKind may not be the same");
-    }
-}
-
-fn versions(at: &At<'_, '_>, out: &mut Out) {
-    let mut seen = BTreeSet::new();
-    let mut storage = 0;
-    for version in at.items() {
-        let name_at = version.get("name");
-        if let Err(faults) = name::check_label_1035(name_at.text()) {
-            out.push(FieldError::invalid(&name_at.path, name_at.text(), faults.join(",")));
-        }
-        if !seen.insert(name_at.text()) {
-            out.invalid(at, "must contain unique version names");
-        }
-        storage += usize::from(version.get("storage").yes());
-        let schema = version.get("schema");
-        if !schema.get("openAPIV3Schema").is_set() {
-            out.required(&schema.get("openAPIV3Schema"), "schemas are required");
-        }
-        if version.get("deprecationWarning").is_set() && !version.get("deprecated").yes() {
-            out.invalid(&version.get("deprecationWarning"), "can only be set for deprecated versions");
-        }
-    }
-    if storage != 1 {
-        out.invalid(at, "must have exactly one version marked as storage version");
     }
 }

@@ -54,6 +54,20 @@ pub(super) fn create(kind: &Kind, object: &Value, out: &mut Out) {
     common(&metadata, out);
 }
 
+/// What an object within a custom object says about itself.
+pub(super) fn embedded(object: &Value, out: &mut Out) {
+    let metadata = At::root(object, "metadata");
+    let generate = metadata.get("generateName");
+    if !generate.text().is_empty()
+        && let Err(faults) = name::prefix(name::check_path_segment, generate.text())
+    {
+        faults.into_iter().for_each(|fault| out.invalid(&generate, fault));
+    }
+    out.optional_form(&metadata.get("name"), name::check_path_segment);
+    out.optional_form(&metadata.get("namespace"), name::check_label);
+    common(&metadata, out);
+}
+
 /// What an update says about itself, and what it may not change.
 pub(super) fn update(new: &Value, old: &Value, out: &mut Out) {
     let metadata = At::root(new, "metadata");

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use kedge_api::status::{Reason, Status};
 use kedge_api::{Object, meta, warn};
 
-use super::{Act, Outcome, body, hooks, keys, managers, rules};
+use super::{Act, Outcome, body, convert, hooks, keys, managers, rules};
 use crate::admission::{self, Attributes, Operation};
 use crate::error::{self, About};
 
@@ -106,10 +106,11 @@ async fn attempt(act: &Act<'_>, mut object: Object, applied: bool) -> Result<Out
             Err(fault) => Err(error::read(fault, about)),
         };
     }
-    let index = Bytes::from(rules::index(act.kind, &object));
+    let kept = convert::to_kept(core, act.kind, object).await?;
+    let index = Bytes::from(rules::index(act.kind, &kept));
     let entry = core
         .store
-        .create(rules::tier(act.kind), &key, body::encode(&object), index)
+        .create(rules::tier(act.kind), &key, body::encode(&kept), index)
         .await
         .map_err(|fault| error::write(fault, about))?;
     claim.keep();

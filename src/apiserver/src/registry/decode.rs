@@ -8,6 +8,7 @@ use kedge_api::check::{self, FieldValidation};
 use kedge_api::decode::{self, DecodeError, Decoded, Limits};
 use kedge_api::kinds::Gvk;
 use kedge_api::protobuf;
+use kedge_api::schema::Struct;
 use kedge_api::status::Status;
 use serde_json::Value;
 
@@ -23,7 +24,13 @@ pub struct Sent {
 }
 
 /// Reads a body as an object of that kind.
-pub fn object(bytes: &[u8], format: Format, expected: &Gvk, validation: FieldValidation) -> Result<Sent, Status> {
+pub fn object(
+    bytes: &[u8],
+    format: Format,
+    expected: &Gvk,
+    schema: Option<Struct<'_>>,
+    validation: FieldValidation,
+) -> Result<Sent, Status> {
     let mut decoded = match format {
         // A message needs the kind to be read.
         Format::Protobuf => {
@@ -33,11 +40,11 @@ pub fn object(bytes: &[u8], format: Format, expected: &Gvk, validation: FieldVal
         _ => value(bytes, format)?,
     };
     if format == Format::Yaml
-        && let Some(schema) = kedge_api::schema::of(expected)
+        && let Some(schema) = schema
     {
         check::octals(schema, &mut decoded.value);
     }
-    fit(decoded, expected, validation)
+    fit(decoded, expected, schema, validation)
 }
 
 /// Reads a body as any value.
@@ -59,7 +66,12 @@ pub fn value(bytes: &[u8], format: Format) -> Result<Decoded, Status> {
 }
 
 /// Holds a value against the schema of the kind; a body that does not say what it is, is that kind.
-pub fn fit(mut decoded: Decoded, expected: &Gvk, validation: FieldValidation) -> Result<Sent, Status> {
+pub fn fit(
+    mut decoded: Decoded,
+    expected: &Gvk,
+    schema: Option<Struct<'_>>,
+    validation: FieldValidation,
+) -> Result<Sent, Status> {
     let Some(map) = decoded.value.as_object_mut() else {
         return Err(Status::bad_request("Object 'Kind' is missing in the body: it is no object"));
     };
@@ -81,7 +93,7 @@ pub fn fit(mut decoded: Decoded, expected: &Gvk, validation: FieldValidation) ->
     }
     map.insert("apiVersion".to_owned(), Value::from(wanted));
     map.insert("kind".to_owned(), Value::from(&*expected.kind));
-    match kedge_api::schema::of(expected) {
+    match schema {
         Some(schema) => {
             let checked = check::object(expected, schema, decoded, validation)
                 .map_err(|refusal| Status::bad_request(refusal.to_string()))?;

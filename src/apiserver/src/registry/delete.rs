@@ -4,6 +4,7 @@
 //! `delete` does it.
 
 use bytes::Bytes;
+use kedge_api::custom::conditions;
 use kedge_api::kinds::Kind;
 use kedge_api::status::Status;
 use kedge_api::{Object, meta};
@@ -11,7 +12,7 @@ use kedge_store::WriteError;
 use serde_json::{Value, json};
 use std::time::{Duration, SystemTime};
 
-use super::{Act, Outcome, body, decode_kept, hooks, rules};
+use super::{Act, Outcome, body, convert, hooks, rules};
 use crate::admission::{self, Operation};
 use crate::error;
 
@@ -71,6 +72,11 @@ fn is_namespace(kind: &Kind) -> bool {
     kind.group.is_empty() && kind.plural == "namespaces"
 }
 
+/// A definition waits for its instances.
+fn is_definition(kind: &Kind) -> bool {
+    kind.group == "apiextensions.k8s.io" && kind.plural == "customresourcedefinitions"
+}
+
 /// What to do with an object that shall be deleted.
 pub fn plan(kind: &Kind, object: &Object, options: &DeleteOptions, now: SystemTime) -> Plan {
     let mut marked = object.clone();
@@ -80,6 +86,7 @@ pub fn plan(kind: &Kind, object: &Object, options: &DeleteOptions, now: SystemTi
         Some(seconds) => seconds,
     };
     let waits = grace > 0
+        || is_definition(kind) && meta::deletion_timestamp(object).is_none()
         || meta::finalizers(&marked).next().is_some()
         || (is_namespace(kind) && !meta::list_at(&marked, &["spec", "finalizers"]).is_empty());
     if !waits {
@@ -108,6 +115,9 @@ pub fn plan(kind: &Kind, object: &Object, options: &DeleteOptions, now: SystemTi
     }
     if is_namespace(kind) {
         marked["status"]["phase"] = json!("Terminating");
+    }
+    if is_definition(kind) && meta::deletion_timestamp(object).is_none() {
+        conditions::mark_terminating(&mut marked, &kedge_api::clock::rfc3339(now));
     }
     if marked == *object { Plan::Nothing } else { Plan::Mark(marked) }
 }
@@ -180,7 +190,7 @@ pub async fn delete(act: &Act<'_>, options: &DeleteOptions) -> Result<Deleted, S
     let attributes = act.attributes(Operation::Delete);
     for _ in 0..TRIES {
         let entry = act.kept().await?;
-        let object = decode_kept(&entry)?;
+        let object = convert::working(core, act.kind, &entry).await?;
         preconditions(act, &object, options)?;
         admission::validate(&core.admission, &attributes, None, Some(&object), core.reader()).await?;
         let planned = plan(act.kind, &object, options, core.clock.now());
@@ -194,13 +204,15 @@ pub async fn delete(act: &Act<'_>, options: &DeleteOptions) -> Result<Deleted, S
         let written = match planned {
             Plan::Nothing => return Ok(Deleted { outcome: Outcome::Kept(entry), gone: false }),
             Plan::Remove => {
-                let gone = core.store.delete(&entry.key, entry.revision, body::encode(&object)).await;
+                let kept = convert::to_kept(core, act.kind, object).await?;
+                let gone = core.store.delete(&entry.key, entry.revision, body::encode(&kept)).await;
                 if gone.is_ok() {
-                    hooks::release(act, &object);
+                    hooks::release(act, &kept);
                 }
                 gone.map(|entry| (entry, true))
             }
             Plan::Mark(marked) => {
+                let marked = convert::to_kept(core, act.kind, marked).await?;
                 let index = Bytes::from(rules::index(act.kind, &marked));
                 core.store.update(&entry.key, entry.revision, body::encode(&marked), index).await.map(|e| (e, false))
             }

@@ -21,6 +21,9 @@ const RBAC: &str = "rbac.authorization.k8s.io";
 
 /// Refuses to make what would give its maker's friends more than the maker has.
 pub fn may_create(act: &Act<'_>, object: &Object) -> Result<(), Status> {
+    if act.kind.definition.as_ref().is_some_and(|definition| definition.terminating) {
+        return Err(act.about().forbidden("create not allowed while custom resource definition is terminating"));
+    }
     escalation(act, object)
 }
 

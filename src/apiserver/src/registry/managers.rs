@@ -18,7 +18,8 @@ pub fn note(act: &Act<'_>, old: Option<&Object>, new: &mut Object) {
         return;
     }
     let (stored, served) = (act.kind.stored_gvk(), act.kind.gvk());
-    let Some(schema) = kedge_api::schema::of(&stored) else { return };
+    let of = if act.kind.custom { act.kind.schema() } else { kedge_api::schema::of(&stored) };
+    let Some(schema) = of else { return };
     let now = act.core.timestamp();
     let writer = Writer {
         manager: act.manager,
@@ -33,7 +34,7 @@ pub fn note(act: &Act<'_>, old: Option<&Object>, new: &mut Object) {
 /// Applies a configuration, in the served version; out: the object in the storage version, with defaults.
 pub fn applied(act: &Act<'_>, live: Option<&Object>, config: &Value, force: bool) -> Result<Object, Status> {
     let gvk = act.kind.gvk();
-    let Some(schema) = kedge_api::schema::of(&gvk) else {
+    let Some(schema) = act.kind.schema() else {
         return Err(Status::unsupported_media_type(&["application/json-patch+json", "application/merge-patch+json"]));
     };
     let spoken = act.spoken.gvk();
@@ -70,7 +71,7 @@ pub fn applied(act: &Act<'_>, live: Option<&Object>, config: &Value, force: bool
     };
     let applied = apply::apply(schema, &writer, served.as_ref(), config, force).map_err(refused)?;
     let mut object = applied.object;
-    rules::default(&gvk, &mut object);
+    rules::default(act.kind, &mut object);
     rules::to_kept(act.kind, &mut object);
     Ok(object)
 }

@@ -7,7 +7,7 @@ use kedge_api::field::FieldError;
 use kedge_api::fields::Index;
 use kedge_api::kinds::{Gvk, Kind, Sub, Tier};
 use kedge_api::strategy::{self, Part};
-use kedge_api::{Object, convert, defaults, validate};
+use kedge_api::{Object, convert, custom, defaults, validate};
 use kedge_store::Revision;
 
 use crate::core::Core;
@@ -16,16 +16,19 @@ use crate::core::Core;
 pub const UID: &str = "metadata.uid";
 
 /// Fills in what was left out, in the version that was sent.
-pub fn default(gvk: &Gvk, object: &mut Object) {
-    defaults::apply(gvk, object);
+pub fn default(kind: &Kind, object: &mut Object) {
+    match kind.schema().and_then(|own| own.node().custom()) {
+        Some(schema) => custom::default::fill(schema, object),
+        None => defaults::apply(&kind.gvk(), object),
+    }
 }
 
 /// A whole object in the form in which it was sent: with that form's defaults and today's, in the version it is kept in.
 pub fn take_in(spoken: &Kind, kind: &Kind, object: &mut Object) {
-    default(&spoken.gvk(), object);
+    default(spoken, object);
     if spoken.gvk() != kind.gvk() {
         change_version(&spoken.gvk(), &kind.gvk(), object);
-        default(&kind.gvk(), object);
+        default(kind, object);
     }
     to_kept(kind, object);
 }
@@ -76,7 +79,12 @@ fn part(sub: Option<Sub>) -> Part {
 
 /// What selectors may ask of an object, and its uid.
 pub fn index(kind: &Kind, object: &Object) -> Vec<u8> {
-    Index::of(&kind.stored_gvk(), object, &[UID])
+    let Some(definition) = &kind.definition else { return Index::of(&kind.stored_gvk(), object, &[UID]) };
+    let mut fields = vec![UID];
+    fields.extend(definition.selectable());
+    fields.sort_unstable();
+    fields.dedup();
+    Index::of(&kind.stored_gvk(), object, &fields)
 }
 
 /// Where objects of the kind are kept.
@@ -98,13 +106,19 @@ pub fn served_as_kept(kind: &Kind) -> bool {
     kind.stored.0 == kind.group && kind.stored.1 == kind.version
 }
 
-/// From the served to the kept version.
+/// From the served to the version that is worked on: that is the kept one, but for custom kinds (`convert.rs`).
 pub fn to_kept(kind: &Kind, object: &mut Object) {
+    if kind.custom {
+        return;
+    }
     change_version(&kind.gvk(), &kind.stored_gvk(), object);
 }
 
-/// From the kept to the served version.
+/// From the version that is worked on to the served one.
 pub fn to_served(kind: &Kind, object: &mut Object) {
+    if kind.custom {
+        return;
+    }
     change_version(&kind.stored_gvk(), &kind.gvk(), object);
 }
 

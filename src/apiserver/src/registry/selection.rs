@@ -4,15 +4,34 @@
 
 use kedge_api::fields::{self, Index};
 use kedge_api::kinds::Kind;
-use kedge_api::selector::{FieldSelector, LabelSelector};
+use kedge_api::selector::{FieldSelector, LabelSelector, Lookup};
 use kedge_api::status::Status;
 use kedge_store::Entry;
+
+/// The fields that a selector asks for, read from an object.
+struct Seen(Vec<(String, String)>);
+
+impl Seen {
+    fn of(entry: &Entry, selector: &FieldSelector) -> Seen {
+        let object = super::body::decode(&entry.bytes).unwrap_or_default();
+        let value = |field: &str| Some((field.to_owned(), fields::custom_value(&object, field)?));
+        Seen(selector.terms().iter().filter_map(|term| value(&term.field)).collect())
+    }
+}
+
+impl Lookup for Seen {
+    fn value(&self, key: &str) -> Option<&str> {
+        self.0.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str())
+    }
+}
 
 /// Parsed selectors.
 #[derive(Debug, Clone)]
 pub struct Selection {
     labels: LabelSelector,
     fields: FieldSelector,
+    /// Whether fields are read from objects: a definition may name new ones after objects were kept.
+    reads: bool,
 }
 
 impl Selection {
@@ -20,8 +39,22 @@ impl Selection {
     pub fn parse(kind: &Kind, labels: &str, fields: &str) -> Result<Self, Status> {
         let labels = LabelSelector::parse(labels).map_err(|e| Status::bad_request(e.to_string()))?;
         let parsed = FieldSelector::parse(fields).map_err(|e| Status::bad_request(e.to_string()))?;
-        let fields = fields::resolve(&kind.gvk(), &parsed, &[]).map_err(Status::bad_request)?;
-        Ok(Selection { labels, fields })
+        let (fields, reads) = match kind.custom_version() {
+            Some(version) => {
+                let known = |name: &str| {
+                    name == "metadata.name"
+                        || name == "metadata.namespace" && kind.namespaced
+                        || version.selectable.iter().any(|field| **field == *name)
+                };
+                if let Some(term) = parsed.terms().iter().find(|term| !known(&term.field)) {
+                    return Err(Status::bad_request(format!("field label not supported: {}", term.field)));
+                }
+                let names_custom = parsed.terms().iter().any(|term| !term.field.starts_with("metadata."));
+                (parsed, names_custom && kind.definition.as_ref().is_some_and(|d| d.changed()))
+            }
+            None => (fields::resolve(&kind.gvk(), &parsed, &[]).map_err(Status::bad_request)?, false),
+        };
+        Ok(Selection { labels, fields, reads })
     }
 
     /// Whether nothing is left out.
@@ -36,6 +69,10 @@ impl Selection {
 
     /// Whether the entry is meant.
     pub fn has(&self, entry: &Entry) -> bool {
+        if self.reads {
+            let index = Index::read(&entry.index);
+            return self.labels.matches(&index.labels()) && self.fields.matches(&Seen::of(entry, &self.fields));
+        }
         self.is_everything() || Index::read(&entry.index).matches(&self.labels, &self.fields)
     }
 }

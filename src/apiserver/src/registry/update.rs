@@ -12,12 +12,13 @@ use kedge_api::decode::Decoded;
 use kedge_api::field::{FieldError, Path};
 use kedge_api::kinds::Gvk;
 use kedge_api::patch::{self, PatchError};
+use kedge_api::schema::Struct;
 use kedge_api::status::Status;
 use kedge_api::{Object, meta, warn};
 use kedge_store::{Entry, WriteError};
 use serde_json::Value;
 
-use super::{Act, Outcome, body, create, decode, decode_kept, hooks, managers, rules};
+use super::{Act, Outcome, body, convert, create, decode, decode_kept, hooks, managers, rules};
 use crate::admission::{self, Operation};
 use crate::error;
 use crate::media::PatchKind;
@@ -105,7 +106,7 @@ async fn make(act: &Act<'_>, change: Change, missing: Status) -> Result<Updated,
 
 async fn attempt(act: &Act<'_>, entry: &Arc<Entry>, change: &Change) -> Result<Tried, Status> {
     let core = act.core;
-    let old = decode_kept(entry)?;
+    let old = convert::working(core, act.kind, entry).await?;
     let mut new = match change {
         Change::Replace(object) => object.clone(),
         Change::Patch { kind, patch, validation } => patched(act, &old, *kind, patch, *validation)?,
@@ -139,9 +140,11 @@ async fn attempt(act: &Act<'_>, entry: &Arc<Entry>, change: &Change) -> Result<T
     if act.dry_run {
         return Ok(Tried::Done(Outcome::Made(new)));
     }
+    let finished = super::delete::is_finished(act.kind, &new);
+    let kept = convert::to_kept(core, act.kind, new).await?;
     // The last finalizer is gone: what was to be deleted is.
-    if super::delete::is_finished(act.kind, &new) {
-        let gone = match core.store.delete(&entry.key, entry.revision, body::encode(&new)).await {
+    if finished {
+        let gone = match core.store.delete(&entry.key, entry.revision, body::encode(&kept)).await {
             Ok(gone) => gone,
             Err(WriteError::Conflict(_)) if !based_on => return Ok(Tried::Lost(act.about().conflict())),
             Err(fault) => return Err(error::write(fault, act.about())),
@@ -150,11 +153,13 @@ async fn attempt(act: &Act<'_>, entry: &Arc<Entry>, change: &Change) -> Result<T
         hooks::settle(act, gone.revision).await;
         return Ok(Tried::Done(Outcome::Kept(gone)));
     }
-    if body::same(&new, &old) {
+    // Custom objects are compared as they are kept: writing one again moves it to the version that is kept now.
+    let same = if act.kind.custom { body::same(&kept, &decode_kept(entry)?) } else { body::same(&kept, &old) };
+    if same {
         return Ok(Tried::Done(Outcome::Kept(entry.clone())));
     }
-    let index = Bytes::from(rules::index(act.kind, &new));
-    match core.store.update(&entry.key, entry.revision, body::encode(&new), index).await {
+    let index = Bytes::from(rules::index(act.kind, &kept));
+    match core.store.update(&entry.key, entry.revision, body::encode(&kept), index).await {
         Ok(entry) => {
             claim.keep();
             hooks::settle(act, entry.revision).await;
@@ -223,7 +228,7 @@ fn patched(
     rules::to_served(act.spoken, &mut served);
     let gvk = act.spoken.gvk();
     let kept_version = meta::resource_version(&served).to_owned();
-    let sent = apply(&gvk, &mut served, kind, patch, validation)?;
+    let sent = apply(&gvk, act.spoken.schema(), &mut served, kind, patch, validation)?;
     act.warn(sent.warnings);
     let mut object = sent.object;
     if meta::resource_version(&object).is_empty() {
@@ -236,6 +241,7 @@ fn patched(
 /// Applies a patch to an object of that kind and holds the result against its schema.
 pub(crate) fn apply(
     gvk: &Gvk,
+    schema: Option<Struct<'_>>,
     object: &mut Object,
     kind: PatchKind,
     patch: &Value,
@@ -244,7 +250,7 @@ pub(crate) fn apply(
     let outcome = match kind {
         PatchKind::Json => patch::json(object, patch.clone()),
         PatchKind::Merge => patch::merge(object, patch.clone()),
-        PatchKind::Strategic => match kedge_api::schema::of(gvk) {
+        PatchKind::Strategic => match schema {
             Some(schema) => patch::strategic(schema, object, patch.clone()),
             None => {
                 return Err(Status::unsupported_media_type(&[
@@ -275,5 +281,5 @@ pub(crate) fn apply(
         fault => Status::bad_request(fault.to_string()),
     })?;
     // What a patch cannot say twice: duplicates are the patch's own, and JSON objects have none.
-    decode::fit(Decoded::from(std::mem::take(object)), gvk, validation)
+    decode::fit(Decoded::from(std::mem::take(object)), gvk, schema, validation)
 }

@@ -20,7 +20,7 @@ use super::encoded::Batch;
 use super::list::{self, reach, refused};
 use super::render::{self, View};
 use super::selection::Selection;
-use super::{Act, body, keys, rules};
+use super::{Act, body, convert, keys, rules};
 use crate::core::Core;
 use crate::error;
 use crate::media::{Format, Shape};
@@ -125,7 +125,7 @@ pub async fn open(act: &Act<'_>, core: &Arc<Core>, options: &ListOptions, view: 
             reach(act, not_before).await?;
             let all = ListOptions { limit: 0, ..ListOptions::default() };
             let listing = list::list(act, &all, &feed.selection).await?;
-            feed.initial = listing.entries.into_iter();
+            feed.initial = convert::entries(core, act.kind, listing.entries).await?.into_iter();
             feed.first = Some(marked);
             listing.revision
         }
@@ -206,8 +206,9 @@ impl Feed {
                         if let Some(bytes) = self.shared(&events) {
                             return Some(bytes);
                         }
-                        for event in &events {
-                            self.event(&mut out, event);
+                        match convert::events(&self.core, &self.view.kind, events).await {
+                            Ok(events) => events.iter().for_each(|event| self.event(&mut out, event)),
+                            Err(status) => self.fault = Some(status),
                         }
                     }
                     Err(fault) => self.fault = Some(error::watch(fault, self.told)),
@@ -237,7 +238,10 @@ impl Feed {
     fn shared(&mut self, events: &[Arc<Event>]) -> Option<Bytes> {
         let (first, last) = (events.first()?, events.last()?);
         let format = self.view.accepted.format;
-        let plain = self.view.is_plain() && format != Format::Protobuf && self.selection.is_everything();
+        let plain = self.view.is_plain()
+            && format != Format::Protobuf
+            && self.selection.is_everything()
+            && !convert::is_needed(&self.view.kind);
         if !plain || first.revision <= self.after {
             return None;
         }

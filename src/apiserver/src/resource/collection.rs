@@ -18,7 +18,7 @@ use crate::query::ListOptions;
 use crate::registry::list::{self, Listing};
 use crate::registry::render::ListBody;
 use crate::registry::selection::Selection;
-use crate::registry::{Act, Outcome, delete, keys};
+use crate::registry::{Act, Outcome, convert, delete, keys};
 use crate::respond::{self, Answer};
 
 /// A list up to this many entries is sent with its length; a longer one in pieces.
@@ -29,7 +29,8 @@ pub async fn list(call: &Call, act: &Act<'_>, kind: &Arc<Kind>) -> Result<Answer
     let view = view(call, kind)?;
     let options = ListOptions::parse(&call.query).map_err(|f| error::option(&f))?;
     let selection = Selection::parse(act.kind, &options.label_selector, &options.field_selector)?;
-    let listing = list::list(act, &options, &selection).await?;
+    let mut listing = list::list(act, &options, &selection).await?;
+    listing.entries = convert::entries(act.core, kind, listing.entries).await?;
     let accepted = view.accepted;
     let few = listing.entries.len() <= WHOLE;
     let body = ListBody::new(view, listing);
@@ -67,6 +68,7 @@ pub async fn delete(call: &mut Call, act: &Act<'_>, kind: &Arc<Kind>) -> Result<
             Err(status) => return Err(status),
         }
     }
+    let entries = convert::entries(act.core, kind, entries).await?;
     let done = Listing { entries, ..listing };
     let accepted = view.accepted;
     Ok(respond::kept(StatusCode::OK, ListBody::new(view, done).collect(), accepted))

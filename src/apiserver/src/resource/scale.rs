@@ -1,23 +1,24 @@
 //! The scale of whatever has replicas.
 //!
-//! In: GET, PUT or PATCH of `scale`. Out: an `autoscaling/v1` Scale; a write changes
-//! `spec.replicas` of the object and nothing else.
+//! In: GET, PUT or PATCH of `scale`. Out: an `autoscaling/v1` Scale; a write changes the number of replicas and
+//! nothing else. Where replicas and selector stand is said by the kind's definition, for custom kinds.
 
 use std::sync::Arc;
 
 use http::StatusCode;
+use kedge_api::custom::Scale;
 use kedge_api::kinds::{Gvk, Kind, Sub};
 use kedge_api::selector::LabelSelector;
 use kedge_api::status::Status;
 use kedge_api::{Object, meta};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{made, patch_of, sent};
 use crate::chain::Call;
 use crate::error;
 use crate::query::WriteOptions;
 use crate::registry::update::{self, Change};
-use crate::registry::{Act, decode_kept};
+use crate::registry::{Act, Outcome, convert};
 use crate::request::Verb;
 use crate::respond::Answer;
 
@@ -25,8 +26,7 @@ use crate::respond::Answer;
 pub async fn answer(call: &mut Call, act: &Act<'_>, kind: &Arc<Kind>) -> Result<Answer, Status> {
     let gvk = Sub::Scale.gvk(kind);
     if call.info.verb == Verb::Get {
-        let object = decode_kept(&*act.kept().await?)?;
-        return made(call, StatusCode::OK, &scale_of(&object));
+        return made(call, StatusCode::OK, &scale_of(kind, &kept(act).await?));
     }
     let options = WriteOptions::parse(&call.query).map_err(|f| error::option(&f))?;
     let wanted = if call.info.verb == Verb::Update {
@@ -35,16 +35,28 @@ pub async fn answer(call: &mut Call, act: &Act<'_>, kind: &Arc<Kind>) -> Result<
         patched(call, act, &gvk, &options).await?
     };
     let object = write(act, &wanted).await?;
-    made(call, StatusCode::OK, &scale_of(&object))
+    made(call, StatusCode::OK, &scale_of(kind, &object))
+}
+
+async fn kept(act: &Act<'_>) -> Result<Object, Status> {
+    let entry = act.kept().await?;
+    let object = convert::working(act.core, act.kind, &entry).await?;
+    match custom(act.kind) {
+        Some(scale) if Scale::at(&object, &scale.spec).is_none() => {
+            let why = format!("the spec replicas field {:?} does not exist", format!(".{}", scale.spec));
+            Err(Status::internal(why))
+        }
+        _ => Ok(object),
+    }
 }
 
 async fn patched(call: &mut Call, act: &Act<'_>, gvk: &Gvk, options: &WriteOptions) -> Result<Object, Status> {
     let Change::Patch { kind, patch, validation } = patch_of(call, act, false, options).await? else {
         return Err(Status::method_not_allowed());
     };
-    let mut scale = scale_of(&decode_kept(&*act.kept().await?)?);
+    let mut scale = scale_of(act.kind, &kept(act).await?);
     meta::set_resource_version(&mut scale, "");
-    let sent = update::apply(gvk, &mut scale, kind, &patch, validation)?;
+    let sent = update::apply(gvk, kedge_api::schema::of(gvk), &mut scale, kind, &patch, validation)?;
     act.warn(sent.warnings);
     Ok(sent.object)
 }
@@ -67,7 +79,8 @@ async fn write(act: &Act<'_>, scale: &Object) -> Result<Object, Status> {
         );
         return Err(Status::invalid("autoscaling", "Scale", act.name, &[fault]));
     }
-    let mut patch = json!({"spec": {"replicas": replicas}});
+    let path = custom(act.kind).map_or("spec.replicas", |scale| &*scale.spec);
+    let mut patch = path.rsplit('.').fold(json!(replicas), |value, name| json!({name: value}));
     for (key, value) in [("resourceVersion", meta::resource_version(scale)), ("uid", meta::uid(scale))] {
         if !value.is_empty() {
             patch["metadata"][key] = json!(value);
@@ -79,20 +92,50 @@ async fn write(act: &Act<'_>, scale: &Object) -> Result<Object, Status> {
         patch,
         validation: kedge_api::check::FieldValidation::Ignore,
     };
-    update::update(act, change).await?.outcome.object()
+    match update::update(act, change).await?.outcome {
+        Outcome::Kept(entry) => convert::working(act.core, act.kind, &entry).await,
+        Outcome::Made(object) => Ok(object),
+    }
+}
+
+/// Where a custom kind has its numbers.
+fn custom(kind: &Kind) -> Option<&Scale> {
+    kind.custom_version()?.scale.as_ref()
 }
 
 /// The scale of an object.
-pub fn scale_of(object: &Object) -> Object {
+pub fn scale_of(kind: &Kind, object: &Object) -> Object {
     let mut metadata = json!({});
     for key in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"] {
         if let Some(value) = object["metadata"].get(key) {
             metadata[key] = value.clone();
         }
     }
+    let (wanted, actual, selector) = match custom(kind) {
+        Some(scale) => {
+            let number = |path: &str| Scale::at(object, path).and_then(Value::as_i64);
+            let selector = Scale::at(object, &scale.selector).and_then(Value::as_str).unwrap_or_default().to_owned();
+            (number(&scale.spec), number(&scale.status), selector)
+        }
+        None => (
+            meta::int_at(object, &["spec", "replicas"]),
+            meta::int_at(object, &["status", "replicas"]),
+            selector_of(object),
+        ),
+    };
+    json!({
+        "kind": "Scale",
+        "apiVersion": "autoscaling/v1",
+        "metadata": metadata,
+        "spec": {"replicas": wanted.unwrap_or(0)},
+        "status": {"replicas": actual.unwrap_or(0), "selector": selector},
+    })
+}
+
+fn selector_of(object: &Object) -> String {
     let path = kedge_api::field::Path::root("spec");
     let selector = object.pointer("/spec/selector");
-    let text = match selector {
+    match selector {
         // A ReplicationController has a plain map.
         Some(map) if map.get("matchLabels").is_none() && map.get("matchExpressions").is_none() => {
             let pairs = map.as_object().into_iter().flatten().filter_map(|(k, v)| Some((k.as_str(), v.as_str()?)));
@@ -101,15 +144,5 @@ pub fn scale_of(object: &Object) -> Object {
         selector => {
             LabelSelector::from_object(selector, &path.child("selector")).map(|s| s.to_string()).unwrap_or_default()
         }
-    };
-    json!({
-        "kind": "Scale",
-        "apiVersion": "autoscaling/v1",
-        "metadata": metadata,
-        "spec": {"replicas": meta::int_at(object, &["spec", "replicas"]).unwrap_or(0)},
-        "status": {
-            "replicas": meta::int_at(object, &["status", "replicas"]).unwrap_or(0),
-            "selector": text,
-        },
-    })
+    }
 }

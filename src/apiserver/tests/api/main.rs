@@ -6,6 +6,7 @@ mod access;
 mod admission;
 mod backend;
 mod certificates;
+mod custom;
 mod documents;
 mod hostile;
 mod lists;

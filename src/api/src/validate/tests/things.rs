@@ -347,7 +347,8 @@ fn policies() {
         "CustomResourceDefinition",
         json!({"metadata": {"name": "x"}, "spec": {"group": "g.io", "scope": "Namespaced",
         "names": {"plural": "things", "kind": "Thing", "singular": "thing", "listKind": "ThingList"},
-        "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": {"type": "object"}}}]}}),
+        "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": {"type": "object"}}}]},
+            "status": {"storedVersions": ["v1"]}}),
         &["metadata.name: Invalid value: \"x\": must be spec.names.plural+\".\"+spec.group"],
     );
 }

@@ -11,8 +11,9 @@ use kedge_api::check::FieldValidation;
 use kedge_api::decode::Decoded;
 use kedge_api::fields::Index;
 use kedge_api::kinds::{Gvk, Kind, Sub};
+use kedge_api::schema::{self, Struct};
 use kedge_api::status::{Reason, Status};
-use kedge_api::{Object, meta, patch};
+use kedge_api::{Object, defaults, meta, patch};
 use serde_json::{Value, json};
 
 use super::cache::Family;
@@ -218,7 +219,7 @@ impl<'a> Case<'a> {
     fn as_shown(&self, object: &Object, kind: &Kind) -> Object {
         match (self.attributes.operation, self.attributes.subresource) {
             (Operation::Connect, _) => object.clone(),
-            (_, Some(Sub::Scale)) => scale::scale_of(object),
+            (_, Some(Sub::Scale)) => scale::scale_of(kind, object),
             (_, Some(Sub::Binding | Sub::Eviction | Sub::Token)) => object.clone(),
             _ => {
                 let mut shown = object.clone();
@@ -261,10 +262,14 @@ impl<'a> Case<'a> {
             }
             sub => {
                 let gvk = sub.map_or_else(|| kind.gvk(), |sub| sub.gvk(kind));
-                let mut fitted = fitted(patched, &gvk)?;
-                rules::default(&gvk, &mut fitted);
-                if gvk == kind.gvk() {
+                let is_itself = gvk == kind.gvk();
+                let schema = if is_itself { kind.schema() } else { schema::of(&gvk) };
+                let mut fitted = fitted(patched, &gvk, schema)?;
+                if is_itself {
+                    rules::default(kind, &mut fitted);
                     rules::to_kept(kind, &mut fitted);
+                } else {
+                    defaults::apply(&gvk, &mut fitted);
                 }
                 fitted
             }
@@ -274,8 +279,8 @@ impl<'a> Case<'a> {
 }
 
 /// A patched object held against its schema: what the kind does not know is dropped.
-fn fitted(object: Object, gvk: &Gvk) -> Result<Object, Status> {
-    let sent = decode::fit(Decoded::from(object), gvk, FieldValidation::Ignore);
+fn fitted(object: Object, gvk: &Gvk, schema: Option<Struct<'_>>) -> Result<Object, Status> {
+    let sent = decode::fit(Decoded::from(object), gvk, schema, FieldValidation::Ignore);
     sent.map(|sent| sent.object).map_err(|status| Status::new(500, Reason::InternalError, status.message))
 }
 
