@@ -8,8 +8,14 @@
 
 mod collector;
 mod deployment;
+mod endpoints;
+mod endpointslice;
+mod mirroring;
 mod namespace;
+mod quantity;
+mod quota;
 mod replicaset;
+mod service;
 mod serviceaccount;
 mod world;
 
@@ -29,9 +35,13 @@ enum Which {
     Namespace,
     ServiceAccount,
     RootCa,
+    Quota,
+    Endpoints,
+    EndpointSlice,
+    Mirroring,
 }
 
-const ALL: [Which; 7] = [
+const ALL: [Which; 11] = [
     Which::Deployment,
     Which::ReplicaSet,
     Which::ReplicationController,
@@ -39,6 +49,10 @@ const ALL: [Which; 7] = [
     Which::Namespace,
     Which::ServiceAccount,
     Which::RootCa,
+    Which::Quota,
+    Which::Endpoints,
+    Which::EndpointSlice,
+    Which::Mirroring,
 ];
 
 // A component's instance has one thread.
@@ -63,6 +77,10 @@ impl wire::Guest for Builtin {
                 Which::Namespace => namespace::declare(),
                 Which::ServiceAccount => serviceaccount::declare(),
                 Which::RootCa => serviceaccount::declare_root_ca(),
+                Which::Quota => quota::declare(),
+                Which::Endpoints => endpoints::declare(),
+                Which::EndpointSlice => endpointslice::declare(),
+                Which::Mirroring => mirroring::declare(),
             })
             .collect())
     }
@@ -78,6 +96,10 @@ impl wire::Guest for Builtin {
             Which::Collector => collector::reconcile(&key),
             Which::Namespace => namespace::reconcile(&key),
             Which::ServiceAccount => serviceaccount::reconcile(&key),
+            Which::Quota => quota::reconcile(&key),
+            Which::Endpoints => endpoints::reconcile(&key),
+            Which::EndpointSlice => endpointslice::reconcile(&key),
+            Which::Mirroring => mirroring::reconcile(&key),
             Which::RootCa => ROOT_CA.with_borrow(|pem| serviceaccount::reconcile_root_ca(&key, pem)),
         };
         match done {

@@ -50,14 +50,42 @@ pub fn get(of: &Kind, namespace: &str, name: &str) -> Result<Option<Value>, Stri
     }
 }
 
+/// Shows every object of a kind in a namespace (empty: everywhere) that a label selector chooses, one after the other:
+/// a large list never stands in memory as a tree.
+pub fn each(of: &Kind, namespace: &str, labels: &str, mut show: impl FnMut(Value)) -> Result<(), String> {
+    let text = cluster::list(of, namespace, labels, "").map_err(|e| said("list", &of.kind, namespace, &e))?;
+    let mut reader = serde_json::Deserializer::from_str(&text);
+    serde::Deserializer::deserialize_seq(&mut reader, Each(&mut show)).map_err(|e| format!("{} list: {e}", of.kind))
+}
+
+/// All objects of a kind in a namespace that a label selector chooses.
+pub fn list(of: &Kind, namespace: &str, labels: &str) -> Result<Vec<Value>, String> {
+    let mut all = Vec::new();
+    each(of, namespace, labels, |object| all.push(object))?;
+    Ok(all)
+}
+
+/// Shows the entries of a JSON array.
+struct Each<'a, F>(&'a mut F);
+
+impl<'de, F: FnMut(Value)> serde::de::Visitor<'de> for Each<'_, F> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("an array of objects")
+    }
+
+    fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut entries: A) -> Result<(), A::Error> {
+        while let Some(entry) = entries.next_element()? {
+            (self.0)(entry);
+        }
+        Ok(())
+    }
+}
+
 /// Creates an object; gives its name.
 pub fn create(of: &Kind, namespace: &str, object: &Value) -> Result<String, Failure> {
-    let change = Change::Create(cluster::CreateRequest {
-        kind: of.clone(),
-        namespace: namespace.into(),
-        object: object.to_string(),
-    });
-    one(change)
+    one(creation(of, namespace, object))
 }
 
 /// A merge patch.
@@ -69,6 +97,21 @@ pub fn merge(of: &Kind, namespace: &str, name: &str, subresource: &str, patch: &
         type_: PatchType::Merge,
         patch: patch.to_string(),
     })
+}
+
+/// Puts an object in place of the version that it carries.
+pub fn update(of: &Kind, namespace: &str, name: &str, subresource: &str, object: &Value) -> Change {
+    Change::Update(cluster::UpdateRequest {
+        kind: of.clone(),
+        key: Key { namespace: namespace.into(), name: name.into() },
+        subresource: subresource.into(),
+        object: object.to_string(),
+    })
+}
+
+/// A creation.
+pub fn creation(of: &Kind, namespace: &str, object: &Value) -> Change {
+    Change::Create(cluster::CreateRequest { kind: of.clone(), namespace: namespace.into(), object: object.to_string() })
 }
 
 /// A deletion of this very object.
@@ -90,6 +133,11 @@ pub fn one(change: Change) -> Result<String, Failure> {
         Some(Err(failure)) => Err(failure),
         None => Err(Failure { code: 0, reason: "NoAnswer".into(), message: "the write was not answered".into() }),
     }
+}
+
+/// Whether a namespace that is going away refused a creation: nothing is left to do.
+pub fn ends(failure: &Failure) -> bool {
+    failure.code == 404 || (failure.code == 403 && failure.message.contains("being terminated"))
 }
 
 /// Many writes, side by side.

@@ -3,6 +3,7 @@
 //! In: a path such as `spec.replicas`, `status.conditions[type=Ready].status`, `metadata.labels."a/b"`, and an object.
 //! Out: a cell of the declared type. Never fails on an object: what is not there, or is of another type, is absent.
 
+use std::borrow::Cow;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use kedge_plugin_api::controllers::FieldType;
@@ -20,6 +21,8 @@ enum Part {
     Name(String),
     Index(usize),
     Where { key: String, value: String },
+    /// Every entry, or every one whose field has that text.
+    Each { only: Option<(String, String)> },
 }
 
 /// Why a path was not understood.
@@ -62,6 +65,11 @@ impl FieldPath {
                 let Some(end) = inner.find(']') else { return fail(at, "a closing ]") };
                 let inside = &inner[..end];
                 parts.push(match (inside.split_once('='), inside.parse()) {
+                    (None, _) if inside == "*" => Part::Each { only: None },
+                    (Some((key, value)), _) if key.len() > 1 && key.starts_with('*') => {
+                        Part::Each { only: Some((key[1..].to_owned(), value.to_owned())) }
+                    }
+                    (Some((key, _)), _) if key == "*" => return fail(at, "[*] or [*field=text]"),
                     (Some((key, value)), _) if !key.is_empty() => {
                         Part::Where { key: key.to_owned(), value: value.to_owned() }
                     }
@@ -90,24 +98,15 @@ impl FieldPath {
         if parts.is_empty() { fail(0, "at least one name") } else { Ok(FieldPath(parts)) }
     }
 
-    /// What stands there; JSON's null counts as nothing.
-    pub fn find<'a>(&self, object: &'a Value) -> Option<&'a Value> {
-        let mut here = object;
-        for part in &self.0 {
-            here = match part {
-                Part::Name(name) => here.get(name)?,
-                Part::Index(index) => here.get(index)?,
-                Part::Where { key, value } => {
-                    here.as_array()?.iter().find(|entry| entry.get(key).and_then(Value::as_str) == Some(value))?
-                }
-            };
-        }
-        (!here.is_null()).then_some(here)
+    /// What stands there; JSON's null counts as nothing. Behind a `[*]` it is an array of what was found, if anything was.
+    pub fn find<'a>(&self, object: &'a Value) -> Option<Cow<'a, Value>> {
+        find(object, &self.0)
     }
 
     /// The cell of a type.
     pub fn cell(&self, object: &Value, field_type: FieldType) -> Option<Cell> {
         let value = self.find(object)?;
+        let value = &*value;
         match field_type {
             FieldType::Text => match value {
                 Value::String(text) => Some(Cell::Text(text.as_str().into())),
@@ -125,6 +124,33 @@ impl FieldPath {
             },
             FieldType::Hash => Some(Cell::Integer(hash(value))),
         }
+    }
+}
+
+/// Depth is bounded by the number of parts, which `parse` bounds.
+fn find<'a>(object: &'a Value, parts: &[Part]) -> Option<Cow<'a, Value>> {
+    let mut here = object;
+    for (at, part) in parts.iter().enumerate() {
+        here = match part {
+            Part::Name(name) => here.get(name)?,
+            Part::Index(index) => here.get(index)?,
+            Part::Where { key, value } => here.as_array()?.iter().find(|entry| has(entry, key, value))?,
+            Part::Each { only } => {
+                let wanted = |entry: &&Value| only.as_ref().is_none_or(|(key, value)| has(entry, key, value));
+                let found = here.as_array()?.iter().filter(wanted).filter_map(|entry| find(entry, &parts[at + 1..]));
+                let found: Vec<Value> = found.map(Cow::into_owned).collect();
+                return (!found.is_empty()).then_some(Cow::Owned(Value::Array(found)));
+            }
+        };
+    }
+    (!here.is_null()).then_some(Cow::Borrowed(here))
+}
+
+fn has(entry: &Value, key: &str, value: &str) -> bool {
+    match entry.get(key) {
+        Some(Value::String(text)) => text == value,
+        Some(Value::Bool(on)) => value == if *on { "true" } else { "false" },
+        _ => false,
     }
 }
 
@@ -192,6 +218,10 @@ mod tests {
         check("spec.list", FieldType::Json, text(r#"[{"a":1},{"a":2}]"#));
         check("status.conditions[type=Ready].status", FieldType::Text, text("True"));
         check("status.conditions[type=Other].status", FieldType::Text, None);
+        check("spec.list[*].a", FieldType::Json, text("[1,2]"));
+        check("spec.list[*].b", FieldType::Json, None);
+        check("status.conditions[*type=Ready].status", FieldType::Json, text(r#"["True"]"#));
+        check("status.conditions[*type=Other].status", FieldType::Json, None);
         check("spec.none", FieldType::Json, None);
         check("spec.paused", FieldType::Integer, None);
         check("spec.replicas.more", FieldType::Text, None);
@@ -199,7 +229,7 @@ mod tests {
 
     #[test]
     fn a_broken_path_is_refused() {
-        for path in ["", "a..b", "a.", ".a", "a[", "a[x]", "a[=b]", "\"a", "a b\"", &"a.".repeat(40)] {
+        for path in ["", "a..b", "a.", ".a", "a[", "a[x]", "a[=b]", "a[*=b]", "a[*x]", "\"a", "a b\"", &"a.".repeat(40)] {
             assert!(FieldPath::parse(path).is_err(), "{path:?}");
         }
     }

@@ -44,11 +44,32 @@ pub enum Wake {
     },
     /// The object called like its namespace.
     Namespace,
+    /// Rows of the controller's own cache in its namespace, unless it has just come.
+    Siblings {
+        /// The controller's own cache.
+        cache: usize,
+    },
+    /// All rows of the controller's own cache.
+    Everyone {
+        /// The controller's own cache.
+        cache: usize,
+    },
     /// Rows of the controller's own cache that it owns.
     Dependents {
         /// The controller's own cache.
         cache: usize,
     },
+}
+
+/// Which rows of a cache a wake asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// Those in the namespace of what changed.
+    InNamespace,
+    /// Those that what changed owns.
+    OwnedByIt,
+    /// All.
+    All,
 }
 
 impl<'a> Change<'a> {
@@ -82,13 +103,12 @@ impl<'a> Change<'a> {
 }
 
 impl Wake {
-    /// The keys that are woken. `own_rows(cache, Some(namespace))` gives the rows of a namespace,
-    /// `own_rows(cache, None)` those that the changed object owns.
+    /// The keys that are woken. `own_rows` gives rows of a cache.
     pub fn keys<'r>(
         &self,
         change: &Change<'_>,
         kind: Option<&Kind>,
-        own_rows: impl Fn(usize, Option<&str>) -> Vec<(&'r RowKey, &'r Row)>,
+        own_rows: impl Fn(usize, Which) -> Vec<(&'r RowKey, &'r Row)>,
     ) -> Vec<Key> {
         let namespace = change.key.namespace.to_string();
         let named = |name: &str| Key { namespace: namespace.clone(), name: name.to_owned() };
@@ -102,7 +122,7 @@ impl Wake {
                 };
                 change.sides().flat_map(|row| row.owners.iter().filter(mine)).map(|owner| named(&owner.name)).collect()
             }
-            Wake::SelectedBy { cache, column, plain } => own_rows(*cache, Some(&change.key.namespace))
+            Wake::SelectedBy { cache, column, plain } => own_rows(*cache, Which::InNamespace)
                 .into_iter()
                 .filter(|(_, own)| {
                     let Some(Some(Cell::Text(json))) = own.cells.get(*column) else { return false };
@@ -119,15 +139,21 @@ impl Wake {
                 .collect(),
             Wake::Namespace if namespace.is_empty() => Vec::new(),
             Wake::Namespace => vec![Key { namespace: String::new(), name: namespace }],
-            Wake::Dependents { cache } => own_rows(*cache, None)
-                .into_iter()
-                .flat_map(|(key, row)| match kind {
-                    None => by_uid(&row.uid),
-                    Some(_) => vec![Key { namespace: key.namespace.to_string(), name: key.name.to_string() }],
-                })
-                .collect(),
+            Wake::Siblings { .. } if change.old.is_none() => Vec::new(),
+            Wake::Siblings { cache } => keys_of(&own_rows(*cache, Which::InNamespace), kind),
+            Wake::Everyone { cache } => keys_of(&own_rows(*cache, Which::All), kind),
+            Wake::Dependents { cache } => keys_of(&own_rows(*cache, Which::OwnedByIt), kind),
         }
     }
+}
+
+fn keys_of(rows: &[(&RowKey, &Row)], kind: Option<&Kind>) -> Vec<Key> {
+    rows.iter()
+        .flat_map(|(key, row)| match kind {
+            None => by_uid(&row.uid),
+            Some(_) => vec![Key { namespace: key.namespace.to_string(), name: key.name.to_string() }],
+        })
+        .collect()
 }
 
 /// Where watch 0 is every kind, a key is a UID.

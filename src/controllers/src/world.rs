@@ -13,7 +13,7 @@ use kedge_plugin_api::controllers::{
 use crate::field::{Cell, FieldPath, PathError};
 use crate::row::{FieldSpec, Row, RowKey};
 use crate::selector;
-use crate::wakes::{Change, Wake};
+use crate::wakes::{Change, Wake, Which};
 
 /// Deletions of our own that have not come back yet; beyond this the oldest knowledge is given up.
 const TOMBSTONES: usize = 10_000;
@@ -98,6 +98,11 @@ impl World {
                         Wakes::Dependents => {
                             let own = own.as_ref().expect("a wake belongs to a watch, so watch 0 exists");
                             Wake::Dependents { cache: world.cache_for(own) }
+                        }
+                        Wakes::Siblings | Wakes::Everyone => {
+                            let own = own.as_ref().expect("a wake belongs to a watch, so watch 0 exists");
+                            let cache = world.cache_for(own);
+                            if *wake == Wakes::Siblings { Wake::Siblings { cache } } else { Wake::Everyone { cache } }
                         }
                         Wakes::Nobody => continue,
                     });
@@ -215,11 +220,12 @@ impl World {
                     if *wake == Wake::Itself && controller.kind.is_none() && !change.shows(&watch.columns) {
                         continue;
                     }
-                    let keys = wake.keys(&change, controller.kind.as_ref(), |own, namespace| {
+                    let keys = wake.keys(&change, controller.kind.as_ref(), |own, which| {
                         let own: &Cache = &self.caches[own];
-                        match namespace {
-                            Some(namespace) => own.in_namespace(namespace).collect(),
-                            None => own.owned_by(change.uid()).collect(),
+                        match which {
+                            Which::InNamespace => own.in_namespace(&key.namespace).collect(),
+                            Which::OwnedByIt => own.owned_by(change.uid()).collect(),
+                            Which::All => own.rows.iter().collect(),
                         }
                     });
                     woken.extend(keys.into_iter().map(|key| Woken { controller: number, key }));

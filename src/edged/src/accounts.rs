@@ -38,12 +38,32 @@ fn rules() -> Value {
     let rule = |groups: &[&str], resources: &[&str], verbs: &[&str]| json!({"apiGroups": groups, "resources": resources, "verbs": verbs});
     json!([
         rule(&["*"], &["*"], &["get", "list", "watch", "patch", "delete", "deletecollection"]),
-        rule(&["apps"], &["replicasets"], &["create", "update"]),
-        rule(&["apps"], &["deployments/status", "replicasets/status"], &["update", "patch"]),
-        rule(&[""], &["pods", "serviceaccounts", "configmaps", "events"], &["create", "update"]),
+        rule(&["apps"], &["replicasets", "controllerrevisions"], &["create", "update"]),
+        rule(&["batch"], &["jobs"], &["create", "update"]),
+        rule(&["discovery.k8s.io"], &["endpointslices"], &["create", "update"]),
         rule(
             &[""],
-            &["namespaces/finalize", "namespaces/status", "replicationcontrollers/status"],
+            &["pods", "serviceaccounts", "configmaps", "events", "endpoints", "persistentvolumeclaims"],
+            &["create", "update"]
+        ),
+        rule(&[""], &["namespaces/finalize"], &["update"]),
+        rule(
+            &["", "apps", "batch", "policy"],
+            &[
+                "namespaces/status",
+                "replicationcontrollers/status",
+                "resourcequotas/status",
+                "persistentvolumes/status",
+                "persistentvolumeclaims/status",
+                "pods/status",
+                "deployments/status",
+                "replicasets/status",
+                "statefulsets/status",
+                "daemonsets/status",
+                "jobs/status",
+                "cronjobs/status",
+                "poddisruptionbudgets/status"
+            ],
             &["update", "patch"]
         ),
     ])

@@ -124,6 +124,10 @@ pub enum Wakes {
     Namespace,
     /// Those of every object of watch 0 that names the changed object's UID as an owner.
     Dependents,
+    /// Those of every object of watch 0 in the same namespace, when the changed object was there before.
+    Siblings,
+    /// Those of every object of watch 0.
+    Everyone,
     /// Nobody's.
     Nobody,
 }

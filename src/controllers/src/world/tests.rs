@@ -137,3 +137,26 @@ fn rows_are_found_by_key_owner_labels_and_namespace() {
     assert!(matches!(&table.columns[0].values, Values::Texts(texts) if texts.get(1) == "Running"));
     assert_eq!(world.table(0, 9, &Query::All), Table::default());
 }
+
+#[test]
+fn siblings_are_woken_by_what_changes_or_goes_and_everyone_by_anything() {
+    let quotas = Target::Kind(kind("", "ResourceQuota"));
+    let nodes = Target::Kind(kind("", "Node"));
+    let mut world = World::new(&[Controller {
+        name: "quota".into(),
+        watches: vec![
+            watch(quotas, vec![], vec![Wakes::Nobody]),
+            watch(Target::Every, vec![], vec![Wakes::Siblings]),
+            watch(nodes, vec![], vec![Wakes::Everyone]),
+        ],
+        workers: 1,
+    }])
+    .unwrap();
+    let quota = json!({"metadata": {"namespace": "n", "name": "q", "uid": "q1", "resourceVersion": "1"}});
+    assert_eq!(put(&mut world, 0, 0, &quota), [""; 0]);
+    assert_eq!(put(&mut world, 1, 4, &set(2, 3)), [""; 0], "it comes");
+    let key = RowKey { namespace: "n".into(), name: "web".into(), kind: 4 };
+    assert_eq!(names(world.remove(1, &key, "s1")), ["0 n/q"]);
+    let node = json!({"metadata": {"name": "a", "uid": "a1", "resourceVersion": "3"}});
+    assert_eq!(put(&mut world, 2, 0, &node), ["0 n/q"]);
+}

@@ -48,6 +48,8 @@ fn watch(watch: wire::Watch) -> api::Watch {
         wire::Wakes::NamedAt(path) => api::Wakes::NamedAt(path),
         wire::Wakes::Namespace => api::Wakes::Namespace,
         wire::Wakes::Dependents => api::Wakes::Dependents,
+        wire::Wakes::Siblings => api::Wakes::Siblings,
+        wire::Wakes::Everyone => api::Wakes::Everyone,
         wire::Wakes::Nobody => api::Wakes::Nobody,
     };
     api::Watch {
