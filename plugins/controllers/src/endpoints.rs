@@ -40,7 +40,11 @@ pub fn reconcile(key: &Key) -> Outcome {
     let current = world::get(&endpoints(), &key.namespace, &key.name)?;
     let Some(wanted) = plan::plan(&service, &pods, current.as_ref()) else { return Ok(None) };
     let (change, reason, act) = if current.is_none() {
-        (world::creation(&endpoints(), &key.namespace, &wanted), "FailedToCreateEndpoint", "create endpoint for service")
+        (
+            world::creation(&endpoints(), &key.namespace, &wanted),
+            "FailedToCreateEndpoint",
+            "create endpoint for service",
+        )
     } else {
         let change = world::update(&endpoints(), &key.namespace, &key.name, "", &wanted);
         (change, "FailedToUpdateEndpoint", "update endpoint")

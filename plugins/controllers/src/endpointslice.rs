@@ -124,17 +124,21 @@ fn frame(service: &Service) -> Frame {
 fn groups(service: &Service, pods: &[Backend], family: &str, zones: &HashMap<String, Option<String>>) -> Vec<Group> {
     let mut groups: BTreeMap<String, Group> = BTreeMap::new();
     for pod in pods {
-        let ports: Vec<Value> = service.ports().iter().filter_map(|port| {
-            let number = service.target(port, pod)?;
-            let mut told = json!({
-                "name": port["name"].as_str().unwrap_or_default(), "port": number,
-                "protocol": port["protocol"].as_str().unwrap_or("TCP"),
-            });
-            if !port["appProtocol"].is_null() {
-                told["appProtocol"] = port["appProtocol"].clone();
-            }
-            Some(told)
-        }).collect();
+        let ports: Vec<Value> = service
+            .ports()
+            .iter()
+            .filter_map(|port| {
+                let number = service.target(port, pod)?;
+                let mut told = json!({
+                    "name": port["name"].as_str().unwrap_or_default(), "port": number,
+                    "protocol": port["protocol"].as_str().unwrap_or("TCP"),
+                });
+                if !port["appProtocol"].is_null() {
+                    told["appProtocol"] = port["appProtocol"].clone();
+                }
+                Some(told)
+            })
+            .collect();
         let zone = zones.get(&pod.node).and_then(Option::as_deref);
         let group = groups.entry(Value::Array(ports.clone()).to_string()).or_default();
         group.ports = ports;
@@ -209,9 +213,7 @@ mod tests {
             let service = Service { spec: json!({"publishNotReadyAddresses": all}), ..Service::default() };
             endpoint(&service, pod, "IPv4", Some("z")).unwrap()["conditions"].clone()
         };
-        let conditions = |ready: bool, serving: bool, terminating: bool| {
-            json!({"ready": ready, "serving": serving, "terminating": terminating})
-        };
+        let conditions = |ready: bool, serving: bool, terminating: bool| json!({"ready": ready, "serving": serving, "terminating": terminating});
         assert_eq!(told(false, &pod(true, false)), conditions(true, true, false));
         assert_eq!(told(false, &pod(true, true)), conditions(false, true, true));
         assert_eq!(told(true, &pod(false, true)), conditions(true, false, true));

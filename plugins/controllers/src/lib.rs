@@ -8,15 +8,19 @@
 
 mod collector;
 mod deployment;
+mod disruption;
 mod endpoints;
 mod endpointslice;
+mod job;
 mod mirroring;
 mod namespace;
+mod pods;
 mod quantity;
 mod quota;
 mod replicaset;
 mod service;
 mod serviceaccount;
+mod ttl;
 mod world;
 
 use kedge_plugin_sdk::controller::exports::kedge::plugin::controllers as wire;
@@ -39,9 +43,12 @@ enum Which {
     Endpoints,
     EndpointSlice,
     Mirroring,
+    Disruption,
+    Job,
+    Ttl,
 }
 
-const ALL: [Which; 11] = [
+const ALL: [Which; 14] = [
     Which::Deployment,
     Which::ReplicaSet,
     Which::ReplicationController,
@@ -53,6 +60,9 @@ const ALL: [Which; 11] = [
     Which::Endpoints,
     Which::EndpointSlice,
     Which::Mirroring,
+    Which::Disruption,
+    Which::Job,
+    Which::Ttl,
 ];
 
 // A component's instance has one thread.
@@ -81,6 +91,9 @@ impl wire::Guest for Builtin {
                 Which::Endpoints => endpoints::declare(),
                 Which::EndpointSlice => endpointslice::declare(),
                 Which::Mirroring => mirroring::declare(),
+                Which::Disruption => disruption::declare(),
+                Which::Job => job::declare(),
+                Which::Ttl => ttl::declare(),
             })
             .collect())
     }
@@ -100,6 +113,9 @@ impl wire::Guest for Builtin {
             Which::Endpoints => endpoints::reconcile(&key),
             Which::EndpointSlice => endpointslice::reconcile(&key),
             Which::Mirroring => mirroring::reconcile(&key),
+            Which::Disruption => disruption::reconcile(&key),
+            Which::Job => job::reconcile(&key),
+            Which::Ttl => ttl::reconcile(&key),
             Which::RootCa => ROOT_CA.with_borrow(|pem| serviceaccount::reconcile_root_ca(&key, pem)),
         };
         match done {

@@ -60,10 +60,8 @@ pub fn reconcile(key: &Key) -> Outcome {
     let existing = endpointslice::existing(&key.namespace, &key.name, MANAGER)?;
     let Some(object) = wanted else {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_string();
-        let steps: Vec<Step> = existing
-            .iter()
-            .map(|s| Step::Delete(text(&s["metadata"]["name"]), text(&s["metadata"]["uid"])))
-            .collect();
+        let steps: Vec<Step> =
+            existing.iter().map(|s| Step::Delete(text(&s["metadata"]["name"]), text(&s["metadata"]["uid"]))).collect();
         return endpointslice::carry_out(&key.namespace, &steps, "Endpoints", &key.name);
     };
     let mirrored = mirror(&object);
@@ -91,14 +89,17 @@ struct Mirrored {
 }
 
 fn mirror(object: &Value) -> Mirrored {
-    let mut all = Mirrored { groups: BTreeMap::from([("IPv4", Vec::new()), ("IPv6", Vec::new())]), ..Mirrored::default() };
+    let mut all =
+        Mirrored { groups: BTreeMap::from([("IPv4", Vec::new()), ("IPv6", Vec::new())]), ..Mirrored::default() };
     let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
     for subset in list(&object["subsets"]) {
         let ports: Vec<Value> = list(&subset["ports"]).iter().map(port).collect();
         let mut groups: BTreeMap<&'static str, Group> = BTreeMap::new();
         let mut taken = 0;
         let addresses = [("addresses", true), ("notReadyAddresses", false)];
-        for (address, ready) in addresses.iter().flat_map(|(field, ready)| list(&subset[*field]).into_iter().zip(std::iter::repeat(*ready))) {
+        for (address, ready) in
+            addresses.iter().flat_map(|(field, ready)| list(&subset[*field]).into_iter().zip(std::iter::repeat(*ready)))
+        {
             let Some(ip) = address["ip"].as_str().and_then(|ip| ip.parse::<IpAddr>().ok()) else {
                 all.invalid += 1;
                 continue;

@@ -152,7 +152,8 @@ fn status(hard: &Map<String, Value>, used: &Amounts, counted: &Amounts, unscoped
 /// Whether two lists of resources mean the same.
 fn same(a: &Value, b: &Value) -> bool {
     let (Some(a), Some(b)) = (a.as_object(), b.as_object()) else { return a.is_null() && b.is_null() };
-    a.len() == b.len() && a.iter().all(|(name, amount)| b.get(name).is_some_and(|b| Quantity::of(b) == Quantity::of(amount)))
+    a.len() == b.len()
+        && a.iter().all(|(name, amount)| b.get(name).is_some_and(|b| Quantity::of(b) == Quantity::of(amount)))
 }
 
 #[cfg(test)]
@@ -179,8 +180,18 @@ mod tests {
             json!({"pods": "2", "cpu": "0", "configmaps": "3", "count/replicasets.apps": "1"}),
         );
         check(json!({"count/foos.example.com": "1"}), true, Value::Null, json!({}));
-        check(json!({"count/foos.example.com": "1"}), true, json!({"count/foos.example.com": "1"}), json!({"count/foos.example.com": "1"}));
-        check(json!({"pods": "5", "secrets": "1", "configmaps": "1"}), false, Value::Null, json!({"pods": "2", "configmaps": "0"}));
+        check(
+            json!({"count/foos.example.com": "1"}),
+            true,
+            json!({"count/foos.example.com": "1"}),
+            json!({"count/foos.example.com": "1"}),
+        );
+        check(
+            json!({"pods": "5", "secrets": "1", "configmaps": "1"}),
+            false,
+            Value::Null,
+            json!({"pods": "2", "configmaps": "0"}),
+        );
     }
 
     #[test]

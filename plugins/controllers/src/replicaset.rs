@@ -8,10 +8,12 @@ use std::time::Duration;
 
 use kedge_plugin_sdk::controller::exports::kedge::plugin::controllers::{Controller, Wakes};
 use kedge_plugin_sdk::controller::kedge::plugin::objects::{FieldType, Key, Kind, Query};
-use kedge_plugin_sdk::table::{Row, Rows};
+use kedge_plugin_sdk::table::Row;
 use serde_json::{Value, json};
 
-use crate::world::{self, Change, EventType, Outcome};
+use crate::pods::{self, Owner, pods};
+use crate::world::{self, Outcome};
+pub use plan::batches;
 use plan::{Pod, Work};
 
 /// The two kinds that this serves.
@@ -29,10 +31,6 @@ impl Flavour {
         }
     }
 
-    fn api_version(self) -> &'static str {
-        if self == Flavour::ReplicaSet { "apps/v1" } else { "v1" }
-    }
-
     fn controller(self) -> &'static str {
         if self == Flavour::ReplicaSet { "replicaset-controller" } else { "replication-controller" }
     }
@@ -41,10 +39,6 @@ impl Flavour {
 const OWN: u32 = 0;
 const PODS: u32 = 1;
 const MATCHING: u32 = 2;
-
-fn pods() -> Kind {
-    world::kind("", "v1", "Pod")
-}
 
 /// What it watches.
 pub fn declare(flavour: Flavour) -> Controller {
@@ -71,13 +65,12 @@ pub fn declare(flavour: Flavour) -> Controller {
         ("metadata.annotations.\"controller.kubernetes.io/pod-deletion-cost\"", Text),
         ("metadata.labels", Json),
     ];
-    let matching = [("metadata.ownerReferences[0].uid", Text), ("metadata.deletionTimestamp", Time)];
     Controller {
         name: flavour.controller().into(),
         watches: vec![
             world::watch(flavour.kind(), &own, &[Wakes::Itself]),
             world::watch(pods(), &owned, &[Wakes::ControllerOwner]),
-            world::watch(pods(), &matching, &[Wakes::SelectedBy("spec.selector".into())]),
+            world::watch(pods(), &pods::CLAIMED, &[Wakes::SelectedBy("spec.selector".into())]),
         ],
         workers: 2,
     }
@@ -107,7 +100,7 @@ pub fn reconcile(flavour: Flavour, key: &Key) -> Outcome {
         return Ok(None);
     }
     let mut rows = world::rows(PODS, Query::OwnedBy(set.uid.clone()));
-    if !set.deleting && claim(flavour, &set, &selector, &rows)? {
+    if !set.deleting && owner(flavour, &set).claim(MATCHING, &selector, &rows, None)? {
         rows = world::rows(PODS, Query::OwnedBy(set.uid.clone()));
     }
     let owned: Vec<(Pod, Row<'_>)> =
@@ -153,63 +146,6 @@ fn read_pod(row: Row<'_>) -> Pod {
     }
 }
 
-/// Adopts pods that match and that nobody controls; releases pods that no longer match. Says whether there were any.
-fn claim(flavour: Flavour, set: &Set, selector: &str, owned: &Rows) -> Result<bool, String> {
-    let matching = world::rows(MATCHING, Query::Labelled((set.namespace.clone(), selector.into())));
-    let mine = |row: &Row<'_>| row.text(0) == Some(&set.uid);
-    let foreign: Vec<&str> = matching.iter().filter(|r| !mine(r) && !r.has(1)).map(|r| r.name()).collect();
-    for name in &foreign {
-        adopt(flavour, set, name)?;
-    }
-    // Nearly always all that is owned matches, and counting shows it.
-    if matching.iter().filter(mine).count() == owned.count() {
-        return Ok(!foreign.is_empty());
-    }
-    let names: std::collections::HashSet<&str> = matching.iter().map(|row| row.name()).collect();
-    let lost = |row: &Row<'_>| !names.contains(row.name()) && !row.has(3) && row.namespace() == set.namespace;
-    let lost: Vec<&str> = owned.iter().filter(lost).map(|row| row.name()).collect();
-    for name in &lost {
-        release(set, name)?;
-    }
-    Ok(!foreign.is_empty() || !lost.is_empty())
-}
-
-fn adopt(flavour: Flavour, set: &Set, name: &str) -> Result<(), String> {
-    let Some(pod) = world::get(&pods(), &set.namespace, name)? else { return Ok(()) };
-    let mut owners = pod["metadata"]["ownerReferences"].as_array().cloned().unwrap_or_default();
-    let taken = owners.iter().any(|owner| owner["controller"] == true);
-    let ended = matches!(pod["status"]["phase"].as_str(), Some("Succeeded" | "Failed"));
-    if taken || ended || !pod["metadata"]["deletionTimestamp"].is_null() {
-        return Ok(());
-    }
-    owners.push(owner(flavour, set));
-    let patch = json!({"metadata": {"uid": pod["metadata"]["uid"], "ownerReferences": owners}});
-    match world::one(world::merge(&pods(), &set.namespace, name, "", &patch)) {
-        Ok(_) => Ok(()),
-        Err(e) if e.code == 404 => Ok(()),
-        Err(e) => Err(world::said("adopt", "Pod", name, &e)),
-    }
-}
-
-fn release(set: &Set, name: &str) -> Result<(), String> {
-    let Some(pod) = world::get(&pods(), &set.namespace, name)? else { return Ok(()) };
-    let owners = pod["metadata"]["ownerReferences"].as_array().cloned().unwrap_or_default();
-    let kept: Vec<Value> = owners.into_iter().filter(|owner| owner["uid"] != json!(set.uid)).collect();
-    let patch = json!({"metadata": {"uid": pod["metadata"]["uid"], "ownerReferences": kept}});
-    match world::one(world::merge(&pods(), &set.namespace, name, "", &patch)) {
-        Ok(_) => Ok(()),
-        Err(e) if e.code == 404 || e.code == 422 => Ok(()),
-        Err(e) => Err(world::said("release", "Pod", name, &e)),
-    }
-}
-
-fn owner(flavour: Flavour, set: &Set) -> Value {
-    json!({
-        "apiVersion": flavour.api_version(), "kind": flavour.kind().kind, "name": set.name, "uid": set.uid,
-        "controller": true, "blockOwnerDeletion": true,
-    })
-}
-
 /// Why pods could not be made or removed: becomes the condition `ReplicaFailure`.
 struct Failed {
     reason: &'static str,
@@ -229,74 +165,20 @@ fn create(flavour: Flavour, set: &Set, count: i64) -> Result<(), Failed> {
     let whole = world::get(&flavour.kind(), &set.namespace, &set.name).map_err(fail)?;
     // The row may be older than the object: another object of that name makes its own pods.
     let Some(whole) = whole.filter(|o| o["metadata"]["uid"] == json!(set.uid)) else { return Ok(()) };
-    let pod = pod_of(flavour, set, &whole["spec"]["template"]).to_string();
-    for batch in plan::batches(count) {
-        let request = world::Change::Create(kedge_plugin_sdk::controller::kedge::plugin::cluster::CreateRequest {
-            kind: pods(),
-            namespace: set.namespace.clone(),
-            object: pod.clone(),
-        });
-        let changes: Vec<Change> = (0..batch).map(|_| request.clone()).collect();
-        let mut first = None;
-        for answer in kedge_plugin_sdk::controller::kedge::plugin::cluster::write(&changes, world::Order::Together) {
-            match answer {
-                Ok(written) => {
-                    say(flavour, set, EventType::Normal, "SuccessfulCreate", &format!("Created pod: {}", written.name));
-                }
-                Err(e) => {
-                    if first.is_none() {
-                        say(
-                            flavour,
-                            set,
-                            EventType::Warning,
-                            "FailedCreate",
-                            &format!("Error creating: {}", e.message),
-                        );
-                    }
-                    first.get_or_insert(e);
-                }
-            }
-        }
-        match first {
-            None => {}
-            // The namespace is going away: nothing is left to do.
-            Some(e) if e.code == 403 && e.message.contains("being terminated") => return Ok(()),
-            Some(e) => return Err(fail(e.message)),
-        }
+    let owner = owner(flavour, set);
+    let pod = owner.pod(&whole["spec"]["template"]);
+    for batch in batches(count) {
+        owner.create(&vec![pod.clone(); batch.unsigned_abs() as usize]).map_err(fail)?;
     }
     Ok(())
 }
 
-fn pod_of(flavour: Flavour, set: &Set, template: &Value) -> Value {
-    let meta = &template["metadata"];
-    let mut metadata = json!({
-        "generateName": format!("{}-", set.name),
-        "namespace": set.namespace,
-        "ownerReferences": [owner(flavour, set)],
-    });
-    for field in ["labels", "annotations", "finalizers"] {
-        if !meta[field].is_null() {
-            metadata[field] = meta[field].clone();
-        }
-    }
-    json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]})
+fn remove(flavour: Flavour, set: &Set, doomed: &[(String, String)]) -> Result<(), Failed> {
+    owner(flavour, set).delete(doomed).map_err(|message| Failed { reason: "FailedDelete", message })
 }
 
-fn remove(flavour: Flavour, set: &Set, doomed: &[(String, String)]) -> Result<(), Failed> {
-    let changes: Vec<Change> =
-        doomed.iter().map(|(name, uid)| world::delete(&pods(), &set.namespace, name, uid, None)).collect();
-    let mut failed = None;
-    for (answer, (name, _)) in world::together(&changes).into_iter().zip(doomed) {
-        match answer {
-            Ok(()) => say(flavour, set, EventType::Normal, "SuccessfulDelete", &format!("Deleted pod: {name}")),
-            Err(e) if e.code == 404 || e.code == 409 => {}
-            Err(e) => {
-                say(flavour, set, EventType::Warning, "FailedDelete", &format!("Error deleting: {}", e.message));
-                failed.get_or_insert(Failed { reason: "FailedDelete", message: e.message });
-            }
-        }
-    }
-    failed.map_or(Ok(()), Err)
+fn owner(flavour: Flavour, set: &Set) -> Owner {
+    Owner::new(flavour.kind(), &set.namespace, &set.name, &set.uid)
 }
 
 fn status(set: &Set, owned: &[(Pod, Row<'_>)], now: i64, failed: Option<&Failed>) -> Value {
@@ -359,8 +241,4 @@ fn write_status(flavour: Flavour, set: &Set, status: &Value) -> Result<(), Strin
         Err(e) if e.code == 404 || e.code == 409 => Ok(()),
         Err(e) => Err(world::said("write the status of", &flavour.kind().kind, &set.name, &e)),
     }
-}
-
-fn say(flavour: Flavour, set: &Set, as_type: EventType, reason: &str, message: &str) {
-    world::event(&flavour.kind(), &set.namespace, &set.name, &set.uid, as_type, reason, message);
 }

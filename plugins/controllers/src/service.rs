@@ -259,7 +259,8 @@ mod tests {
 
     #[test]
     fn the_earliest_news_are_told() {
-        let pods = [Backend { since: 3_000_000, ..Backend::default() }, Backend { since: 5_000_000, ..Backend::default() }];
+        let pods =
+            [Backend { since: 3_000_000, ..Backend::default() }, Backend { since: 5_000_000, ..Backend::default() }];
         let service = Service { created: 1_000_000, ..Service::default() };
         let told = |before: Option<&str>| trigger_time(&service, &pods, before);
         assert_eq!(told(None).as_deref(), Some("1970-01-01T00:00:01Z"));

@@ -88,15 +88,20 @@ pub fn create(of: &Kind, namespace: &str, object: &Value) -> Result<String, Fail
     one(creation(of, namespace, object))
 }
 
-/// A merge patch.
-pub fn merge(of: &Kind, namespace: &str, name: &str, subresource: &str, patch: &Value) -> Change {
+/// A patch.
+pub fn patch(of: &Kind, namespace: &str, name: &str, subresource: &str, as_type: PatchType, patch: &Value) -> Change {
     Change::Patch(cluster::PatchRequest {
         kind: of.clone(),
         key: Key { namespace: namespace.into(), name: name.into() },
         subresource: subresource.into(),
-        type_: PatchType::Merge,
+        type_: as_type,
         patch: patch.to_string(),
     })
+}
+
+/// A merge patch.
+pub fn merge(of: &Kind, namespace: &str, name: &str, subresource: &str, patch: &Value) -> Change {
+    self::patch(of, namespace, name, subresource, PatchType::Merge, patch)
 }
 
 /// Puts an object in place of the version that it carries.
@@ -128,11 +133,17 @@ pub fn delete(of: &Kind, namespace: &str, name: &str, uid: &str, propagation: Op
 
 /// One write; gives the object's name.
 pub fn one(change: Change) -> Result<String, Failure> {
-    match cluster::write(&[change], Order::InTurn).into_iter().next() {
-        Some(Ok(written)) => Ok(written.name),
-        Some(Err(failure)) => Err(failure),
-        None => Err(Failure { code: 0, reason: "NoAnswer".into(), message: "the write was not answered".into() }),
-    }
+    answer(change).map(|written| written.name)
+}
+
+/// One write; gives the object's new version.
+pub fn written(change: Change) -> Result<String, Failure> {
+    answer(change).map(|written| written.resource_version)
+}
+
+fn answer(change: Change) -> Result<cluster::Written, Failure> {
+    let unanswered = || Failure { code: 0, reason: "NoAnswer".into(), message: "the write was not answered".into() };
+    cluster::write(&[change], Order::InTurn).into_iter().next().unwrap_or_else(|| Err(unanswered()))
 }
 
 /// Whether a namespace that is going away refused a creation: nothing is left to do.

@@ -221,13 +221,19 @@ impl Call {
         })
     }
 
-    /// Puts what was written into the world, as its watch would.
+    /// Puts what was written into the world, as its watch would. What lost its last finalizer is gone: the watch may have
+    /// said so before, and would not say it again.
     fn keep(&self, kind: &Kind, object: &Value) {
+        let waits = |value: Option<&Value>| value.and_then(Value::as_array).is_some_and(|list| !list.is_empty());
+        let gone = meta::deletion_timestamp(object).is_some()
+            && meta::finalizers(object).next().is_none()
+            && meta::deletion_grace_period(object).unwrap_or(0) == 0
+            && !waits(object.pointer("/spec/finalizers"));
         let mut world = self.shared.world();
         let caches: Vec<usize> = world.caches_of(kind).collect();
         for cache in caches {
             let (key, row) = Row::of(object, 0, &world.caches()[cache].fields);
-            let woken = world.apply(cache, key, row);
+            let woken = if gone { world.bury(cache, &key, &row.uid) } else { world.apply(cache, key, row) };
             self.shared.wake(woken);
         }
     }

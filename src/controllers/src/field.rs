@@ -20,9 +20,14 @@ pub struct FieldPath(Vec<Part>);
 enum Part {
     Name(String),
     Index(usize),
-    Where { key: String, value: String },
+    Where {
+        key: String,
+        value: String,
+    },
     /// Every entry, or every one whose field has that text.
-    Each { only: Option<(String, String)> },
+    Each {
+        only: Option<(String, String)>,
+    },
 }
 
 /// Why a path was not understood.
@@ -69,7 +74,7 @@ impl FieldPath {
                     (Some((key, value)), _) if key.len() > 1 && key.starts_with('*') => {
                         Part::Each { only: Some((key[1..].to_owned(), value.to_owned())) }
                     }
-                    (Some((key, _)), _) if key == "*" => return fail(at, "[*] or [*field=text]"),
+                    (Some(("*", _)), _) => return fail(at, "[*] or [*field=text]"),
                     (Some((key, value)), _) if !key.is_empty() => {
                         Part::Where { key: key.to_owned(), value: value.to_owned() }
                     }
@@ -229,7 +234,8 @@ mod tests {
 
     #[test]
     fn a_broken_path_is_refused() {
-        for path in ["", "a..b", "a.", ".a", "a[", "a[x]", "a[=b]", "a[*=b]", "a[*x]", "\"a", "a b\"", &"a.".repeat(40)] {
+        for path in ["", "a..b", "a.", ".a", "a[", "a[x]", "a[=b]", "a[*=b]", "a[*x]", "\"a", "a b\"", &"a.".repeat(40)]
+        {
             assert!(FieldPath::parse(path).is_err(), "{path:?}");
         }
     }

@@ -19,9 +19,11 @@ pub struct Scope {
 pub fn of(spec: &Value) -> Vec<Scope> {
     let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
     let text = |value: &Value| value.as_str().unwrap_or_default().to_string();
-    let plain = list(&spec["scopes"])
-        .into_iter()
-        .map(|name| Scope { name: text(&name), operator: "Exists".into(), values: Vec::new() });
+    let plain = list(&spec["scopes"]).into_iter().map(|name| Scope {
+        name: text(&name),
+        operator: "Exists".into(),
+        values: Vec::new(),
+    });
     let selected = list(&spec["scopeSelector"]["matchExpressions"]).into_iter().map(|one| Scope {
         name: text(&one["scopeName"]),
         operator: text(&one["operator"]),

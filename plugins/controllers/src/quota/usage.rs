@@ -153,10 +153,8 @@ pub fn of_service(service: &Value) -> Amounts {
 /// A claim's use, in all and of its class.
 pub fn of_claim(claim: &Value) -> Amounts {
     let one = Quantity::whole(1);
-    let mut used = Amounts::from([
-        ("count/persistentvolumeclaims".to_string(), one),
-        ("persistentvolumeclaims".to_string(), one),
-    ]);
+    let mut used =
+        Amounts::from([("count/persistentvolumeclaims".to_string(), one), ("persistentvolumeclaims".to_string(), one)]);
     let annotated = claim["metadata"]["annotations"]["volume.beta.kubernetes.io/storage-class"].as_str();
     let class = annotated.or(claim["spec"]["storageClassName"].as_str()).unwrap_or_default();
     let asked = Quantity::of(&claim["spec"]["resources"]["requests"]["storage"]);
@@ -221,14 +219,17 @@ mod tests {
                 {"name": "s", "restartPolicy": "Always", "resources": {"requests": {"cpu": "50m"}}},
                 {"name": "i", "resources": {"requests": {"cpu": "1", "memory": "64Mi", "example.com/led": 2}}}]}});
         let used = of_pod(&pod, 0);
-        check(&used, &[
-            ("requests.cpu", "1060m"),
-            ("cpu", "1060m"),
-            ("limits.cpu", "4010m"),
-            ("requests.memory", "65Mi"),
-            ("requests.example.com/led", "2"),
-            ("pods", "1"),
-        ]);
+        check(
+            &used,
+            &[
+                ("requests.cpu", "1060m"),
+                ("cpu", "1060m"),
+                ("limits.cpu", "4010m"),
+                ("requests.memory", "65Mi"),
+                ("requests.example.com/led", "2"),
+                ("pods", "1"),
+            ],
+        );
         assert!(!used.contains_key("example.com/led") && !used.contains_key("limits.memory"));
     }
 
@@ -236,8 +237,7 @@ mod tests {
     fn an_ended_or_overdue_pod_uses_its_place_only() {
         let ended = json!({"status": {"phase": "Succeeded"}});
         assert_eq!(of_pod(&ended, 0).len(), 1);
-        let late =
-            json!({"metadata": {"deletionTimestamp": "1970-01-01T00:00:10Z", "deletionGracePeriodSeconds": 30}});
+        let late = json!({"metadata": {"deletionTimestamp": "1970-01-01T00:00:10Z", "deletionGracePeriodSeconds": 30}});
         assert_eq!(of_pod(&late, 41_000_000).len(), 1);
         assert_eq!(of_pod(&late, 39_000_000).len(), 2);
     }
@@ -265,11 +265,14 @@ mod tests {
     fn claims_are_counted_by_class() {
         let claim = json!({"spec": {"storageClassName": "gold", "resources": {"requests": {"storage": "1Gi"}}},
             "status": {"allocatedResources": {"storage": "2Gi"}}});
-        check(&of_claim(&claim), &[
-            ("requests.storage", "2Gi"),
-            ("gold.storageclass.storage.k8s.io/requests.storage", "2Gi"),
-            ("gold.storageclass.storage.k8s.io/persistentvolumeclaims", "1"),
-        ]);
+        check(
+            &of_claim(&claim),
+            &[
+                ("requests.storage", "2Gi"),
+                ("gold.storageclass.storage.k8s.io/requests.storage", "2Gi"),
+                ("gold.storageclass.storage.k8s.io/persistentvolumeclaims", "1"),
+            ],
+        );
     }
 
     #[test]
@@ -284,7 +287,11 @@ mod tests {
             ("count/configmaps", false, false, false),
             ("count/pods", true, false, false),
         ] {
-            assert_eq!((is_of_pods(name), is_of_services(name), is_of_claims(name)), (pods, services, claims), "{name}");
+            assert_eq!(
+                (is_of_pods(name), is_of_services(name), is_of_claims(name)),
+                (pods, services, claims),
+                "{name}"
+            );
         }
     }
 }

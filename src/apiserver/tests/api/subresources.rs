@@ -82,7 +82,8 @@ async fn an_eviction_respects_budgets() {
     let server = server().await.with_account().await;
     let admin = &server.admin;
     admin.post(PODS, pod("a")).await.ok();
-    admin.patch("merge", &format!("{PODS}/a/status"), json!({"status": {"phase": "Running"}})).await.ok();
+    let ready = json!({"status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}});
+    admin.patch("merge", &format!("{PODS}/a/status"), ready).await.ok();
     let budgets = "/apis/policy/v1/namespaces/default/poddisruptionbudgets";
     let budget =
         json!({"metadata": {"name": "b"}, "spec": {"minAvailable": 1, "selector": {"matchLabels": {"app": "a"}}}});
@@ -96,6 +97,32 @@ async fn an_eviction_respects_budgets() {
     assert_eq!(admin.post(&path, evict).await.code, 201);
     admin.get(&format!("{PODS}/a")).await.fails(404, "not found");
     assert_eq!(admin.get(&format!("{budgets}/b")).await.ok()["status"]["disruptionsAllowed"], 0);
+}
+
+#[tokio::test]
+async fn a_pod_that_is_not_ready_is_evicted_at_no_cost_and_told_why() {
+    let server = server().await.with_account().await;
+    let admin = &server.admin;
+    let mut kept = pod("a");
+    kept["metadata"]["finalizers"] = json!(["example.com/kept"]);
+    admin.post(PODS, kept).await.ok();
+    admin.patch("merge", &format!("{PODS}/a/status"), json!({"status": {"phase": "Running"}})).await.ok();
+    let budgets = "/apis/policy/v1/namespaces/default/poddisruptionbudgets";
+    let spec = json!({"minAvailable": 1, "selector": {}, "unhealthyPodEvictionPolicy": "AlwaysAllow"});
+    admin.post(budgets, json!({"metadata": {"name": "b"}, "spec": spec})).await.ok();
+    let status = json!({"observedGeneration": 1, "disruptionsAllowed": 0, "currentHealthy": 0, "desiredHealthy": 1, "expectedPods": 1});
+    admin.patch("merge", &format!("{budgets}/b/status"), json!({"status": status})).await.ok();
+    let evict = json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "a"}});
+    assert_eq!(admin.post(&format!("{PODS}/a/eviction"), evict).await.code, 201);
+    let pod = admin.get(&format!("{PODS}/a")).await.ok();
+    assert!(!pod["metadata"]["deletionTimestamp"].is_null());
+    let told =
+        pod["status"]["conditions"].as_array().unwrap().iter().find(|c| c["type"] == "DisruptionTarget").unwrap();
+    assert_eq!(
+        (&told["reason"], &told["message"]),
+        (&json!("EvictionByEvictionAPI"), &json!("Eviction API: evicting"))
+    );
+    assert_eq!(admin.get(&format!("{budgets}/b")).await.ok()["status"], status);
 }
 
 struct Says;
