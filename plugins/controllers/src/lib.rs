@@ -7,6 +7,7 @@
 #![cfg_attr(not(target_arch = "wasm32"), allow(dead_code))]
 
 mod collector;
+mod cronjob;
 mod deployment;
 mod disruption;
 mod endpoints;
@@ -46,9 +47,10 @@ enum Which {
     Disruption,
     Job,
     Ttl,
+    CronJob,
 }
 
-const ALL: [Which; 14] = [
+const ALL: [Which; 15] = [
     Which::Deployment,
     Which::ReplicaSet,
     Which::ReplicationController,
@@ -63,6 +65,7 @@ const ALL: [Which; 14] = [
     Which::Disruption,
     Which::Job,
     Which::Ttl,
+    Which::CronJob,
 ];
 
 // A component's instance has one thread.
@@ -94,6 +97,7 @@ impl wire::Guest for Builtin {
                 Which::Disruption => disruption::declare(),
                 Which::Job => job::declare(),
                 Which::Ttl => ttl::declare(),
+                Which::CronJob => cronjob::declare(),
             })
             .collect())
     }
@@ -116,6 +120,7 @@ impl wire::Guest for Builtin {
             Which::Disruption => disruption::reconcile(&key),
             Which::Job => job::reconcile(&key),
             Which::Ttl => ttl::reconcile(&key),
+            Which::CronJob => cronjob::reconcile(&key),
             Which::RootCa => ROOT_CA.with_borrow(|pem| serviceaccount::reconcile_root_ca(&key, pem)),
         };
         match done {

@@ -21,6 +21,7 @@ mod rest;
 mod scheduling;
 mod state;
 mod ticker;
+mod zones;
 
 pub use bundle::BundleError;
 pub use cache::CacheError;

@@ -159,6 +159,10 @@ impl host::Host for State {
     fn random(&mut self) -> u64 {
         (self.environment.random)()
     }
+
+    fn zone_offset(&mut self, zone: String, at: i64) -> Option<i32> {
+        crate::zones::offset(&zone, at)
+    }
 }
 
 // Types only.
