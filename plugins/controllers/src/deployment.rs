@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 use crate::world::{self, EventType, Outcome, Propagation};
 use model::{Deployment, Set};
 use plan::{Plan, Step};
+pub use template::hash as template_hash;
 
 const OWN: u32 = 0;
 const SETS: u32 = 1;

@@ -8,6 +8,7 @@
 
 mod collector;
 mod cronjob;
+mod daemonset;
 mod deployment;
 mod disruption;
 mod endpoints;
@@ -15,12 +16,16 @@ mod endpointslice;
 mod job;
 mod mirroring;
 mod namespace;
+mod podgc;
 mod pods;
+mod protection;
 mod quantity;
 mod quota;
 mod replicaset;
+mod revisions;
 mod service;
 mod serviceaccount;
+mod statefulset;
 mod ttl;
 mod world;
 
@@ -48,9 +53,14 @@ enum Which {
     Job,
     Ttl,
     CronJob,
+    PodGc,
+    ClaimProtection,
+    VolumeProtection,
+    StatefulSet,
+    DaemonSet,
 }
 
-const ALL: [Which; 15] = [
+const ALL: [Which; 20] = [
     Which::Deployment,
     Which::ReplicaSet,
     Which::ReplicationController,
@@ -66,6 +76,11 @@ const ALL: [Which; 15] = [
     Which::Job,
     Which::Ttl,
     Which::CronJob,
+    Which::PodGc,
+    Which::ClaimProtection,
+    Which::VolumeProtection,
+    Which::StatefulSet,
+    Which::DaemonSet,
 ];
 
 // A component's instance has one thread.
@@ -97,7 +112,12 @@ impl wire::Guest for Builtin {
                 Which::Disruption => disruption::declare(),
                 Which::Job => job::declare(),
                 Which::Ttl => ttl::declare(),
+                Which::DaemonSet => daemonset::declare(),
+                Which::StatefulSet => statefulset::declare(),
                 Which::CronJob => cronjob::declare(),
+                Which::PodGc => podgc::declare(),
+                Which::ClaimProtection => protection::declare(protection::Flavour::Claim),
+                Which::VolumeProtection => protection::declare(protection::Flavour::Volume),
             })
             .collect())
     }
@@ -120,7 +140,12 @@ impl wire::Guest for Builtin {
             Which::Disruption => disruption::reconcile(&key),
             Which::Job => job::reconcile(&key),
             Which::Ttl => ttl::reconcile(&key),
+            Which::DaemonSet => daemonset::reconcile(&key),
+            Which::StatefulSet => statefulset::reconcile(&key),
             Which::CronJob => cronjob::reconcile(&key),
+            Which::PodGc => podgc::reconcile(&key),
+            Which::ClaimProtection => protection::reconcile(protection::Flavour::Claim, &key),
+            Which::VolumeProtection => protection::reconcile(protection::Flavour::Volume, &key),
             Which::RootCa => ROOT_CA.with_borrow(|pem| serviceaccount::reconcile_root_ca(&key, pem)),
         };
         match done {

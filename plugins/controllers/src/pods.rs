@@ -71,9 +71,22 @@ impl Owner {
     /// Adopts pods that match and that nobody controls; releases pods that no longer match. `matching` is the watch
     /// with the fields `CLAIMED`. Says whether there were any.
     pub fn claim(&self, matching: u32, selector: &str, owned: &Rows, finalizer: Option<&str>) -> Result<bool, String> {
+        self.claim_those(matching, selector, owned, finalizer, &|_| true)
+    }
+
+    /// The same, of pods with some names only.
+    pub fn claim_those(
+        &self,
+        matching: u32,
+        selector: &str,
+        owned: &Rows,
+        finalizer: Option<&str>,
+        fits: &dyn Fn(&str) -> bool,
+    ) -> Result<bool, String> {
         let matching = world::rows(matching, Query::Labelled((self.namespace.clone(), selector.into())));
         let mine = |row: &Row<'_>| row.text(0) == Some(&self.uid);
-        let foreign: Vec<&str> = matching.iter().filter(|r| !mine(r) && !r.has(1)).map(|r| r.name()).collect();
+        let foreign = |row: &Row<'_>| !mine(row) && !row.has(1) && fits(row.name());
+        let foreign: Vec<&str> = matching.iter().filter(foreign).map(|row| row.name()).collect();
         let mut adopted = false;
         for name in &foreign {
             adopted |= self.adopt(name, finalizer)?;

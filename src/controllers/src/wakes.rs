@@ -41,6 +41,8 @@ pub enum Wake {
     NamedAt {
         /// Of the watched row.
         column: usize,
+        /// In the same namespace; else in none.
+        namespaced: bool,
     },
     /// The object called like its namespace.
     Namespace,
@@ -130,10 +132,13 @@ impl Wake {
                 })
                 .map(|(key, _)| named(&key.name))
                 .collect(),
-            Wake::NamedAt { column } => change
+            Wake::NamedAt { column, namespaced } => change
                 .sides()
                 .filter_map(|row| match row.cells.get(*column) {
-                    Some(Some(Cell::Text(name))) if !name.is_empty() => Some(named(name)),
+                    Some(Some(Cell::Text(name))) if !name.is_empty() && *namespaced => Some(named(name)),
+                    Some(Some(Cell::Text(name))) if !name.is_empty() => {
+                        Some(Key { namespace: String::new(), name: name.to_string() })
+                    }
                     _ => None,
                 })
                 .collect(),

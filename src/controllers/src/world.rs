@@ -90,9 +90,10 @@ impl World {
                             let plain = own_kind.as_ref().is_some_and(|k| selector::is_plain(&k.group, &k.kind));
                             Wake::SelectedBy { cache: own_cache, column, plain }
                         }
-                        Wakes::NamedAt(path) => {
+                        Wakes::NamedAt(path) | Wakes::ClusterNamedAt(path) => {
                             let field = Field { path: path.clone(), field_type: FieldType::Text };
-                            Wake::NamedAt { column: world.column_for(cache, &field)? }
+                            let namespaced = matches!(wake, Wakes::NamedAt(_));
+                            Wake::NamedAt { column: world.column_for(cache, &field)?, namespaced }
                         }
                         Wakes::Namespace => Wake::Namespace,
                         Wakes::Dependents => {

@@ -120,6 +120,8 @@ pub enum Wakes {
     SelectedBy(String),
     /// The one named at this path.
     NamedAt(String),
+    /// The one without a namespace named at this path.
+    ClusterNamedAt(String),
     /// The namespace's.
     Namespace,
     /// Those of every object of watch 0 that names the changed object's UID as an owner.

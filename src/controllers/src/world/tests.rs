@@ -160,3 +160,22 @@ fn siblings_are_woken_by_what_changes_or_goes_and_everyone_by_anything() {
     let node = json!({"metadata": {"name": "a", "uid": "a1", "resourceVersion": "3"}});
     assert_eq!(put(&mut world, 2, 0, &node), ["0 n/q"]);
 }
+
+#[test]
+fn a_pod_wakes_its_node() {
+    let nodes = Target::Kind(kind("", "Node"));
+    let pods = Target::Kind(kind("", "Pod"));
+    let mut world = World::new(&[Controller {
+        name: "pod-gc".into(),
+        watches: vec![
+            watch(nodes, vec![], vec![Wakes::Itself]),
+            watch(pods, vec![], vec![Wakes::ClusterNamedAt("spec.nodeName".into())]),
+        ],
+        workers: 1,
+    }])
+    .unwrap();
+    let mut bound = pod("a", 2, "Running", false);
+    bound["spec"]["nodeName"] = json!("edge");
+    assert_eq!(put(&mut world, 1, 0, &bound), ["0 /edge"]);
+    assert_eq!(put(&mut world, 1, 0, &pod("b", 3, "Pending", false)), [""; 0]);
+}

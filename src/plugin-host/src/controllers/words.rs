@@ -46,6 +46,7 @@ fn watch(watch: wire::Watch) -> api::Watch {
         wire::Wakes::Owners => api::Wakes::Owners,
         wire::Wakes::SelectedBy(path) => api::Wakes::SelectedBy(path),
         wire::Wakes::NamedAt(path) => api::Wakes::NamedAt(path),
+        wire::Wakes::ClusterNamedAt(path) => api::Wakes::ClusterNamedAt(path),
         wire::Wakes::Namespace => api::Wakes::Namespace,
         wire::Wakes::Dependents => api::Wakes::Dependents,
         wire::Wakes::Siblings => api::Wakes::Siblings,
