@@ -83,8 +83,7 @@ pub fn reconcile(key: &Key) -> Outcome {
     if selector.is_empty() || !object["metadata"]["deletionTimestamp"].is_null() {
         return Ok(None);
     }
-    let rows = world::rows(PODS, Query::OwnedBy(owner.uid.clone()));
-    owner.claim(MATCHING, &selector, &rows, None)?;
+    owner.claim(MATCHING, &selector, None)?;
     let mut history = revisions::list(&owner, &selector, HASH)?;
     let mut collisions = object["status"]["collisionCount"].as_i64().unwrap_or(0);
     let annotations = object["metadata"]["annotations"].clone();

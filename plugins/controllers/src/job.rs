@@ -85,7 +85,7 @@ pub fn reconcile(key: &Key) -> Outcome {
         let left: Vec<Named> = rows.iter().filter(|row| is_tracked(row)).map(named).collect();
         return untrack(&key.namespace, &left).map(|_| None);
     }
-    if !job.deleting && owner.claim(MATCHING, &selector, &rows, Some(TRACKING))? {
+    if !job.deleting && owner.claim(MATCHING, &selector, Some(TRACKING))? {
         rows = world::rows(PODS, Query::OwnedBy(uid.into()));
     }
     let mut seen = read(&key.namespace, &rows);

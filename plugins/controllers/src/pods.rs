@@ -2,11 +2,8 @@
 //!
 //! In: an owner, rows of its pods, what it decided. Out: writes and Events. Decides nothing but whose a pod is.
 
-use std::collections::HashSet;
-
 use kedge_plugin_sdk::controller::kedge::plugin::cluster;
 use kedge_plugin_sdk::controller::kedge::plugin::objects::{Kind, Query};
-use kedge_plugin_sdk::table::{Row, Rows};
 use serde_json::{Value, json};
 
 use crate::world::{self, Change, EventType, Order};
@@ -70,8 +67,8 @@ impl Owner {
 
     /// Adopts pods that match and that nobody controls; releases pods that no longer match. `matching` is the watch
     /// with the fields `CLAIMED`. Says whether there were any.
-    pub fn claim(&self, matching: u32, selector: &str, owned: &Rows, finalizer: Option<&str>) -> Result<bool, String> {
-        self.claim_those(matching, selector, owned, finalizer, &|_| true)
+    pub fn claim(&self, matching: u32, selector: &str, finalizer: Option<&str>) -> Result<bool, String> {
+        self.claim_those(matching, selector, finalizer, &|_| true)
     }
 
     /// The same, of pods with some names only.
@@ -79,29 +76,21 @@ impl Owner {
         &self,
         matching: u32,
         selector: &str,
-        owned: &Rows,
         finalizer: Option<&str>,
         fits: &dyn Fn(&str) -> bool,
     ) -> Result<bool, String> {
-        let matching = world::rows(matching, Query::Labelled((self.namespace.clone(), selector.into())));
-        let mine = |row: &Row<'_>| row.text(0) == Some(&self.uid);
-        let foreign = |row: &Row<'_>| !mine(row) && !row.has(1) && fits(row.name());
-        let foreign: Vec<&str> = matching.iter().filter(foreign).map(|row| row.name()).collect();
-        let mut adopted = false;
-        for name in &foreign {
-            adopted |= self.adopt(name, finalizer)?;
+        let strangers = Query::Strangers((self.namespace.clone(), selector.into(), self.uid.clone()));
+        let mut changed = false;
+        for row in world::rows(matching, strangers).iter().filter(|row| !row.has(1) && fits(row.name())) {
+            changed |= self.adopt(row.name(), finalizer)?;
         }
-        // Nearly always all that is owned matches, and counting shows it.
-        if matching.iter().filter(mine).count() == owned.count() {
-            return Ok(adopted);
+        for row in world::rows(matching, Query::Strays((selector.into(), self.uid.clone()))).iter() {
+            if row.namespace() == self.namespace {
+                self.release(row.name())?;
+                changed = true;
+            }
         }
-        let names: HashSet<&str> = matching.iter().map(|row| row.name()).collect();
-        let lost = |row: &Row<'_>| !names.contains(row.name()) && row.namespace() == self.namespace;
-        let lost: Vec<&str> = owned.iter().filter(lost).map(|row| row.name()).collect();
-        for name in &lost {
-            self.release(name)?;
-        }
-        Ok(adopted || !lost.is_empty())
+        Ok(changed)
     }
 
     fn adopt(&self, name: &str, finalizer: Option<&str>) -> Result<bool, String> {

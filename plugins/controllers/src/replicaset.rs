@@ -39,6 +39,12 @@ impl Flavour {
 const OWN: u32 = 0;
 const PODS: u32 = 1;
 const MATCHING: u32 = 2;
+// Places of fields in the watch of pods.
+const PHASE: u32 = 2;
+const DELETED: u32 = 3;
+const READY: u32 = 4;
+const READY_SINCE: u32 = 5;
+const LABELS: u32 = 9;
 
 /// What it watches.
 pub fn declare(flavour: Flavour) -> Controller {
@@ -99,21 +105,82 @@ pub fn reconcile(flavour: Flavour, key: &Key) -> Outcome {
     if selector.is_empty() {
         return Ok(None);
     }
-    let mut rows = world::rows(PODS, Query::OwnedBy(set.uid.clone()));
-    if !set.deleting && owner(flavour, &set).claim(MATCHING, &selector, &rows, None)? {
-        rows = world::rows(PODS, Query::OwnedBy(set.uid.clone()));
+    if !set.deleting {
+        owner(flavour, &set).claim(MATCHING, &selector, None)?;
     }
-    let owned: Vec<(Pod, Row<'_>)> =
-        rows.iter().filter(|row| row.namespace() == set.namespace).map(|row| (read_pod(row), row)).collect();
-    let pods: Vec<Pod> = owned.iter().map(|(pod, _)| pod.clone()).collect();
-    let worked = if set.deleting { Ok(()) } else { work(flavour, &set, plan::plan(set.replicas, &pods)) };
     let now = world::now();
-    let status = status(&set, &owned, now, worked.as_ref().err());
+    let seen = Seen::of(&set, now);
+    // Whole rows only where something is to be done: a settled set is its numbers.
+    let worked = if set.deleting || seen.active == set.replicas {
+        Ok(())
+    } else {
+        let pods: Vec<Pod> = world::rows(PODS, owned(&set)).iter().map(read_pod).collect();
+        work(flavour, &set, plan::plan(set.replicas, &pods))
+    };
+    let status = status(&set, &seen, now, worked.as_ref().err());
     write_status(flavour, &set, &status)?;
     worked.map_err(|failed| failed.message)?;
-    let waiting = pods.iter().filter(|p| p.active() && p.ready && !p.available(set.min_ready_seconds, now));
-    let next = waiting.map(|p| p.ready_since + set.min_ready_seconds * 1_000_000 - now).min();
-    Ok(next.map(|micros| Duration::from_micros(micros.max(1000).unsigned_abs())))
+    Ok(seen.available_in.map(|micros| Duration::from_micros(micros.max(1000).unsigned_abs())))
+}
+
+fn owned(set: &Set) -> Query {
+    Query::OwnedIn((set.namespace.clone(), set.uid.clone()))
+}
+
+/// The numbers of a set's pods.
+#[derive(Default)]
+struct Seen {
+    active: i64,
+    fully_labelled: i64,
+    ready: i64,
+    available: i64,
+    /// Microseconds until the next pod has been ready for long enough.
+    available_in: Option<i64>,
+}
+
+impl Seen {
+    fn of(set: &Set, now: i64) -> Self {
+        // Since when a pod is ready tells pods apart: it is asked for only where it matters.
+        let fields: &[u32] = if set.min_ready_seconds > 0 {
+            &[PHASE, DELETED, READY, LABELS, READY_SINCE]
+        } else {
+            &[PHASE, DELETED, READY, LABELS]
+        };
+        let (rows, counts) = world::count(PODS, owned(set), fields);
+        let mut seen = Self::default();
+        for (row, count) in rows.iter().zip(counts) {
+            let pod = Pod {
+                phase: row.text(0).unwrap_or("").into(),
+                deleting: row.has(1),
+                ready: row.text(2) == Some("True"),
+                ready_since: row.integer(4).unwrap_or(0),
+                ..Pod::default()
+            };
+            seen.add(&pod, i64::from(count), row.text(3), set, now);
+        }
+        seen
+    }
+
+    fn add(&mut self, pod: &Pod, count: i64, labels: Option<&str>, set: &Set, now: i64) {
+        if !pod.active() {
+            return;
+        }
+        self.active += count;
+        let labels = world::json(labels);
+        let wanted = set.template_labels.as_object();
+        if wanted.is_none_or(|wanted| wanted.iter().all(|(name, value)| labels.get(name) == Some(value))) {
+            self.fully_labelled += count;
+        }
+        if pod.ready {
+            self.ready += count;
+        }
+        if pod.available(set.min_ready_seconds, now) {
+            self.available += count;
+        } else if pod.ready {
+            let left = pod.ready_since + set.min_ready_seconds * 1_000_000 - now;
+            self.available_in = Some(self.available_in.map_or(left, |other| other.min(left)));
+        }
+    }
 }
 
 fn read(row: Row<'_>) -> Set {
@@ -181,26 +248,8 @@ fn owner(flavour: Flavour, set: &Set) -> Owner {
     Owner::new(flavour.kind(), &set.namespace, &set.name, &set.uid)
 }
 
-fn status(set: &Set, owned: &[(Pod, Row<'_>)], now: i64, failed: Option<&Failed>) -> Value {
-    let active: Vec<_> = owned.iter().filter(|(pod, _)| pod.active()).collect();
-    let labelled = |labels: Option<&str>| {
-        let labels = world::json(labels);
-        set.template_labels.as_object().is_none_or(|wanted| wanted.iter().all(|(k, v)| labels.get(k) == Some(v)))
-    };
-    // Pods of one set have the same labels, nearly always.
-    let mut fully_labelled = 0;
-    let mut last: Option<(Option<&str>, bool)> = None;
-    for (_, row) in &active {
-        let labels = row.text(9);
-        let all = match last {
-            Some((same, all)) if same == labels => all,
-            _ => labelled(labels),
-        };
-        last = Some((labels, all));
-        fully_labelled += usize::from(all);
-    }
-    let count = |of: &dyn Fn(&(Pod, Row<'_>)) -> bool| active.iter().filter(|entry| of(entry)).count();
-    let number = |n: usize| if n == 0 { Value::Null } else { json!(n) };
+fn status(set: &Set, seen: &Seen, now: i64, failed: Option<&Failed>) -> Value {
+    let number = |n: i64| if n == 0 { Value::Null } else { json!(n) };
     let mut conditions: Vec<Value> = set.status["conditions"].as_array().cloned().unwrap_or_default();
     let place = conditions.iter().position(|c| c["type"] == "ReplicaFailure");
     match (failed, place) {
@@ -215,10 +264,10 @@ fn status(set: &Set, owned: &[(Pod, Row<'_>)], now: i64, failed: Option<&Failed>
     }
     json!({
         "observedGeneration": set.generation,
-        "replicas": active.len(),
-        "fullyLabeledReplicas": number(fully_labelled),
-        "readyReplicas": number(count(&|(pod, _)| pod.ready)),
-        "availableReplicas": number(count(&|(pod, _)| pod.available(set.min_ready_seconds, now))),
+        "replicas": seen.active,
+        "fullyLabeledReplicas": number(seen.fully_labelled),
+        "readyReplicas": number(seen.ready),
+        "availableReplicas": number(seen.available),
         "conditions": if conditions.is_empty() { Value::Null } else { Value::Array(conditions) },
     })
 }

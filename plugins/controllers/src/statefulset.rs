@@ -77,8 +77,8 @@ fn ordinal(set: &str, pod: &str) -> Option<i64> {
 /// Makes one StatefulSet true.
 pub fn reconcile(key: &Key) -> Outcome {
     let Some(mut object) = world::get(&sets(), &key.namespace, &key.name)? else { return Ok(None) };
-    let uid = object["metadata"]["uid"].as_str().unwrap_or_default().to_string();
-    let owner = Owner::new(sets(), &key.namespace, &key.name, &uid);
+    let uid = object["metadata"]["uid"].as_str().unwrap_or_default();
+    let owner = Owner::new(sets(), &key.namespace, &key.name, uid);
     let spec = object["spec"].clone();
     let selector = world::selector_text(&spec["selector"]);
     let deleting = !object["metadata"]["deletionTimestamp"].is_null();
@@ -86,8 +86,7 @@ pub fn reconcile(key: &Key) -> Outcome {
         return Ok(None);
     }
     if !deleting {
-        let rows = world::rows(PODS, Query::OwnedBy(uid));
-        owner.claim_those(MATCHING, &selector, &rows, None, &|name| ordinal(&key.name, name).is_some())?;
+        owner.claim_those(MATCHING, &selector, None, &|name| ordinal(&key.name, name).is_some())?;
     }
     let mut history = revisions::list(&owner, &selector, HASH)?;
     let mut collisions = object["status"]["collisionCount"].as_i64().unwrap_or(0);

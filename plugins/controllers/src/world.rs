@@ -35,6 +35,12 @@ pub fn rows(watch: u32, query: Query) -> Rows {
     Rows::new(cluster::rows(watch, &query))
 }
 
+/// The rows of a watch counted by some of its fields: each combination once, and how many rows have it.
+pub fn count(watch: u32, query: Query, fields: &[u32]) -> (Rows, Vec<u32>) {
+    let tally = cluster::count(watch, &query, fields);
+    (Rows::new(tally.table), tally.counts)
+}
+
 /// The row of a key, if it is there.
 pub fn row_of(watch: u32, key: &Key) -> Rows {
     rows(watch, Query::One(key.clone()))

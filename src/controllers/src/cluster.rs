@@ -14,7 +14,7 @@ use kedge_client::{
 };
 use kedge_plugin_api::Cluster;
 use kedge_plugin_api::controllers::{
-    self as api, Change, Event, Failure, Key, Kind, Order, PatchType, Query, ServedKind, Table, Written,
+    self as api, Change, Event, Failure, Key, Kind, Order, PatchType, Query, ServedKind, Table, Tally, Written,
 };
 use serde_json::Value;
 use tokio::runtime::Handle;
@@ -83,6 +83,10 @@ pub struct Call {
 impl Cluster for Call {
     fn rows(&self, watch: u32, query: &Query) -> Table {
         self.shared.world().table(self.controller, watch as usize, query)
+    }
+
+    fn count(&self, watch: u32, query: &Query, fields: &[u32]) -> Tally {
+        self.shared.world().tally(self.controller, watch as usize, query, fields)
     }
 
     fn get(&self, kind: &Kind, key: &Key) -> Result<String, Failure> {

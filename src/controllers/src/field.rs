@@ -43,7 +43,7 @@ pub struct PathError {
 }
 
 /// The value of one field of one object.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Cell {
     /// For `Text` and `Json`.
     Text(Box<str>),

@@ -88,6 +88,11 @@ impl Row {
         (key, row)
     }
 
+    /// Whether an ownerReference names this UID.
+    pub fn is_owned_by(&self, uid: &str) -> bool {
+        self.owners.iter().any(|owner| &*owner.uid == uid)
+    }
+
     /// Whether anything but the version differs in what somebody could act on.
     pub fn differs(&self, other: &Row) -> bool {
         self.uid != other.uid || self.owners != other.owners || self.labels != other.labels || self.cells != other.cells

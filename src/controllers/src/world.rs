@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use kedge_api::selector::LabelSelector;
 use kedge_plugin_api::controllers::{
-    Column, Controller, Field, FieldType, Key, Kind, Query, Table, Target, Texts, Values, Wakes,
+    Column, Controller, Field, FieldType, Key, Kind, Query, Table, Tally, Target, Texts, Values, Wakes,
 };
 
 use crate::field::{Cell, FieldPath, PathError};
@@ -17,6 +17,10 @@ use crate::wakes::{Change, Wake, Which};
 
 /// Deletions of our own that have not come back yet; beyond this the oldest knowledge is given up.
 const TOMBSTONES: usize = 10_000;
+
+/// An owner's rows are walked to, not looked up, when they are at least this part of all: a look-up compares about ten
+/// keys, each some thirty bytes, and costs as much as walking past about eight rows.
+const SPARSE: usize = 8;
 
 /// A plugin's view.
 #[derive(Debug, Default)]
@@ -185,27 +189,23 @@ impl World {
             return Table::default();
         };
         let cache = &self.caches[plan.cache];
-        let rows: Vec<(&RowKey, &Row)> = match query {
-            Query::One(key) => cache.named(&key.namespace, &key.name).collect(),
-            Query::All => cache.rows.iter().collect(),
-            Query::Namespace(namespace) => cache.in_namespace(namespace).collect(),
-            Query::OwnedBy(uid) => cache.owned_by(uid).collect(),
-            Query::Uid(uid) => {
-                cache.by_uid.get(uid.as_str()).and_then(|key| cache.rows.get_key_value(key)).into_iter().collect()
-            }
-            Query::Labelled(namespace, text) => match LabelSelector::parse(text) {
-                Err(_) => Vec::new(),
-                Ok(selector) => {
-                    let rows: Box<dyn Iterator<Item = _>> = if namespace.is_empty() {
-                        Box::new(cache.rows.iter())
-                    } else {
-                        Box::new(cache.in_namespace(namespace))
-                    };
-                    rows.filter(|(_, row)| selector.matches(&*row.labels)).collect()
-                }
-            },
+        table(&cache.select(query), cache, &plan.columns)
+    }
+
+    /// Rows counted by some of a watch's fields. A field that was not declared is passed over.
+    pub fn tally(&self, controller: usize, watch: usize, query: &Query, fields: &[u32]) -> Tally {
+        let Some(plan) = self.controllers.get(controller).and_then(|c| c.watches.get(watch)) else {
+            return Tally::default();
         };
-        table(&rows, cache, &plan.columns)
+        let cache = &self.caches[plan.cache];
+        let columns: Vec<usize> = fields.iter().filter_map(|at| plan.columns.get(*at as usize).copied()).collect();
+        let (groups, counts) = groups(&cache.select(query), &columns);
+        let table = Table {
+            count: u32::try_from(groups.len()).unwrap_or(u32::MAX),
+            columns: columns.iter().map(|c| one_column(&groups, *c, cache.fields[*c].field_type)).collect(),
+            ..Table::default()
+        };
+        Tally { table, counts }
     }
 
     fn woken(&self, cache: usize, key: &RowKey, old: Option<&Row>, new: Option<&Row>) -> Vec<Woken> {
@@ -225,7 +225,7 @@ impl World {
                         let own: &Cache = &self.caches[own];
                         match which {
                             Which::InNamespace => own.in_namespace(&key.namespace).collect(),
-                            Which::OwnedByIt => own.owned_by(change.uid()).collect(),
+                            Which::OwnedByIt => own.owned_by(change.uid()),
                             Which::All => own.rows.iter().collect(),
                         }
                     });
@@ -317,9 +317,77 @@ impl Cache {
         self.rows.range(key(0)..=key(u32::MAX))
     }
 
-    fn owned_by(&self, uid: &str) -> impl Iterator<Item = (&RowKey, &Row)> {
-        self.by_owner.get(uid).into_iter().flatten().filter_map(|key| self.rows.get_key_value(key))
+    fn owned_by(&self, uid: &str) -> Vec<(&RowKey, &Row)> {
+        let Some(keys) = self.by_owner.get(uid) else { return Vec::new() };
+        match (keys.first(), keys.last()) {
+            // Where most of what lies between belongs to the owner, walking past the rest beats looking each up.
+            (Some(first), Some(last)) if keys.len() * SPARSE >= self.rows.len() => {
+                let own = |(_, row): &(&RowKey, &Row)| row.is_owned_by(uid);
+                self.rows.range(first..=last).filter(own).collect()
+            }
+            _ => keys.iter().filter_map(|key| self.rows.get_key_value(key)).collect(),
+        }
     }
+
+    fn select<'a>(&'a self, query: &Query) -> Vec<(&'a RowKey, &'a Row)> {
+        match query {
+            Query::One(key) => self.named(&key.namespace, &key.name).collect(),
+            Query::All => self.rows.iter().collect(),
+            Query::Namespace(namespace) => self.in_namespace(namespace).collect(),
+            Query::OwnedBy(uid) => self.owned_by(uid),
+            Query::OwnedIn(namespace, uid) => {
+                let mut rows = self.owned_by(uid);
+                rows.retain(|(key, _)| *key.namespace == **namespace);
+                rows
+            }
+            Query::Uid(uid) => {
+                self.by_uid.get(uid.as_str()).and_then(|key| self.rows.get_key_value(key)).into_iter().collect()
+            }
+            Query::Labelled(namespace, text) => self.labelled(namespace, text, &|_| true),
+            Query::Strangers(namespace, text, uid) => self.labelled(namespace, text, &|row| !row.is_owned_by(uid)),
+            Query::Strays(text, uid) => match LabelSelector::parse(text) {
+                Err(_) => Vec::new(),
+                Ok(selector) => {
+                    let mut rows = self.owned_by(uid);
+                    rows.retain(|(_, row)| !selector.matches(&*row.labels));
+                    rows
+                }
+            },
+        }
+    }
+
+    /// Rows of a namespace (empty: everywhere) that a selector chooses and that pass a test; none by a broken selector.
+    fn labelled(&self, namespace: &str, text: &str, also: &dyn Fn(&Row) -> bool) -> Vec<(&RowKey, &Row)> {
+        let Ok(selector) = LabelSelector::parse(text) else { return Vec::new() };
+        let fits = |(_, row): &(&RowKey, &Row)| also(row) && selector.matches(&*row.labels);
+        if namespace.is_empty() {
+            self.rows.iter().filter(fits).collect()
+        } else {
+            self.in_namespace(namespace).filter(fits).collect()
+        }
+    }
+}
+
+/// Each combination of some cells once, by its first row, and how many rows have it.
+fn groups<'a>(rows: &[(&'a RowKey, &'a Row)], columns: &[usize]) -> (Vec<(&'a RowKey, &'a Row)>, Vec<u32>) {
+    let (mut groups, mut counts): (Vec<(&RowKey, &Row)>, Vec<u32>) = (Vec::new(), Vec::new());
+    let mut known: HashMap<Vec<Option<&Cell>>, usize> = HashMap::new();
+    let mut last = 0;
+    for (key, row) in rows.iter().copied() {
+        // Neighbours are alike, nearly always.
+        if groups.get(last).is_some_and(|(_, first)| columns.iter().all(|c| first.cells.get(*c) == row.cells.get(*c))) {
+            counts[last] += 1;
+            continue;
+        }
+        let cells: Vec<Option<&Cell>> = columns.iter().map(|c| row.cells.get(*c).and_then(Option::as_ref)).collect();
+        last = *known.entry(cells).or_insert_with(|| {
+            groups.push((key, row));
+            counts.push(0);
+            groups.len() - 1
+        });
+        counts[last] += 1;
+    }
+    (groups, counts)
 }
 
 fn table(rows: &[(&RowKey, &Row)], cache: &Cache, columns: &[usize]) -> Table {

@@ -27,6 +27,8 @@ pub trait Controllers: Send + Sync {
 pub trait Cluster: Send + Sync {
     /// Rows of a watch of the controller that is being run.
     fn rows(&self, watch: u32, query: &Query) -> Table;
+    /// Rows counted by some of the watch's fields.
+    fn count(&self, watch: u32, query: &Query, fields: &[u32]) -> Tally;
     /// A whole object as JSON.
     fn get(&self, kind: &Kind, key: &Key) -> Result<String, Failure>;
     /// Whole objects as a JSON array.
@@ -230,6 +232,15 @@ pub struct Table {
     pub columns: Vec<Column>,
 }
 
+/// How many rows have which values.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Each combination once, without keys.
+    pub table: Table,
+    /// How many rows have it.
+    pub counts: Vec<u32>,
+}
+
 /// Which objects of a watch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Query {
@@ -241,10 +252,16 @@ pub enum Query {
     Namespace(String),
     /// Those that name this UID as an owner.
     OwnedBy(String),
+    /// Those of a namespace that name this UID as an owner.
+    OwnedIn(String, String),
     /// Those of a namespace (empty: everywhere) whose labels match a selector in text form.
     Labelled(String, String),
     /// The one with that UID.
     Uid(String),
+    /// Those of a namespace whose labels match, but that a UID does not own: namespace, selector, UID.
+    Strangers(String, String, String),
+    /// Those that a UID owns, but whose labels do not match: selector, UID.
+    Strays(String, String),
 }
 
 /// Why the API refused.

@@ -9,7 +9,7 @@ mod stage;
 use std::sync::Arc;
 
 use kedge_plugin_api::controllers::{
-    Change, Event, Failure, Key, Kind, Order, Query, ReconcileError, ServedKind, Table, Written,
+    Change, Event, Failure, Key, Kind, Order, Query, ReconcileError, ServedKind, Table, Tally, Written,
 };
 use kedge_plugin_api::nodes::{Effect, NodeFacts, Taint};
 use kedge_plugin_api::{Bitmap, NodeTable, PodRow, Scheduling};
@@ -166,6 +166,9 @@ struct Empty;
 impl kedge_plugin_api::Cluster for Empty {
     fn rows(&self, _: u32, _: &Query) -> Table {
         Table::default()
+    }
+    fn count(&self, _: u32, _: &Query, _: &[u32]) -> Tally {
+        Tally::default()
     }
     fn get(&self, _: &Kind, _: &Key) -> Result<String, Failure> {
         Err(not_found())

@@ -70,7 +70,7 @@ pub struct Numbers {
 
 type Nodes = BTreeMap<String, Place>;
 
-fn by_node<'a>(pods: &'a [Pod]) -> BTreeMap<&'a str, Vec<&'a Pod>> {
+fn by_node(pods: &[Pod]) -> BTreeMap<&str, Vec<&Pod>> {
     let mut all: BTreeMap<&str, Vec<&Pod>> = BTreeMap::new();
     for pod in pods {
         all.entry(&pod.node).or_default().push(pod);

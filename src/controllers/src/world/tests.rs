@@ -179,3 +179,48 @@ fn a_pod_wakes_its_node() {
     assert_eq!(put(&mut world, 1, 0, &bound), ["0 /edge"]);
     assert_eq!(put(&mut world, 1, 0, &pod("b", 3, "Pending", false)), [""; 0]);
 }
+
+#[test]
+fn strangers_and_strays_are_found() {
+    let mut world = world();
+    put(&mut world, SETS, 0, &set(1, 3));
+    let labelled = |name: &str, revision: u64, app: &str, owned: bool| {
+        let mut pod = pod(name, revision, "Running", owned);
+        pod["metadata"]["labels"]["app"] = json!(app);
+        pod
+    };
+    for (name, revision, app, owned) in [("a", 2, "web", true), ("b", 3, "web", false), ("c", 4, "other", true)] {
+        put(&mut world, PODS, 0, &labelled(name, revision, app, owned));
+    }
+    let found = |query: Query| {
+        let table = world.table(0, 1, &query);
+        (0..table.count as usize).map(|i| table.names.get(i).to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(found(Query::Strangers("n".into(), "app=web".into(), "s1".into())), ["b"]);
+    assert_eq!(found(Query::Strays("app=web".into(), "s1".into())), ["c"]);
+    assert_eq!(found(Query::OwnedBy("s1".into())), ["a", "c"]);
+    assert_eq!(found(Query::Strangers("n".into(), "app in (".into(), "s1".into())), [""; 0]);
+}
+
+#[test]
+fn rows_are_counted_by_what_they_hold() {
+    let mut world = world();
+    for (at, phase) in ["Running", "Pending", "Running", "Running"].into_iter().enumerate() {
+        put(&mut world, PODS, 0, &pod(&format!("p{at}"), at as u64 + 1, phase, false));
+    }
+    let tally = world.tally(0, 1, &Query::All, &[0, 9]);
+    assert_eq!((tally.table.count, tally.counts.as_slice(), tally.table.columns.len()), (2, &[3, 1][..], 1));
+    assert!(matches!(&tally.table.columns[0].values, Values::Texts(texts) if texts.get(1) == "Pending"));
+    assert_eq!(world.tally(0, 1, &Query::All, &[]).counts, [4]);
+    assert_eq!(world.tally(0, 9, &Query::All, &[0]), Tally::default());
+}
+
+#[test]
+fn few_rows_of_an_owner_among_many_are_looked_up() {
+    let mut world = world();
+    for at in 0..40 {
+        put(&mut world, PODS, 0, &pod(&format!("p{at:02}"), at + 1, "Running", at % 20 == 7));
+    }
+    let table = world.table(0, 1, &Query::OwnedBy("s1".into()));
+    assert_eq!((table.names.get(0), table.names.get(1), table.count), ("p07", "p27", 2));
+}

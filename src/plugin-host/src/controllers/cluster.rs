@@ -5,7 +5,7 @@ use kedge_plugin_api::controllers as api;
 
 use super::words;
 use crate::bindings::controller::kedge::plugin::cluster::{Change, EventType, Host, Order, ServedKind, Written};
-use crate::bindings::controller::kedge::plugin::objects::{self, Failure, Key, Kind, Query, Table};
+use crate::bindings::controller::kedge::plugin::objects::{self, Failure, Key, Kind, Query, Table, Tally};
 use crate::state::State;
 
 /// Answered outside of a reconcile, e.g. while the plugin declares itself.
@@ -19,6 +19,11 @@ impl Host for State {
     fn rows(&mut self, watch: u32, query: Query) -> Table {
         let query = words::query(query);
         self.wait(|cluster| words::to_table(cluster.map(|c| c.rows(watch, &query)).unwrap_or_default()))
+    }
+
+    fn count(&mut self, watch: u32, query: Query, fields: Vec<u32>) -> Tally {
+        let query = words::query(query);
+        self.wait(|cluster| words::to_tally(cluster.map(|c| c.count(watch, &query, &fields)).unwrap_or_default()))
     }
 
     fn get(&mut self, kind: Kind, key: Key) -> Result<String, Failure> {

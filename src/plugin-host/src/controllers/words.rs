@@ -94,8 +94,11 @@ pub(super) fn query(query: objects::Query) -> api::Query {
         objects::Query::All => api::Query::All,
         objects::Query::Namespace(namespace) => api::Query::Namespace(namespace),
         objects::Query::OwnedBy(uid) => api::Query::OwnedBy(uid),
+        objects::Query::OwnedIn((namespace, uid)) => api::Query::OwnedIn(namespace, uid),
         objects::Query::Labelled((namespace, selector)) => api::Query::Labelled(namespace, selector),
         objects::Query::Uid(uid) => api::Query::Uid(uid),
+        objects::Query::Strangers((namespace, selector, uid)) => api::Query::Strangers(namespace, selector, uid),
+        objects::Query::Strays((selector, uid)) => api::Query::Strays(selector, uid),
     }
 }
 
@@ -113,6 +116,10 @@ pub(super) fn to_table(table: api::Table) -> objects::Table {
         kinds: table.kinds,
         columns: table.columns.into_iter().map(column).collect(),
     }
+}
+
+pub(super) fn to_tally(tally: api::Tally) -> objects::Tally {
+    objects::Tally { table: to_table(tally.table), counts: tally.counts }
 }
 
 fn to_texts(texts: api::Texts) -> columns::Texts {
