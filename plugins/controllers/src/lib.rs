@@ -6,6 +6,7 @@
 // Natively only the decisions are used, by their tests: what calls them is exported to Wasm alone.
 #![cfg_attr(not(target_arch = "wasm32"), allow(dead_code))]
 
+mod binder;
 mod collector;
 mod cronjob;
 mod daemonset;
@@ -58,9 +59,11 @@ enum Which {
     VolumeProtection,
     StatefulSet,
     DaemonSet,
+    Binder,
+    VolumePhases,
 }
 
-const ALL: [Which; 20] = [
+const ALL: [Which; 22] = [
     Which::Deployment,
     Which::ReplicaSet,
     Which::ReplicationController,
@@ -81,6 +84,8 @@ const ALL: [Which; 20] = [
     Which::VolumeProtection,
     Which::StatefulSet,
     Which::DaemonSet,
+    Which::Binder,
+    Which::VolumePhases,
 ];
 
 // A component's instance has one thread.
@@ -112,6 +117,8 @@ impl wire::Guest for Builtin {
                 Which::Disruption => disruption::declare(),
                 Which::Job => job::declare(),
                 Which::Ttl => ttl::declare(),
+                Which::Binder => binder::declare(),
+                Which::VolumePhases => binder::declare_volumes(),
                 Which::DaemonSet => daemonset::declare(),
                 Which::StatefulSet => statefulset::declare(),
                 Which::CronJob => cronjob::declare(),
@@ -140,6 +147,8 @@ impl wire::Guest for Builtin {
             Which::Disruption => disruption::reconcile(&key),
             Which::Job => job::reconcile(&key),
             Which::Ttl => ttl::reconcile(&key),
+            Which::Binder => binder::reconcile(&key),
+            Which::VolumePhases => binder::reconcile_volume(&key),
             Which::DaemonSet => daemonset::reconcile(&key),
             Which::StatefulSet => statefulset::reconcile(&key),
             Which::CronJob => cronjob::reconcile(&key),

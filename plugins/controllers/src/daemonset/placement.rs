@@ -97,7 +97,7 @@ fn tolerates(toleration: &Value, taint: &Value) -> bool {
 }
 
 /// Whether a term of node affinity fits; an empty one fits nothing.
-fn fits(term: &Value, node: &Node) -> bool {
+pub fn fits(term: &Value, node: &Node) -> bool {
     let (labels, fields) = (list(&term["matchExpressions"]), list(&term["matchFields"]));
     let name = json!(node.name);
     !(labels.is_empty() && fields.is_empty())
