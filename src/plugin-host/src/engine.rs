@@ -27,6 +27,8 @@ pub fn config() -> Config {
         .memory_guard_size(GUARD)
         .guard_before_linear_memory(false)
         .native_unwind_info(false)
+        // From machine code back to Wasm: a tenth of a plugin's size, for backtraces that nobody is shown.
+        .generate_address_map(false)
         .concurrency_support(false);
     if native_target().starts_with("pulley") {
         config.target(native_target()).expect("the interpreter is a known target");
