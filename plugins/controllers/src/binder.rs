@@ -101,7 +101,13 @@ pub fn reconcile(key: &Key) -> Outcome {
     match plan::find(&claim, &all, place.as_ref(), waits) {
         Found::Volume(at) => bind(key, &claim, &all[at]),
         Found::Taken => {
-            tell(key, &claim, EventType::Warning, "FailedBinding", &format!("volume {named:?} already bound to a different claim."));
+            tell(
+                key,
+                &claim,
+                EventType::Warning,
+                "FailedBinding",
+                &format!("volume {named:?} already bound to a different claim."),
+            );
             pending(key, &claim)
         }
         Found::Nothing => {
@@ -144,7 +150,11 @@ fn write_status(key: &Key, claim: &Value, status: &Value) -> Outcome {
 }
 
 fn pending(key: &Key, claim: &Value) -> Outcome {
-    if claim["status"]["phase"] == "Pending" { Ok(None) } else { write_status(key, claim, &json!({"phase": "Pending"})) }
+    if claim["status"]["phase"] == "Pending" {
+        Ok(None)
+    } else {
+        write_status(key, claim, &json!({"phase": "Pending"}))
+    }
 }
 
 /// The node of a pod that uses the claim and has been placed.
@@ -209,14 +219,17 @@ fn explain(key: &Key, claim: &Value, class: Option<&Value>, for_pod: bool) -> Re
             let text = "no persistent volumes available for this claim and no storage class is set";
             say(EventType::Normal, "FailedBinding", text);
         }
-        None => say(EventType::Warning, "ProvisioningFailed", &format!("storageclass.storage.k8s.io {name:?} not found")),
+        None => {
+            say(EventType::Warning, "ProvisioningFailed", &format!("storageclass.storage.k8s.io {name:?} not found"))
+        }
         Some(NO_PROVISIONER | "") => {
             let text = "no persistent volumes available for this claim and no storage class is set";
             say(EventType::Normal, "FailedBinding", text);
         }
         Some(provisioner) => {
             if claim["metadata"]["annotations"][PROVISIONER] != provisioner {
-                let annotations = json!({PROVISIONER: provisioner, "volume.beta.kubernetes.io/storage-provisioner": provisioner});
+                let annotations =
+                    json!({PROVISIONER: provisioner, "volume.beta.kubernetes.io/storage-provisioner": provisioner});
                 let patch = json!({"metadata": {"uid": claim["metadata"]["uid"], "annotations": annotations}});
                 let change = world::merge(&claims(), &key.namespace, &key.name, "", &patch);
                 world::one(change).map_err(|e| world::said("annotate", "PersistentVolumeClaim", &key.name, &e))?;

@@ -18,8 +18,8 @@ use crate::pods::{self, Owner, pods};
 use crate::replicaset::batches;
 use crate::revisions::{self, HashLabel, Revision};
 use crate::world::{self, EventType, Outcome};
-pub use placement::{Node, fits as fits_node};
 use placement::Place;
+pub use placement::{Node, fits as fits_node};
 use plan::{Numbers, Plan, Pod, Strategy};
 
 /// Somebody else wrote meanwhile: look again at once.

@@ -46,7 +46,9 @@ pub fn find(claim: &Value, volumes: &[Value], place: Option<&Place>, waits: bool
     let named = text(claim, "/spec/volumeName");
     if !named.is_empty() {
         return match volumes.iter().position(|volume| volume["metadata"]["name"] == named) {
-            Some(at) if volumes[at]["spec"]["claimRef"].is_null() || is_reserved(&volumes[at], claim) => Found::Volume(at),
+            Some(at) if volumes[at]["spec"]["claimRef"].is_null() || is_reserved(&volumes[at], claim) => {
+                Found::Volume(at)
+            }
             Some(_) => Found::Taken,
             None => Found::Nothing,
         };
@@ -62,8 +64,10 @@ pub fn find(claim: &Value, volumes: &[Value], place: Option<&Place>, waits: bool
         (Value::Array(terms), Some(place)) => terms.iter().any(|term| fits_node(term, place)),
         _ => true,
     };
-    let free = |volume: &Value| volume["spec"]["claimRef"].is_null() && volume["metadata"]["deletionTimestamp"].is_null();
-    let fitting = (0..volumes.len()).filter(|at| free(&volumes[*at]) && suits(claim, &volumes[*at]) && here(&volumes[*at]));
+    let free =
+        |volume: &Value| volume["spec"]["claimRef"].is_null() && volume["metadata"]["deletionTimestamp"].is_null();
+    let fitting =
+        (0..volumes.len()).filter(|at| free(&volumes[*at]) && suits(claim, &volumes[*at]) && here(&volumes[*at]));
     let size = |at: usize| Quantity::of(&volumes[at]["spec"]["capacity"]["storage"]);
     let smallest = fitting.min_by(|a, b| {
         let sizes = size(*a).partial_cmp(&size(*b)).unwrap_or(std::cmp::Ordering::Equal);

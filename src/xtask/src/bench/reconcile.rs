@@ -1,6 +1,6 @@
 //! One reconcile of a settled Deployment and of its ReplicaSet, by the number of pods.
 //!
-//! The pods name a node that does not exist: nobody runs them, nobody schedules them. Reconciles are asked for by
+//! The pods name a node that is only an object: nobody runs them, nobody schedules them. Reconciles are asked for by
 //! changing what each controller looks at but need not act on: labels of the Deployment, labels of a pod. Their
 //! number and their time are the daemon's own metrics.
 
@@ -51,6 +51,8 @@ pub async fn measure() -> Done<Vec<Row>> {
 
 /// Makes the Deployment and waits until all pods are there and nobody reconciles any more.
 async fn make(admin: &Admin, pods: usize) -> Done<Duration> {
+    let node = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "nowhere"}});
+    admin.create("/api/v1/nodes", &node).await?;
     let begun = Instant::now();
     admin.create("/apis/apps/v1/namespaces/default/deployments", &deployment(pods)).await?;
     let path = first("/apis/apps/v1/namespaces/default/replicasets", admin).await?;
