@@ -117,6 +117,17 @@ impl Wake {
         match self {
             Wake::Itself if kind.is_none() => by_uid(change.uid()),
             Wake::Itself => vec![named(&change.key.name)],
+            // What waits for its dependents to go has to hear of those that went or changed their owner, and of nothing
+            // else.
+            Wake::Owner { .. } if kind.is_none() => {
+                let lost = |owner: &&crate::row::Owner| !change.new.is_some_and(|row| row.is_owned_by(&owner.uid));
+                change
+                    .old
+                    .into_iter()
+                    .flat_map(|row| row.owners.iter().filter(lost))
+                    .flat_map(|o| by_uid(&o.uid))
+                    .collect()
+            }
             Wake::Owner { only_controller } => {
                 let mine = |owner: &&crate::row::Owner| {
                     kind.is_some_and(|k| *k.group == *owner.group && *k.kind == *owner.kind)

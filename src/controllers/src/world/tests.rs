@@ -39,7 +39,7 @@ fn world() -> World {
             watches: vec![watch(
                 Target::Every,
                 vec![field("metadata.ownerReferences", FieldType::Json)],
-                vec![Wakes::Itself, Wakes::Dependents],
+                vec![Wakes::Itself, Wakes::Dependents, Wakes::Owners],
             )],
             workers: 1,
         },
@@ -223,4 +223,15 @@ fn few_rows_of_an_owner_among_many_are_looked_up() {
     }
     let table = world.table(0, 1, &Query::OwnedBy("s1".into()));
     assert_eq!((table.names.get(0), table.names.get(1), table.count), ("p07", "p27", 2));
+}
+
+#[test]
+fn the_going_of_a_dependent_wakes_its_owner() {
+    let mut world = world();
+    put(&mut world, EVERY, 4, &set(1, 3));
+    assert_eq!(put(&mut world, EVERY, 7, &pod("a", 2, "Pending", true)), ["1 /a"], "its coming does not");
+    let key = RowKey { namespace: "n".into(), name: "a".into(), kind: 7 };
+    assert_eq!(names(world.remove(EVERY, &key, "a")), ["1 /a", "1 /s1"]);
+    put(&mut world, EVERY, 7, &pod("b", 3, "Pending", true));
+    assert_eq!(put(&mut world, EVERY, 7, &pod("b", 4, "Pending", false)), ["1 /b", "1 /s1"]);
 }

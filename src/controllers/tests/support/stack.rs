@@ -120,13 +120,15 @@ impl Stack {
 
     /// Waits until an object is gone.
     pub async fn until_gone(&self, path: &ResourcePath) {
+        let mut last = Value::Null;
         let gone = async {
-            // The object's own watch would need its collection; a few looks do as well.
-            while self.client.get_opt(path).await.unwrap().is_some() {
+            while let Some(there) = self.client.get_opt(path).await.unwrap() {
+                last = there;
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
-        tokio::time::timeout(PATIENCE, gone).await.unwrap_or_else(|_| panic!("{path} is still there"));
+        let ended = tokio::time::timeout(PATIENCE, gone).await;
+        assert!(ended.is_ok(), "{path} is still there: {last:#}");
     }
 
     pub async fn end(self) {
