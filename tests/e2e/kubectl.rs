@@ -127,30 +127,3 @@ fn everyday(kubectl: &Kubectl<'_>) {
         if left == 0 { Ok(()) } else { Err(format!("{left} pods left")) }
     });
 }
-
-#[test]
-fn kubectl_enters_a_container() {
-    let found = programs::kubectls();
-    if found.is_empty() {
-        return programs::skip("there is no kubectl: cargo xtask test unpacks Debian's");
-    }
-    // Before 1.30 kubectl knows only SPDY for exec; WebSocket came with 1.31.
-    let Some(program) = found.iter().find(|program| minor(program) >= 31) else {
-        return programs::skip("no kubectl here speaks WebSocket (1.31 or newer)");
-    };
-    let Some(device) = Device::with_images("kubectl-exec") else { return };
-    device.apply(&deployment("web", 1, 1)).ok();
-    device.rolled_out("web");
-    let home = device.setup.folder().join("home");
-    std::fs::create_dir_all(&home).unwrap();
-    let kubectl = Kubectl { program, device: &device, home };
-    kubectl.says(&["exec", "deployment/web", "--", "echo", "in"], &["in\n"]);
-    assert_eq!(kubectl.run(&["exec", "deployment/web", "--", "sh", "-c", "exit 7"]).code, 7);
-}
-
-fn minor(program: &Path) -> u32 {
-    let output = Output::of(Command::new(program).args(["version", "--client", "-o", "json"]));
-    let value: serde_json::Value = serde_json::from_str(&output.stdout).unwrap_or_default();
-    let text = value["clientVersion"]["minor"].as_str().unwrap_or_default().to_owned();
-    text.trim_end_matches('+').parse().unwrap_or(0)
-}

@@ -13,4 +13,5 @@ mod plugins;
 mod pods;
 mod restarts;
 mod rollouts;
+mod streams;
 mod words;

@@ -97,10 +97,13 @@ pub struct ContainerSpec {
     pub resources: Resources,
     /// Wanted `oom_score_adj` (-1000..=1000); clamped to what the kernel allows us.
     pub oom_score_adj: i32,
-    /// Allocate a terminal (later).
+    /// Allocate a terminal.
     pub tty: bool,
     /// Keep standard input open.
     pub stdin: bool,
+    /// The end of the first client's input is the end of standard input.
+    #[serde(default)]
+    pub stdin_once: bool,
     /// Where its output goes, in the Kubernetes log format, with rotation.
     pub log: LogFile,
 }

@@ -180,7 +180,8 @@ async fn authenticate(core: &Core, origin: &Origin, headers: &http::HeaderMap) -
     Ok(Identity::anonymous())
 }
 
-fn authorize(core: &Core, who: &Identity, info: &RequestInfo) -> Result<(), Status> {
+/// Whether they may.
+pub(crate) fn authorize(core: &Core, who: &Identity, info: &RequestInfo) -> Result<(), Status> {
     let wanted = wanted(info);
     if core.authorizer.decide(who, &wanted).allowed {
         return Ok(());

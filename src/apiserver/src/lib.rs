@@ -27,6 +27,7 @@ pub mod metrics;
 #[expect(dead_code, reason = "kubeconfig files and upgrades have their users with the next parts")]
 mod outbound;
 mod paths;
+mod proxy;
 mod query;
 mod random;
 mod registry;

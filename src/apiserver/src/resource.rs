@@ -25,6 +25,7 @@ use kedge_api::{Object, apply, validate, warn};
 use crate::chain::Call;
 use crate::error;
 use crate::media::{self, Accepted, Format, PatchKind};
+use crate::proxy;
 use crate::query::{ListOptions, WriteOptions};
 use crate::registry::render::{self, View};
 use crate::registry::update::{Change, Updated};
@@ -68,7 +69,10 @@ async fn dispatch(
     sub: Option<Sub>,
     warnings: &Mutex<Vec<String>>,
 ) -> Result<Answer, Status> {
-    let verb = kind_verb(call.info.verb).ok_or_else(Status::method_not_allowed)?;
+    let verb = kind_verb(call.info.verb);
+    // Whoever is behind a proxy knows more methods.
+    let proxied = sub == Some(Sub::Proxy) && call.info.verb == Verb::Options;
+    let verb = verb.or(proxied.then_some(kinds::Verb::Get)).ok_or_else(Status::method_not_allowed)?;
     let allowed = match sub {
         None => kind.verbs.has(verb) || (verb == kinds::Verb::Update && kind.verbs.has(kinds::Verb::Update)),
         Some(sub) => sub.verbs().has(verb),
@@ -104,9 +108,8 @@ async fn dispatch(
         Some(Sub::Binding) => return pods::bind(call, &act).await,
         Some(Sub::Eviction) => return eviction::evict(call, &act).await,
         Some(Sub::Token) => return tokens::request(call, &act).await,
-        Some(Sub::Log | Sub::Exec | Sub::Attach | Sub::PortForward | Sub::Proxy) => {
-            return streams::answer(call, &act).await;
-        }
+        Some(Sub::Log | Sub::Exec | Sub::Attach | Sub::PortForward) => return streams::answer(call, &act).await,
+        Some(Sub::Proxy) => return proxy::answer(call, &act).await,
         _ => {}
     }
     if !kind.is_kept() {
@@ -295,7 +298,7 @@ async fn asked(call: &mut Call, act: &Act<'_>, gvk: &Gvk) -> Result<Object, Stat
 }
 
 /// The whole body, within its limits of size and time.
-async fn body(call: &mut Call) -> Result<Bytes, Status> {
+pub(crate) async fn body(call: &mut Call) -> Result<Bytes, Status> {
     let limits = &call.core.config.limits;
     let limit = limits.body;
     let declared =

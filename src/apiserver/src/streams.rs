@@ -1,10 +1,15 @@
-//! Logs, exec, attach and port-forward: the port to whoever holds the containers, and the
-//! WebSocket side of it.
+//! Logs, exec, attach and port-forward: the port to whoever holds the containers, and what clients speak: WebSocket,
+//! and SPDY of older ones.
 //!
 //! In: a pod, a container and options. Out: bytes, or sessions with byte channels. The node's side
 //! is a trait; this crate never knows how containers run.
 
+mod ending;
+pub(crate) mod exec;
 pub(crate) mod options;
+pub(crate) mod portforward;
+pub(crate) mod spdy;
+pub(crate) mod upgrade;
 pub(crate) mod websocket;
 
 use async_trait::async_trait;
@@ -45,6 +50,17 @@ pub struct LogOptions {
     pub since_time: Option<String>,
     /// At most that many bytes.
     pub limit_bytes: Option<u64>,
+    /// Only what went to one of the outputs.
+    pub stream: Option<LogSource>,
+}
+
+/// An output of a container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogSource {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
 }
 
 /// What is to be run or attached to.
@@ -69,6 +85,14 @@ pub struct TerminalSize {
     pub width: u16,
     /// Rows.
     pub height: u16,
+}
+
+impl TerminalSize {
+    /// Reads `{"Width": 80, "Height": 24}`.
+    pub(crate) fn read(value: &serde_json::Value) -> Option<TerminalSize> {
+        let side = |name: &str| Some(u16::try_from(value.get(name)?.as_u64()?).unwrap_or(u16::MAX));
+        Some(TerminalSize { width: side("Width")?, height: side("Height")? })
+    }
 }
 
 /// How a session ended.

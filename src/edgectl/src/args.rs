@@ -5,6 +5,7 @@
 mod create;
 mod device;
 mod rollout;
+mod streams;
 
 use std::path::PathBuf;
 
@@ -13,6 +14,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub use create::{Create, CreateHow, CreateSecret, CreateWhat, FromData};
 pub use device::{Image, ImageWhat, Plugin, PluginWhat};
 pub use rollout::{Rollout, RolloutWhat};
+pub use streams::{Attach, Copy, Exec, PortForward, Proxy, Run};
 
 /// Controls a Kedge device or fleet. Everything that kubectl users know, under the same names.
 #[derive(Debug, Parser)]
@@ -78,6 +80,16 @@ pub enum Verb {
     Logs(Logs),
     /// Execute a command in a container.
     Exec(Exec),
+    /// Attach to a process that is already running inside an existing container.
+    Attach(Attach),
+    /// Create and run a particular image in a pod.
+    Run(Run),
+    /// Copy files and directories to and from containers.
+    Cp(Copy),
+    /// Forward one or more local ports to a pod.
+    PortForward(PortForward),
+    /// Run a proxy to the API server.
+    Proxy(Proxy),
     /// Set a new size for a deployment, replica set, replication controller or stateful set.
     Scale(Scale),
     /// Manage the rollout of a resource.
@@ -266,7 +278,7 @@ pub struct Delete {
 }
 
 /// `logs`.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub struct Logs {
     /// POD, or TYPE/NAME such as deployment/web.
     pub target: Option<String>,
@@ -305,28 +317,6 @@ pub struct Logs {
     /// Each line after its pod and container.
     #[arg(long)]
     pub prefix: bool,
-}
-
-/// `exec`.
-#[derive(Debug, Args)]
-pub struct Exec {
-    /// POD or TYPE/NAME.
-    pub target: String,
-    /// The container.
-    #[arg(long, short = 'c', value_name = "NAME")]
-    pub container: Option<String>,
-    /// Pass standard input.
-    #[arg(long, short = 'i')]
-    pub stdin: bool,
-    /// Standard input is a terminal.
-    #[arg(long, short = 't')]
-    pub tty: bool,
-    /// Only print what the command prints.
-    #[arg(long, short = 'q')]
-    pub quiet: bool,
-    /// The command, after --.
-    #[arg(last = true, required = true)]
-    pub command: Vec<String>,
 }
 
 /// `scale`.
@@ -407,6 +397,13 @@ mod tests {
             "edgectl logs -f web -c a --tail=-1",
             "edgectl exec web -- ls -l",
             "edgectl exec -it web -c x -- sh",
+            "edgectl attach -it web -c x",
+            "edgectl attach deployment/web",
+            "edgectl run -i --rm web --image=a --restart=Never -- sh -c x",
+            "edgectl run web --image=a --attach=false --dry-run=client -o yaml",
+            "edgectl cp a/web:/tmp/x x -c y",
+            "edgectl port-forward svc/web 8080:80 :9 --address localhost,10.0.0.1",
+            "edgectl proxy --port=0",
             "edgectl scale deploy web --replicas=3",
             "edgectl rollout status deployment/web --timeout=30s",
             "edgectl rollout undo deploy web --to-revision=2",

@@ -1,126 +1,117 @@
-//! `exec`: runs a command in a container, over a WebSocket.
+//! `exec` and `attach`: a command in a container, or its own process.
 //!
-//! In: a pod, a command, standard input. Out: the command's output and its exit code. Never interprets the bytes.
+//! In: a pod, a command, standard input. Out: the output and the exit code. Never interprets the bytes.
 
-use std::io::Write;
 use std::process::ExitCode;
 
-use futures::{SinkExt, StreamExt};
 use kedge_client::ResourcePath;
 use serde_json::Value;
-use tokio::io::AsyncReadExt;
-use tokio_tungstenite::tungstenite::Message;
 
-use crate::args::Exec;
+use crate::args::{Attach, Exec};
 use crate::error::Failure;
 use crate::logs::{container, pod_of};
+use crate::remote::{self, Ended, Input};
 use crate::session::Session;
+use crate::terminal::{self, Raw};
 
-/// Channels of `v4.channel.k8s.io` and `v5.channel.k8s.io`: the first byte of each message.
-const STDIN: u8 = 0;
-const STDOUT: u8 = 1;
-const STDERR: u8 = 2;
-const STATUS: u8 = 3;
-/// `v5` only: the channel in the second byte is at its end.
-const CLOSE: u8 = 255;
-/// Bytes of input in one message.
-const PIECE: usize = 16 << 10;
+/// What is wanted of standard input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Wanted {
+    stdin: bool,
+    tty: bool,
+}
 
-/// Runs the verb.
+impl Wanted {
+    /// What can be had: a terminal needs input, and that must be one.
+    fn possible(self, is_terminal: bool) -> Wanted {
+        Wanted { stdin: self.stdin, tty: self.tty && self.stdin && is_terminal }
+    }
+}
+
+/// Runs the verb `exec`.
 pub async fn run(session: Session, args: Exec) -> Result<ExitCode, Failure> {
     let pod = pod_of(&session, &args.target).await?;
+    refuse_ended(&pod, "exec into")?;
     let container = container(&pod, args.container.as_ref())?;
-    let mut query = vec![("container", container), ("stdout", "true".to_owned())];
-    if args.stdin {
+    let asked = Wanted { stdin: args.stdin, tty: args.tty };
+    let wanted = asked.possible(terminal::is_terminal());
+    if asked.tty && asked.stdin && !wanted.tty && !args.quiet {
+        eprintln!("Unable to use a TTY - input is not a terminal or the right kind of file");
+    }
+    let target = target(&session.namespace, &pod, "exec", &container, wanted, &args.command);
+    talk(&session, &target, wanted, false).await?.exit()
+}
+
+/// Runs the verb `attach`.
+pub async fn attach(session: Session, args: Attach) -> Result<ExitCode, Failure> {
+    let pod = pod_of(&session, &args.target.join("/")).await?;
+    refuse_ended(&pod, "attach")?;
+    let container = container(&pod, args.container.as_ref())?;
+    let wanted = Wanted { stdin: args.stdin, tty: args.tty };
+    join(&session, &pod, &container, (wanted.stdin, wanted.tty), args.quiet).await?.exit()
+}
+
+/// Joins a container's own process; what is wanted is (standard input, a terminal).
+pub async fn join(
+    session: &Session,
+    pod: &Value,
+    container: &str,
+    (stdin, tty): (bool, bool),
+    quiet: bool,
+) -> Result<Ended, Failure> {
+    let containers = pod["spec"]["containers"].as_array().cloned().unwrap_or_default();
+    let spec = containers.into_iter().find(|c| c["name"] == container).unwrap_or_default();
+    let has_terminal = spec["tty"] == true;
+    if tty && !has_terminal && !quiet {
+        eprintln!("error: Unable to use a TTY - container {container} did not allocate one");
+    }
+    // A container with a terminal has one output, whatever was asked for.
+    let wanted = Wanted { stdin, tty: has_terminal };
+    let raw = wanted.possible(terminal::is_terminal());
+    if !quiet {
+        eprintln!(
+            "All commands and output from this session will be recorded in container logs, including credentials and \
+             sensitive information passed through the command prompt."
+        );
+        eprintln!("If you don't see a command prompt, try pressing enter.");
+    }
+    let target = target(&session.namespace, pod, "attach", container, wanted, &[]);
+    let ended = talk(session, &target, raw, true).await?;
+    let name = pod["metadata"]["name"].as_str().unwrap_or("");
+    let restarts = pod["spec"]["restartPolicy"] == "Always";
+    if !quiet && raw.tty && spec["stdin"] == true && restarts && matches!(ended, Ended::Success) {
+        println!(
+            "Session ended, resume using 'edgectl attach {name} -c {container} -i -t' command when the pod is running"
+        );
+    }
+    Ok(ended)
+}
+
+async fn talk(session: &Session, target: &str, wanted: Wanted, redraw: bool) -> Result<Ended, Failure> {
+    // Held until the end: dropping it puts the terminal back.
+    let _raw = if wanted.tty { Raw::enter() } else { None };
+    let sizes = wanted.tty.then(|| terminal::sizes(redraw));
+    let input = if wanted.stdin { Input::Standard } else { Input::None };
+    remote::run(session, target, input, sizes, remote::to_standard).await
+}
+
+fn target(namespace: &str, pod: &Value, sub: &str, container: &str, wanted: Wanted, command: &[String]) -> String {
+    let mut query = vec![("container", container.to_owned()), ("stdout", "true".to_owned())];
+    if wanted.stdin {
         query.push(("stdin", "true".to_owned()));
     }
-    if args.tty {
-        query.push(("tty", "true".to_owned()));
-    } else {
-        query.push(("stderr", "true".to_owned()));
-    }
-    query.extend(args.command.iter().map(|word| ("command", word.clone())));
+    query.push((if wanted.tty { "tty" } else { "stderr" }, "true".to_owned()));
+    query.extend(command.iter().map(|word| ("command", word.clone())));
     let name = pod["metadata"]["name"].as_str().unwrap_or("");
-    let path = ResourcePath::core("pods").namespace(&*session.namespace).name(name).subresource("exec");
-    let target = path.with_query(&query);
-    let request = http::Request::get(&target)
-        .body(Vec::new())
-        .map_err(|source| kedge_client::ClientError::Request { path: target, source })?;
-    let connection = session.client.kube().connect(request).await.map_err(said)?;
-    let closes = connection.supports_stream_close();
-    let (mut send, mut receive) = connection.into_stream().split();
-    let input = async {
-        if !args.stdin {
-            return std::future::pending::<()>().await;
-        }
-        let mut stdin = tokio::io::stdin();
-        let mut piece = vec![STDIN; PIECE + 1];
-        while let Ok(count) = stdin.read(&mut piece[1..]).await {
-            if count == 0 || send.send(Message::binary(piece[..=count].to_vec())).await.is_err() {
-                break;
-            }
-        }
-        if closes {
-            let _ = send.send(Message::binary(vec![CLOSE, STDIN])).await;
-        }
-        // The output goes on after the input's end.
-        std::future::pending::<()>().await
-    };
-    let output = async {
-        while let Some(message) = receive.next().await {
-            let bytes = match message {
-                Ok(Message::Binary(bytes)) => bytes,
-                Ok(Message::Close(_)) => break,
-                Ok(_) => continue,
-                Err(e) => return Err(Failure::said(format!("the connection broke: {e}"))),
-            };
-            let Some((channel, rest)) = bytes.split_first() else { continue };
-            match *channel {
-                STDOUT => show(&mut std::io::stdout().lock(), rest),
-                STDERR => show(&mut std::io::stderr().lock(), rest),
-                STATUS => return outcome(rest),
-                _ => {}
-            }
-        }
-        Err(Failure::said("the connection ended before the command did"))
-    };
-    tokio::select! {
-        () = input => Err(Failure::said("standard input failed")),
-        done = output => done,
-    }
+    ResourcePath::core("pods").namespace(namespace).name(name).subresource(sub).with_query(&query)
 }
 
-fn show(out: &mut impl Write, bytes: &[u8]) {
-    // Nobody reads any more: the command goes on all the same, as in a shell.
-    let _ = out.write_all(bytes).and_then(|()| out.flush());
-}
-
-/// The `Status` that ends a session: success, an exit code, or a failure.
-fn outcome(bytes: &[u8]) -> Result<ExitCode, Failure> {
-    let status: Value = serde_json::from_slice(bytes).unwrap_or(Value::Null);
-    if status["status"] == "Success" {
-        return Ok(ExitCode::SUCCESS);
-    }
-    let causes = status["details"]["causes"].as_array().cloned().unwrap_or_default();
-    let code = causes.iter().find(|cause| cause["reason"] == "ExitCode").and_then(|cause| cause["message"].as_str());
-    match code.and_then(|text| text.parse::<u8>().ok()) {
-        Some(code) => {
-            eprintln!("command terminated with exit code {code}");
-            Ok(ExitCode::from(code))
+fn refuse_ended(pod: &Value, act: &str) -> Result<(), Failure> {
+    match pod["status"]["phase"].as_str() {
+        Some(phase @ ("Succeeded" | "Failed")) => {
+            Err(Failure::said(format!("cannot {act} a container in a completed pod; current phase is {phase}")))
         }
-        None => Err(Failure::said(status["message"].as_str().unwrap_or("the command failed").to_owned())),
-    }
-}
-
-fn said(error: kedge_client::kube::Error) -> Failure {
-    match error {
-        kedge_client::kube::Error::Api(status) if status.reason.is_empty() => {
-            Failure::said(format!("from server: {}", status.message))
-        }
-        kedge_client::kube::Error::Api(status) => {
-            Failure::said(format!("from server ({}): {}", status.reason, status.message))
-        }
-        other => Failure::said(format!("unable to upgrade connection: {other}")),
+        _ => Ok(()),
     }
 }
 
@@ -131,13 +122,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_exit_code_is_the_commands() {
-        let ended = |status: Value| outcome(status.to_string().as_bytes()).map(|code| format!("{code:?}"));
-        assert_eq!(ended(json!({"status": "Success"})).unwrap(), format!("{:?}", ExitCode::SUCCESS));
-        let failed = json!({"status": "Failure", "details": {"causes": [{"reason": "ExitCode", "message": "7"}]}});
-        assert_eq!(ended(failed).unwrap(), format!("{:?}", ExitCode::from(7)));
-        assert!(
-            ended(json!({"status": "Failure", "message": "no such file"})).unwrap_err().to_string().contains("no such")
+    fn a_terminal_needs_input_that_is_one() {
+        for (stdin, tty, there, expected) in [
+            (true, true, true, true),
+            (true, true, false, false),
+            (false, true, true, false),
+            (true, false, true, false),
+        ] {
+            assert_eq!(Wanted { stdin, tty }.possible(there), Wanted { stdin, tty: expected });
+        }
+    }
+
+    #[test]
+    fn the_query_says_what_is_wanted() {
+        let pod = json!({"metadata": {"name": "web"}});
+        let words = ["ls".to_owned(), "-l a".to_owned()];
+        assert_eq!(
+            target("default", &pod, "exec", "c", Wanted { stdin: true, tty: true }, &words),
+            "/api/v1/namespaces/default/pods/web/exec?container=c&stdout=true&stdin=true&tty=true&command=ls&command=-l%20a"
+        );
+        assert_eq!(
+            target("default", &pod, "attach", "c", Wanted { stdin: false, tty: false }, &[]),
+            "/api/v1/namespaces/default/pods/web/attach?container=c&stdout=true&stderr=true"
         );
     }
 }

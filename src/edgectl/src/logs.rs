@@ -145,6 +145,12 @@ pub fn container(pod: &Value, wanted: Option<&String>) -> Result<String, Failure
     Ok(first)
 }
 
+/// What a container has written so far, to standard output.
+pub async fn print(session: &Session, pod: &str, container: &str) -> Result<(), Failure> {
+    let stream = Stream { pod: pod.to_owned(), container: container.to_owned() };
+    copy(session, &Logs::default(), &stream, false).await
+}
+
 async fn copy(session: &Session, args: &Logs, stream: &Stream, prefix: bool) -> Result<(), Failure> {
     let mut query = vec![("container", stream.container.clone())];
     for (key, on) in [("follow", args.follow), ("previous", args.previous), ("timestamps", args.timestamps)] {

@@ -6,21 +6,28 @@
 mod apply;
 mod args;
 mod completion;
+mod copy;
 mod create;
 mod delete;
 mod describe;
 mod device;
 mod error;
 mod exec;
+mod forward;
 mod get;
 mod label;
 mod logs;
 mod manifest;
 mod output;
+mod proxy;
+mod remote;
 mod resource;
 mod rollout;
+mod run;
 mod scale;
 mod session;
+mod tar;
+mod terminal;
 mod version;
 
 use std::process::ExitCode;
@@ -66,6 +73,11 @@ async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Verb::Delete(a) => delete::run(session.await?, a).await,
         Verb::Logs(a) => logs::run(session.await?, a).await,
         Verb::Exec(a) => exec::run(session.await?, a).await,
+        Verb::Attach(a) => exec::attach(session.await?, a).await,
+        Verb::Run(a) => run::run(session.await?, a).await,
+        Verb::Cp(a) => copy::run(session.await?, a).await,
+        Verb::PortForward(a) => forward::run(session.await?, a).await,
+        Verb::Proxy(a) => proxy::run(session.await?, a).await,
         Verb::Scale(a) => scale::run(session.await?, a).await,
         Verb::Rollout(a) => rollout::run(session.await?, a).await,
         Verb::Label(a) => label::run(session.await?, a, label::Which::Labels).await,

@@ -14,7 +14,7 @@ use kedge_api::machine::{
 use kedge_image::{Credential, Keys, PullError};
 use kedge_network::{LeaseError, NetworkError};
 use kedge_node::port::{
-    ExecSession, ImageFault, Images, NetworkFault, PodNetwork, RegistryLogin, Runtime, RuntimeFault,
+    Connection, ExecSession, ImageFault, Images, NetworkFault, PodNetwork, RegistryLogin, Runtime, RuntimeFault,
 };
 use kedge_runtime::RuntimeError;
 use tokio::sync::broadcast::error::RecvError;
@@ -91,6 +91,33 @@ impl Runtime for RuntimePort {
             stdout: session.stdout,
             stderr: session.stderr,
             exit: Box::pin(async move { exit.wait().await.map_err(runtime_fault) }),
+            resize,
+        })
+    }
+
+    async fn attach(&self, id: &str, stdin: bool) -> Result<ExecSession, RuntimeFault> {
+        let session = self.0.attach(id, stdin).await.map_err(runtime_fault)?;
+        let resize = session.resize.map(|terminal| {
+            let (sender, mut sizes) = mpsc::channel::<(u16, u16)>(RESIZES);
+            tokio::spawn(async move {
+                while let Some((columns, rows)) = sizes.recv().await {
+                    // A container that is gone ends the session.
+                    let _ = terminal.set(columns, rows);
+                }
+            });
+            sender
+        });
+        let end = session.end;
+        Ok(ExecSession {
+            stdin: session.stdin,
+            stdout: Some(session.stdout),
+            stderr: session.stderr,
+            exit: Box::pin(async move {
+                match end.await {
+                    Ok(outcome) => outcome.map(|()| 0).map_err(runtime_fault),
+                    Err(_) => Err(RuntimeFault::Other("the session was lost".to_owned())),
+                }
+            }),
             resize,
         })
     }
@@ -187,6 +214,10 @@ impl PodNetwork for NetworkPort {
 
     async fn sweep(&self, live: &[String]) -> Result<(), NetworkFault> {
         self.network.sweep(live).await.map(drop).map_err(network_fault)
+    }
+
+    async fn connect(&self, netns: Option<&Path>, port: u16) -> Result<Connection, NetworkFault> {
+        kedge_network::dial(netns, port).await.map_err(|error| NetworkFault::Other(crate::chain(&error)))
     }
 
     async fn host_dns(&self) -> Result<DnsConfig, NetworkFault> {

@@ -12,7 +12,7 @@ use kedge_api::clock;
 use kedge_api::machine::ExecSpec;
 use kedge_api::status::{Reason, Status};
 use kedge_apiserver::streams::{
-    Channel, ContainerRef, ExecOptions, LogOptions, NodeStreams, Session, SessionEnd, TerminalSize,
+    Channel, ContainerRef, ExecOptions, LogOptions, LogSource, NodeStreams, Session, SessionEnd, TerminalSize,
 };
 use kedge_node::{NodeFault, NodeHandle};
 use tokio::sync::{mpsc, oneshot};
@@ -79,7 +79,10 @@ impl NodeStreams for NodeSide {
             tail_lines: options.tail_lines,
             timestamps: options.timestamps,
             limit_bytes: options.limit_bytes,
-            stream: None,
+            stream: options.stream.map(|source| match source {
+                LogSource::Stdout => kedge_node::Stream::Stdout,
+                LogSource::Stderr => kedge_node::Stream::Stderr,
+            }),
         };
         let ContainerRef { namespace, pod, container, .. } = container;
         self.node()?.logs(&namespace, &pod, &container, wanted).await.map_err(refused)
@@ -89,40 +92,19 @@ impl NodeStreams for NodeSide {
         let spec = ExecSpec { args: options.command, tty: options.tty, stdin: options.stdin, ..ExecSpec::default() };
         let ContainerRef { namespace, pod, container, .. } = container;
         let session = self.node()?.exec(&namespace, &pod, &container, spec).await.map_err(refused)?;
-        let (ended, end) = oneshot::channel();
-        let exit = session.exit;
-        tokio::spawn(async move {
-            let mut ended = ended;
-            // A client that is gone drops its end; dropping `exit` then kills the process.
-            let outcome = tokio::select! {
-                exit = exit => match exit {
-                    Ok(code) => SessionEnd::Exited(code),
-                    Err(fault) => SessionEnd::Failed(fault.to_string()),
-                },
-                () = ended.closed() => return,
-            };
-            let _ = ended.send(outcome);
-        });
-        let resize = session.resize.map(|terminal| {
-            let (sender, mut sizes) = mpsc::channel::<TerminalSize>(RESIZES);
-            tokio::spawn(async move {
-                while let Some(size) = sizes.recv().await {
-                    if terminal.send((size.width, size.height)).await.is_err() {
-                        return;
-                    }
-                }
-            });
-            sender
-        });
-        Ok(Session { stdin: session.stdin, stdout: session.stdout, stderr: session.stderr, resize, end })
+        Ok(shown(session, true))
     }
 
-    async fn attach(&self, _: ContainerRef, _: ExecOptions) -> Result<Session, Status> {
-        Err(Status::unavailable("attach is not served by this node yet; use exec or logs -f"))
+    async fn attach(&self, container: ContainerRef, options: ExecOptions) -> Result<Session, Status> {
+        let ContainerRef { namespace, pod, container, .. } = container;
+        let session = self.node()?.attach(&namespace, &pod, &container, options.stdin).await.map_err(refused)?;
+        Ok(shown(session, options.stderr))
     }
 
-    async fn connect(&self, _: ContainerRef, _: u16) -> Result<Box<dyn Channel>, Status> {
-        Err(Status::unavailable("port-forward is not served by this node yet"))
+    async fn connect(&self, pod: ContainerRef, port: u16) -> Result<Box<dyn Channel>, Status> {
+        let ContainerRef { namespace, pod, .. } = pod;
+        let connection = self.node()?.connect(&namespace, &pod, port).await.map_err(refused)?;
+        Ok(Box::new(connection))
     }
 
     async fn node_proxy(&self, node: &str, request: http::Request<Bytes>) -> Result<http::Response<Body>, Status> {
@@ -132,4 +114,34 @@ impl NodeStreams for NodeSide {
         }
         device.answer(request).await
     }
+}
+
+/// The agent's session in the API server's words; `stderr` says whether anybody wants error output.
+fn shown(session: kedge_node::port::ExecSession, stderr: bool) -> Session {
+    let (ended, end) = oneshot::channel();
+    let exit = session.exit;
+    tokio::spawn(async move {
+        let mut ended = ended;
+        // A client that is gone drops its end; dropping `exit` then kills the process.
+        let outcome = tokio::select! {
+            exit = exit => match exit {
+                Ok(code) => SessionEnd::Exited(code),
+                Err(fault) => SessionEnd::Failed(fault.to_string()),
+            },
+            () = ended.closed() => return,
+        };
+        let _ = ended.send(outcome);
+    });
+    let resize = session.resize.map(|terminal| {
+        let (sender, mut sizes) = mpsc::channel::<TerminalSize>(RESIZES);
+        tokio::spawn(async move {
+            while let Some(size) = sizes.recv().await {
+                if terminal.send((size.width, size.height)).await.is_err() {
+                    return;
+                }
+            }
+        });
+        sender
+    });
+    Session { stdin: session.stdin, stdout: session.stdout, stderr: session.stderr.filter(|_| stderr), resize, end }
 }

@@ -3,6 +3,7 @@
 //! In: pods with their network namespaces. Out: pods that reach each other, the host and the world.
 //! Never knows Kubernetes' objects; never touches links, addresses or tables that it did not make.
 
+mod dial;
 mod flows;
 mod guard;
 mod host;
@@ -15,6 +16,7 @@ mod pods;
 mod range;
 mod rules;
 
+pub use dial::{DialError, dial};
 pub use host::SwitchError;
 pub use leases::LeaseError;
 pub use link::LinkError;

@@ -1,13 +1,14 @@
 //! Work inside another network namespace.
 //!
-//! In: a path under which a namespace is pinned. Out: a netlink socket that stays in it.
+//! In: a path under which a namespace is pinned. Out: sockets that stay in it.
 //! Never moves a thread that others use: a new thread enters, opens and ends.
 
 use std::fs::File;
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use crate::netlink::Netlink;
@@ -37,10 +38,24 @@ impl Namespace {
 
     /// Opens a netlink socket inside.
     pub fn netlink(&self) -> Result<Netlink, NamespaceError> {
+        self.inside(|| Ok(Netlink::open()?))
+    }
+
+    /// Opens sockets for TCP inside, which neither block nor are inherited: one for each family.
+    pub fn tcp(&self) -> Result<[OwnedFd; 2], NamespaceError> {
+        let open = |family| {
+            socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, None)
+                .map_err(io::Error::from)
+        };
+        self.inside(|| Ok([open(AddressFamily::INET)?, open(AddressFamily::INET6)?]))
+    }
+
+    /// Does something on a thread of its own that has entered.
+    fn inside<T: Send>(&self, act: impl FnOnce() -> io::Result<T> + Send) -> Result<T, NamespaceError> {
         let fault = |source| NamespaceError { path: self.path.clone(), source };
         let inside = || {
             move_into_link_name_space(self.file.as_fd(), Some(LinkNameSpaceType::Network))?;
-            Ok(Netlink::open()?)
+            act()
         };
         std::thread::scope(|scope| {
             let thread =

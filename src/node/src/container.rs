@@ -75,6 +75,7 @@ pub fn compose(parts: Parts<'_>) -> Result<ContainerSpec, Reason> {
         oom_score_adj: limits::oom_score_adj(pod, container, Qos::of(pod), parts.machine_memory),
         tty: container.tty == Some(true),
         stdin: container.stdin == Some(true),
+        stdin_once: container.stdin_once == Some(true),
         log: parts.log,
     })
 }

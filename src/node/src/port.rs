@@ -14,5 +14,5 @@ pub use api::{Api, ApiFault, Kind, PatchForm, WatchStep};
 pub use clock::{Clock, Dice, Mono, SystemClock, SystemDice};
 pub use images::{ImageFault, Images, RegistryLogin};
 pub use mounts::{LinuxMounts, Mounts};
-pub use network::{NetworkFault, PodNetwork};
+pub use network::{Connection, NetworkFault, PodNetwork};
 pub use runtime::{ExecSession, Runtime, RuntimeFault};

@@ -100,6 +100,7 @@ fn container(sandbox: &Sandbox, folder: &Path, id: &str, args: &[&str]) -> Conta
         oom_score_adj: 500,
         tty: false,
         stdin: false,
+        stdin_once: false,
         log: LogFile { path: folder.join("logs").join(id).join("0.log"), max_bytes: 10 << 20, max_files: 5 },
     }
 }

@@ -5,7 +5,8 @@
 //! ```text
 //! run/                        in memory: what a boot makes meaningless, and what would wear out flash
 //!   pods/<uid>/               sandbox.json, cgroup, net, ipc, uts, pid (pinned namespaces), shm (shared /dev/shm)
-//!   containers/<id>/          config.json (with what it was made from), life, start.sock, stdin, rootfs, oci/
+//!   containers/<id>/          config.json (with what it was made from), life, start.sock, attach.sock, stdin,
+//!                             rootfs, oci/
 //! writable/<pod uid>/<id>/    upper, work: what the container writes
 //! ```
 

@@ -36,4 +36,4 @@ pub fn default_seccomp_profile(capabilities: &[String]) -> serde_json::Value {
 }
 
 pub use error::{Result, RuntimeError};
-pub use runtime::{ExecExit, ExecSession, Resize, Runtime, RuntimeOptions, cleanup};
+pub use runtime::{AttachResize, AttachSession, ExecExit, ExecSession, Resize, Runtime, RuntimeOptions, cleanup};

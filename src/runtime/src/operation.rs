@@ -17,6 +17,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use kedge_api::machine::{ContainerSpec, ExecSpec, Sandbox};
 use serde::{Deserialize, Serialize};
 
+pub use create::ATTACH;
+
 use crate::cgroup::Cgroups;
 use crate::error::chain;
 use crate::layout::Layout;

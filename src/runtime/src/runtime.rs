@@ -7,6 +7,7 @@
 //! reported as running has been seen running. Assumptions: nobody else uses the state folder or the cgroup parent.
 
 mod adopt;
+mod attach;
 mod exec;
 mod known;
 mod sandboxes;
@@ -34,6 +35,7 @@ use crate::sys;
 use crate::wire::Kind;
 use crate::zygote::Zygote;
 
+pub use attach::{AttachResize, AttachSession};
 pub use exec::{ExecExit, ExecSession, Resize};
 use known::{Gates, KnownContainers, State};
 

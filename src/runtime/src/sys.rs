@@ -85,6 +85,63 @@ pub fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok(unsafe { (OwnedFd::from_raw_fd(ends[0]), OwnedFd::from_raw_fd(ends[1])) })
 }
 
+/// A socket of messages; neither blocks nor is inherited.
+fn message_socket() -> io::Result<OwnedFd> {
+    let kind = libc::SOCK_SEQPACKET | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+    // SAFETY: no memory is involved.
+    owned(i64::from(unsafe { libc::socket(libc::AF_UNIX, kind, 0) }))
+}
+
+/// The address of a socket in the file system; at most 107 bytes.
+fn socket_address(path: &str) -> io::Result<libc::sockaddr_un> {
+    // SAFETY: all zero is a valid value of this plain structure.
+    let mut address: libc::sockaddr_un = unsafe { std::mem::zeroed() };
+    address.sun_family = libc::AF_UNIX as libc::sa_family_t;
+    if path.len() >= address.sun_path.len() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "the name of a socket is too long"));
+    }
+    for (to, from) in address.sun_path.iter_mut().zip(path.bytes()) {
+        *to = from as libc::c_char;
+    }
+    Ok(address)
+}
+
+const ADDRESS: libc::socklen_t = size_of::<libc::sockaddr_un>() as libc::socklen_t;
+
+/// Makes a socket of messages at a path and waits there for others.
+pub fn message_listener(path: &str, backlog: i32) -> io::Result<OwnedFd> {
+    let (socket, address) = (message_socket()?, socket_address(path)?);
+    // SAFETY: an address of that length.
+    check(i64::from(unsafe { libc::bind(socket.as_raw_fd(), (&raw const address).cast(), ADDRESS) }))?;
+    // SAFETY: no memory is involved.
+    check(i64::from(unsafe { libc::listen(socket.as_raw_fd(), backlog) }))?;
+    Ok(socket)
+}
+
+/// Connects to a socket of messages.
+pub fn message_connect(path: &str) -> io::Result<OwnedFd> {
+    let (socket, address) = (message_socket()?, socket_address(path)?);
+    // SAFETY: an address of that length.
+    check(i64::from(unsafe { libc::connect(socket.as_raw_fd(), (&raw const address).cast(), ADDRESS) }))?;
+    Ok(socket)
+}
+
+/// Sends one message, if there is room for it.
+pub fn message_send(socket: BorrowedFd<'_>, message: &[u8]) -> io::Result<()> {
+    // SAFETY: the kernel reads that many bytes.
+    check(unsafe {
+        libc::send(socket.as_raw_fd(), message.as_ptr().cast(), message.len(), libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT)
+    } as i64)
+    .map(drop)
+}
+
+/// Takes one message; its length, 0 at the end.
+pub fn message_receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
+    // SAFETY: the kernel writes at most that many bytes.
+    let count = unsafe { libc::recv(socket.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), 0) };
+    check(count as i64).map(|count| count as usize)
+}
+
 /// Sets or clears O_NONBLOCK.
 pub fn nonblocking(fd: BorrowedFd<'_>) -> io::Result<()> {
     // SAFETY: no memory is involved.

@@ -9,6 +9,9 @@ pub mod lines;
 #[allow(dead_code, reason = "the waiter program uses all of it, the runtime only tests it")]
 pub mod record;
 
+#[path = "../waiter/words.rs"]
+pub mod words;
+
 /// The program, built by `build.rs`.
 pub const PROGRAM: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/waiter"));
 
@@ -26,8 +29,10 @@ pub mod descriptors {
     pub const LOGS: i32 = 7;
     /// The cgroup's file with the count of OOM kills.
     pub const OOM: i32 = 8;
-    /// Keeps the container's standard input open; never read or written.
+    /// Keeps the container's standard input open; read only for a terminal.
     pub const STDIN: i32 = 9;
+    /// Where clients of the container's own streams arrive.
+    pub const ATTACH: i32 = 10;
 }
 
 #[cfg(test)]

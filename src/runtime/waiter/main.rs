@@ -1,8 +1,8 @@
 //! The process that holds a container while the daemon may come and go: parent of its first process, writer of its
 //! log, and the one that writes down how it ended.
 //!
-//! In: fixed descriptors and a few words on the command line. Out: log lines in Kubernetes' format, and a record of start
-//! and end in the container's `life` file. Never allocates, never links a C library, never ends before the container
+//! In: fixed descriptors and a few words on the command line. Out: log lines in Kubernetes' format, the same bytes to
+//! those who are attached, and a record of start and end in the container's `life` file. Never allocates, never links a C library, never ends before the container
 //! has: 12 KiB resident.
 //!
 //! `kedge-waiter init` is the other face: process 1 of a pod's shared PID namespace, which only reaps.
@@ -10,12 +10,15 @@
 #![no_std]
 #![no_main]
 
+mod clients;
 mod lines;
 mod log;
 mod memory;
 mod record;
 mod sys;
+mod words;
 
+use clients::{CLIENTS, Clients, Word};
 use lines::{LINE, Lines};
 use log::Log;
 use record::Record;
@@ -31,8 +34,13 @@ const LIFE: i32 = 6;
 const LOGS: i32 = 7;
 /// `memory.oom_control` or `memory.events` of the container's cgroup.
 const OOM: i32 = 8;
-/// What others type, for a terminal.
+/// What others type: kept open, and for a terminal handed on.
 const STDIN: i32 = 9;
+/// Where clients of the container's own streams arrive.
+const ATTACH: i32 = 10;
+
+/// Where clients begin among what is polled; there is room for all of them.
+const FIRST_CLIENT: usize = 6;
 
 /// A grandchild may keep a pipe open and write for ever: at most this many reads (1 MiB) after the end.
 const DRAIN: usize = 64;
@@ -58,24 +66,34 @@ pub unsafe extern "C" fn enter(stack: *const usize) -> ! {
     let child = number(argument(1)) as i32;
     let mut log = Log::open(LOGS, argument(2), number(argument(3)), number(argument(4)) as u32, waiting);
     let typed = if argument(5) == b"terminal" { STDIN } else { -1 };
-    hold(child, typed, &mut out, &mut err, &mut log)
+    hold(child, typed, argument(5).is_empty(), &mut out, &mut err, &mut log)
 }
 
-fn hold<'a>(child: i32, typed: i32, out: &mut Lines<'a>, err: &mut Lines<'a>, log: &mut Log<'_>) -> ! {
+fn hold<'a>(
+    child: i32,
+    typed: i32,
+    mut input_ended: bool,
+    out: &mut Lines<'a>,
+    err: &mut Lines<'a>,
+    log: &mut Log<'_>,
+) -> ! {
     let signals = sys::child_signals();
     let mut start = Start::new();
+    let mut clients = Clients([-1; CLIENTS]);
     let waits_for = |fd| sys::Poll { fd, events: sys::POLLIN, happened: 0 };
-    let mut polls = [waits_for(STDOUT), waits_for(STDERR), waits_for(STARTED), waits_for(signals), waits_for(typed)];
+    let mut polls = [STDOUT, STDERR, STARTED, signals, typed, ATTACH, -1, -1, -1, -1, -1, -1, -1, -1].map(waits_for);
     // It may have ended before the signals were blocked.
     let mut ended = reap_until(child);
     while ended.is_none() {
         if sys::poll(&mut polls) < 0 {
             continue;
         }
-        if polls[0].happened != 0 && !pump(STDOUT, out, log) {
+        // Before what is read: whoever came before it was written shall see it.
+        while polls[5].happened != 0 && clients.accept(ATTACH) {}
+        if polls[0].happened != 0 && !pump(STDOUT, words::OUTPUT, out, log, &mut clients) {
             polls[0].fd = -1;
         }
-        if polls[1].happened != 0 && !pump(STDERR, err, log) {
+        if polls[1].happened != 0 && !pump(STDERR, words::ERRORS, err, log, &mut clients) {
             polls[1].fd = -1;
         }
         log.flush();
@@ -85,6 +103,23 @@ fn hold<'a>(child: i32, typed: i32, out: &mut Lines<'a>, err: &mut Lines<'a>, lo
         if polls[4].happened != 0 {
             pass_on();
         }
+        for index in 0..CLIENTS {
+            if polls[FIRST_CLIENT + index].happened == 0 {
+                continue;
+            }
+            match clients.hear(index) {
+                Word::InputEnded if !input_ended => {
+                    input_ended = true;
+                    polls[4].fd = -1;
+                    sys::close(STDIN);
+                }
+                Word::Size(columns, rows) => sys::resize(STDOUT, columns, rows),
+                Word::InputEnded | Word::Nothing => {}
+            }
+        }
+        for index in 0..CLIENTS {
+            polls[FIRST_CLIENT + index].fd = clients.0[index];
+        }
         if polls[3].happened != 0 {
             let mut information = [0_u8; 128];
             sys::read(signals, &mut information);
@@ -92,23 +127,25 @@ fn hold<'a>(child: i32, typed: i32, out: &mut Lines<'a>, err: &mut Lines<'a>, lo
         }
     }
     let finished = sys::now();
-    for (index, stream) in [(0, &mut *out), (1, &mut *err)] {
+    for (index, channel, stream) in [(0, words::OUTPUT, &mut *out), (1, words::ERRORS, &mut *err)] {
         let fd = polls[index].fd;
         let mut left = DRAIN;
-        while fd >= 0 && left > 0 && pump(fd, stream, log) {
+        while fd >= 0 && left > 0 && pump(fd, channel, stream, log, &mut clients) {
             left -= 1;
         }
         stream.finish(log);
     }
     log.flush();
+    clients.tell(words::ENDED, &[]);
     while polls[2].fd >= 0 && !start.read() {}
     leave(ended.unwrap_or(0), finished, &start, log.dropped)
 }
 
 /// Reads once and hands the bytes on; false at the end, or when nothing is there.
-fn pump(fd: i32, stream: &mut Lines<'_>, log: &mut Log<'_>) -> bool {
+fn pump(fd: i32, channel: u8, stream: &mut Lines<'_>, log: &mut Log<'_>, clients: &mut Clients) -> bool {
     let count = sys::read(fd, stream.space());
     if count > 0 {
+        clients.tell(channel, stream.space().get(..count as usize).unwrap_or_default());
         stream.took(count as usize, log);
         return true;
     }

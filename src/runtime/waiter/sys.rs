@@ -1,4 +1,4 @@
-//! The two dozen system calls that the waiter makes, for x86_64, aarch64 and 32-bit ARM.
+//! The system calls that the waiter makes, for x86_64, aarch64 and 32-bit ARM.
 //!
 //! In: descriptors, numbers, NUL-terminated names. Out: the kernel's own answers; an error is a negative number.
 //! Never retries, never allocates, never links a C library.
@@ -7,6 +7,9 @@ use core::arch::{asm, global_asm};
 
 #[cfg(target_arch = "x86_64")]
 mod number {
+    pub const IOCTL: usize = 16;
+    pub const WRITEV: usize = 20;
+    pub const ACCEPT4: usize = 288;
     pub const READ: usize = 0;
     pub const WRITE: usize = 1;
     pub const CLOSE: usize = 3;
@@ -25,6 +28,9 @@ mod number {
 
 #[cfg(target_arch = "aarch64")]
 mod number {
+    pub const IOCTL: usize = 29;
+    pub const WRITEV: usize = 66;
+    pub const ACCEPT4: usize = 242;
     pub const RENAMEAT: usize = 38;
     pub const FTRUNCATE: usize = 46;
     pub const OPENAT: usize = 56;
@@ -43,6 +49,9 @@ mod number {
 
 #[cfg(target_arch = "arm")]
 mod number {
+    pub const IOCTL: usize = 54;
+    pub const WRITEV: usize = 146;
+    pub const ACCEPT4: usize = 366;
     pub const READ: usize = 3;
     pub const WRITE: usize = 4;
     pub const CLOSE: usize = 6;
@@ -139,6 +148,8 @@ pub struct Poll {
 
 /// There is something to read.
 pub const POLLIN: i16 = 1;
+/// There is room to write.
+pub const POLLOUT: i16 = 4;
 const SIGCHLD: usize = 17;
 const SIG_SETMASK: usize = 2;
 const WNOHANG: usize = 1;
@@ -169,6 +180,28 @@ pub fn read_start(fd: i32, out: &mut [u8]) -> isize {
 pub fn write(fd: i32, bytes: &[u8]) -> isize {
     // SAFETY: the kernel reads at most `bytes.len()` bytes.
     unsafe { call(number::WRITE, fd as usize, bytes.as_ptr() as usize, bytes.len(), 0, 0) }
+}
+
+/// Writes `head` and `bytes` as one message; all or nothing.
+pub fn send(fd: i32, head: &[u8], bytes: &[u8]) -> isize {
+    let parts = [head.as_ptr() as usize, head.len(), bytes.as_ptr() as usize, bytes.len()];
+    // SAFETY: two pairs of start and length; the kernel reads what they name.
+    unsafe { call(number::WRITEV, fd as usize, parts.as_ptr() as usize, 2, 0, 0) }
+}
+
+/// Takes a connection, which neither blocks nor is inherited.
+pub fn accept(fd: i32) -> i32 {
+    const NONBLOCK_CLOEXEC: usize = 0o4000 | 0o2000000;
+    // SAFETY: no address is asked for.
+    unsafe { call(number::ACCEPT4, fd as usize, 0, 0, NONBLOCK_CLOEXEC, 0) as i32 }
+}
+
+/// Sets a terminal's size.
+pub fn resize(fd: i32, columns: u16, rows: u16) {
+    const TIOCSWINSZ: usize = 0x5414;
+    let size = [rows, columns, 0, 0];
+    // SAFETY: the kernel reads four 16-bit numbers.
+    unsafe { call(number::IOCTL, fd as usize, TIOCSWINSZ, size.as_ptr() as usize, 0, 0) };
 }
 
 /// Closes.
@@ -217,6 +250,16 @@ pub fn rename(folder: i32, from: &[u8], to: &[u8]) -> isize {
 pub fn poll(polls: &mut [Poll]) -> isize {
     // SAFETY: the kernel writes `happened` of each entry.
     unsafe { call(number::PPOLL, polls.as_mut_ptr() as usize, polls.len(), 0, 0, 8) }
+}
+
+/// Waits at most so many seconds until `fd` takes more; whether it does.
+pub fn has_room(fd: i32, seconds: usize) -> bool {
+    let mut poll = Poll { fd, events: POLLOUT, happened: 0 };
+    let patience = [seconds, 0];
+    let (polls, patience) = (&raw mut poll as usize, patience.as_ptr() as usize);
+    // SAFETY: the kernel writes `happened` of the one entry and reads a time of two machine words.
+    let count = unsafe { call(number::PPOLL, polls, 1, patience, 0, 8) };
+    count > 0 && poll.happened & POLLOUT != 0
 }
 
 /// The wait status of a child that has ended, with its process ID; 0 is none.

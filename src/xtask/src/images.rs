@@ -43,8 +43,8 @@ wait "$server"
 /// The programs of the image beside the shell and the server; all are links to busybox.
 const APPLETS: &[&str] = &[
     "cat", "date", "df", "echo", "env", "false", "grep", "head", "hostname", "httpd", "id", "ip", "kill", "ls",
-    "mkdir", "mount", "nslookup", "pidof", "ping", "ps", "pwd", "rm", "seq", "sh", "sleep", "tail", "test", "touch",
-    "true", "uname", "usleep", "vi", "wc", "wget", "yes",
+    "mkdir", "mount", "nslookup", "pidof", "ping", "ps", "pwd", "rm", "seq", "sh", "sleep", "stty", "tail", "tar",
+    "test", "touch", "true", "uname", "usleep", "vi", "wc", "wget", "yes",
 ];
 
 /// Builds every version; the archives in the order of `VERSIONS`.

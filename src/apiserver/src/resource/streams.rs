@@ -1,35 +1,41 @@
 //! Logs, exec, attach and port-forward of a pod.
 //!
-//! In: a call. Out: the log, or a WebSocket over which the session runs. The pod and container
-//! are looked up here; what happens in them is the node's.
+//! In: a call. Out: the log, or an upgraded connection over which a session or ports run. The pod and container are
+//! looked up here; what happens in them is the node's.
 
 use axum::body::Body;
 use futures::StreamExt as _;
-use http::StatusCode;
 use kedge_api::kinds::Sub;
 use kedge_api::status::Status;
 use kedge_api::{Object, meta};
 
 use crate::admission;
-use crate::chain::Call;
+use crate::chain::{self, Call};
 use crate::registry::{Act, decode_kept};
+use crate::request::{RequestInfo, Verb};
 use crate::respond::{self, Answer};
-use crate::streams::{ContainerRef, options, websocket};
+use crate::streams::spdy::Wire;
+use crate::streams::upgrade::Upgrade;
+use crate::streams::{ContainerRef, exec, options, portforward, websocket};
 
 /// Answers a call for a stream.
 pub async fn answer(call: &mut Call, act: &Act<'_>) -> Result<Answer, Status> {
-    if act.sub == Some(Sub::Proxy) && act.kind.plural == "nodes" {
-        return node_proxy(call, act).await;
-    }
-    if act.sub == Some(Sub::Proxy) || act.kind.plural != "pods" {
-        return Err(Status::new(501, kedge_api::status::Reason::Unknown, "proxying is not offered by this server"));
-    }
+    // What is asked for is looked at before the pod is.
+    let log = match act.sub {
+        Some(Sub::Log) => Some(options::log(&call.query, act.name)?),
+        // A WebSocket begins with GET, but whoever may only read must not run anything.
+        _ if call.info.verb != Verb::Create => {
+            chain::authorize(&call.core, &call.who, &RequestInfo { verb: Verb::Create, ..call.info.clone() })?;
+            None
+        }
+        _ => None,
+    };
     let pod = decode_kept(&*act.kept().await?)?;
     let core = call.core.clone();
     match act.sub {
         Some(Sub::Log) => {
             let container = container(act, &pod, &call.query, true)?;
-            let options = options::log(&call.query)?;
+            let options = log.unwrap_or_default();
             let log = core.streams.logs(container, options).await?;
             let pieces = log.map(|piece| piece.inspect_err(|e| tracing::warn!(error = %e, "a log ended early")));
             Ok(respond::stream("text/plain", Body::from_stream(pieces)))
@@ -38,39 +44,70 @@ pub async fn answer(call: &mut Call, act: &Act<'_>) -> Result<Answer, Status> {
             admission::connect(act, &options::object(act.kind, sub, &call.query), &pod).await?;
             let container = container(act, &pod, &call.query, false)?;
             let options = options::exec(&call.query, sub == Sub::Exec)?;
-            let handshake = websocket::Handshake::read(&mut call.head, &websocket::EXEC)?;
+            let upgrade = Upgrade::read(&mut call.head, &websocket::EXEC, &exec::PROTOCOLS)?;
+            if let Upgrade::Refused(answer) = upgrade {
+                return Ok(*answer);
+            }
             let session = if sub == Sub::Exec {
                 core.streams.exec(container, options.clone()).await?
             } else {
                 core.streams.attach(container, options.clone()).await?
             };
-            Ok(handshake.run(&core.tasks, core.stop.clone(), move |socket, protocol, stop| {
-                websocket::session(socket, protocol, session, options, stop)
-            }))
+            let (tasks, stop) = (&core.tasks, core.stop.clone());
+            Ok(match upgrade {
+                Upgrade::WebSocket(handshake) => {
+                    let protocol = handshake.protocol();
+                    handshake.run(tasks, stop, move |socket, stop| {
+                        websocket::session(socket, protocol, session, options, stop)
+                    })
+                }
+                Upgrade::Spdy(spdy) => {
+                    let protocol = spdy.protocol;
+                    spdy.run(tasks, stop, move |io, stop| {
+                        exec::session(Wire::Raw(Box::new(io)), protocol, session, options, stop)
+                    })
+                }
+                Upgrade::Refused(answer) => *answer,
+            })
         }
-        _ => Err(Status::new(
-            StatusCode::NOT_IMPLEMENTED.as_u16(),
-            kedge_api::status::Reason::Unknown,
-            "port-forwarding is not offered by this server yet",
-        )),
+        _ => {
+            admission::connect(act, &options::object(act.kind, Sub::PortForward, &call.query), &pod).await?;
+            port_forward(call, act, &pod)
+        }
     }
 }
 
-/// The node agent's own interface, for whoever may use `nodes/proxy`.
-async fn node_proxy(call: &mut Call, act: &Act<'_>) -> Result<Answer, Status> {
-    act.kept().await?;
-    let body = super::body(call).await?;
-    let rest = if call.info.rest.is_empty() { "/" } else { &call.info.rest };
-    let target = match call.head.uri.query() {
-        Some(query) => format!("{rest}?{query}"),
-        None => rest.to_owned(),
+/// Forwards ports of a pod.
+fn port_forward(call: &mut Call, act: &Act<'_>, pod: &Object) -> Result<Answer, Status> {
+    has_host(act, pod)?;
+    let core = call.core.clone();
+    let target = portforward::Target {
+        node: core.streams.clone(),
+        pod: ContainerRef {
+            namespace: act.namespace.to_owned(),
+            pod: act.name.to_owned(),
+            uid: meta::uid(pod).to_owned(),
+            container: String::new(),
+        },
     };
-    let request = http::Request::builder()
-        .method(call.head.method.clone())
-        .uri(target)
-        .body(body)
-        .map_err(|fault| Status::bad_request(format!("the path below the proxy: {fault}")))?;
-    call.core.clone().streams.node_proxy(act.name, request).await
+    let (tasks, stop) = (&core.tasks, core.stop.clone());
+    Ok(match Upgrade::read(&mut call.head, &portforward::WEBSOCKET, &[portforward::STREAMS])? {
+        Upgrade::WebSocket(handshake) if handshake.protocol() == portforward::TUNNEL => {
+            handshake.run(tasks, stop, move |socket, stop| {
+                portforward::serve_streams(Wire::Tunnel(Box::new(socket)), target, stop)
+            })
+        }
+        Upgrade::WebSocket(handshake) => {
+            let ports = portforward::ports(&call.query)?;
+            let coding = websocket::Coding::of(handshake.protocol());
+            handshake
+                .run(tasks, stop, move |socket, stop| portforward::serve_channels(socket, coding, target, ports, stop))
+        }
+        Upgrade::Spdy(spdy) => {
+            spdy.run(tasks, stop, move |io, stop| portforward::serve_streams(Wire::Raw(Box::new(io)), target, stop))
+        }
+        Upgrade::Refused(answer) => *answer,
+    })
 }
 
 /// The container that is meant: the named one, or the only one, or the default one.
@@ -104,9 +141,7 @@ fn container(act: &Act<'_>, pod: &Object, query: &crate::query::Query, logs: boo
             return Err(Status::bad_request(format!("container {name} is not valid for pod {}", act.name)));
         }
     };
-    if meta::text_at(pod, &["spec", "nodeName"]).is_empty() {
-        return Err(Status::bad_request(format!("pod {} does not have a host assigned", act.name)));
-    }
+    has_host(act, pod)?;
     if !logs && matches!(meta::text_at(pod, &["status", "phase"]), "Succeeded" | "Failed") {
         let phase = meta::text_at(pod, &["status", "phase"]);
         return Err(Status::bad_request(format!(
@@ -119,4 +154,12 @@ fn container(act: &Act<'_>, pod: &Object, query: &crate::query::Query, logs: boo
         uid: meta::uid(pod).to_owned(),
         container: name.to_owned(),
     })
+}
+
+/// What runs nowhere has no log, no process and no port.
+fn has_host(act: &Act<'_>, pod: &Object) -> Result<(), Status> {
+    if meta::text_at(pod, &["spec", "nodeName"]).is_empty() {
+        return Err(Status::bad_request(format!("pod {} does not have a host assigned", act.name)));
+    }
+    Ok(())
 }

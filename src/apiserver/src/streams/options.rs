@@ -8,51 +8,63 @@ use kedge_api::kinds::{Kind, Sub};
 use kedge_api::status::Status;
 use serde_json::json;
 
-use super::{ExecOptions, LogOptions};
+use super::{ExecOptions, LogOptions, LogSource};
 use crate::query::Query;
 
-/// Options of a log.
-pub fn log(query: &Query) -> Result<LogOptions, Status> {
-    let number = |name: &'static str, least: i64| match query.get(name).filter(|v| !v.is_empty()) {
-        None => Ok(None),
-        Some(text) => match text.parse::<i64>() {
-            Ok(n) if n >= least => Ok(Some(n.unsigned_abs())),
-            Ok(n) => {
-                let why = if least == 0 { "must be greater than or equal to 0" } else { "must be greater than 0" };
-                Err(refused(&[FieldError::invalid(&Path::root(name), n, why)]))
-            }
-            Err(_) => {
-                Err(Status::bad_request(format!("invalid value {text:?} for parameter {name}: must be a number")))
-            }
-        },
+/// Options of the log of the pod of that name. All that is wrong with them is told at once.
+pub fn log(query: &Query, pod: &str) -> Result<LogOptions, Status> {
+    let mut faults = Vec::new();
+    let mut number = |name: &'static str, least: i64| {
+        let Some(text) = query.get(name).filter(|text| !text.is_empty()) else { return Ok(None) };
+        let number: i64 = text
+            .parse()
+            .map_err(|_| Status::bad_request(format!("strconv.ParseInt: parsing {text:?}: invalid syntax")))?;
+        if number < least {
+            let rule = if least == 0 { "must be greater than or equal to 0" } else { "must be greater than 0" };
+            faults.push(FieldError::invalid(&Path::root(name), number, rule));
+        }
+        Ok::<_, Status>(Some(number.unsigned_abs()))
     };
-    let since_time = query.get("sinceTime").filter(|v| !v.is_empty()).map(str::to_owned);
-    if let Some(text) = &since_time
-        && kedge_api::clock::parse(text).is_none()
-    {
-        return Err(Status::bad_request(format!("invalid value {text:?} for parameter sinceTime: must be a time")));
+    let tail_lines = number("tailLines", 0)?;
+    let limit_bytes = number("limitBytes", 1)?;
+    let since_time = query.get("sinceTime").filter(|text| !text.is_empty());
+    // With both, how many seconds is of no matter.
+    let since_seconds = number("sinceSeconds", if since_time.is_some() { i64::MIN } else { 1 })?;
+    if let Some(text) = since_time.filter(|text| kedge_api::clock::parse(text).is_none()) {
+        return Err(Status::bad_request(format!(
+            "parsing time {text:?} as \"2006-01-02T15:04:05Z07:00\": cannot parse {text:?} as \"2006\""
+        )));
     }
-    let options = LogOptions {
+    if since_seconds.is_some() && since_time.is_some() {
+        let why = "at most one of `sinceTime` or `sinceSeconds` may be specified";
+        faults.push(FieldError::forbidden(&Path::root(""), why));
+    }
+    let stream = match query.get("stream") {
+        None | Some("" | "All") => None,
+        Some("Stdout") => Some(LogSource::Stdout),
+        Some("Stderr") => Some(LogSource::Stderr),
+        Some(other) => {
+            faults.push(FieldError::not_supported(&Path::root("stream"), other, &["All", "Stderr", "Stdout"]));
+            None
+        }
+    };
+    if tail_lines.is_some() && !matches!(query.get("stream"), None | Some("" | "All")) {
+        let why = "`tailLines` and specific `stream` are mutually exclusive for now";
+        faults.push(FieldError::forbidden(&Path::root(""), why));
+    }
+    if !faults.is_empty() {
+        return Err(Status::invalid("", "PodLogOptions", pod, &faults));
+    }
+    Ok(LogOptions {
         follow: query.flag("follow"),
         previous: query.flag("previous"),
         timestamps: query.flag("timestamps"),
-        tail_lines: number("tailLines", 0)?,
-        since_seconds: number("sinceSeconds", 1)?,
-        since_time,
-        limit_bytes: number("limitBytes", 1)?,
-    };
-    if options.since_seconds.is_some() && options.since_time.is_some() {
-        let fault = FieldError::forbidden(
-            &Path::root("sinceSeconds"),
-            "at most one of `sinceTime` or `sinceSeconds` may be specified",
-        );
-        return Err(refused(&[fault]));
-    }
-    Ok(options)
-}
-
-fn refused(faults: &[FieldError]) -> Status {
-    Status::invalid("", "PodLogOptions", "", faults)
+        tail_lines,
+        since_seconds,
+        since_time: since_time.map(str::to_owned),
+        limit_bytes,
+        stream,
+    })
 }
 
 /// Options of an exec (which has a command) or attach.
@@ -113,19 +125,52 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(query: &str, expected: Result<LogOptions, u16>) {
-        assert_eq!(log(&Query::parse(query)).map_err(|s| s.code), expected, "{query}");
+    fn check(query: &str, expected: Result<LogOptions, &str>) {
+        let found = log(&Query::parse(query), "p").map_err(|s| s.message);
+        assert_eq!(found.as_ref().map_err(String::as_str), expected.as_ref().map_err(|e| *e), "{query}");
     }
 
     #[test]
     fn logs_are_narrowed_by_the_query() {
-        check("", Ok(LogOptions::default()));
-        check("follow=true&tailLines=0", Ok(LogOptions { follow: true, tail_lines: Some(0), ..LogOptions::default() }));
-        check("tailLines=-1", Err(422));
-        check("sinceSeconds=0", Err(422));
-        check("limitBytes=x", Err(400));
-        check("sinceTime=yesterday", Err(400));
-        check("sinceSeconds=5&sinceTime=2026-01-01T00:00:00Z", Err(422));
+        let plain = LogOptions::default;
+        check("", Ok(plain()));
+        check(
+            "follow=true&tailLines=0&insecureSkipTLSVerifyBackend=true",
+            Ok(LogOptions { follow: true, tail_lines: Some(0), ..plain() }),
+        );
+        check("stream=Stderr", Ok(LogOptions { stream: Some(LogSource::Stderr), ..plain() }));
+        check("stream=All&tailLines=1", Ok(LogOptions { tail_lines: Some(1), ..plain() }));
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_log_is_told_as_kubernetes_tells_it() {
+        let invalid = "PodLogOptions \"p\" is invalid: ";
+        for (query, why) in [
+            ("tailLines=-1", "tailLines: Invalid value: -1: must be greater than or equal to 0"),
+            ("sinceSeconds=0", "sinceSeconds: Invalid value: 0: must be greater than 0"),
+            ("limitBytes=0", "limitBytes: Invalid value: 0: must be greater than 0"),
+            (
+                "sinceSeconds=5&sinceTime=2026-01-01T00:00:00Z",
+                ": Forbidden: at most one of `sinceTime` or `sinceSeconds` may be specified",
+            ),
+            ("stream=x", "stream: Unsupported value: \"x\": supported values: \"All\", \"Stderr\", \"Stdout\""),
+            (
+                "stream=Stdout&tailLines=1",
+                ": Forbidden: `tailLines` and specific `stream` are mutually exclusive for now",
+            ),
+            (
+                "tailLines=-1&limitBytes=0",
+                "[tailLines: Invalid value: -1: must be greater than or equal to 0, limitBytes: Invalid value: 0: \
+                 must be greater than 0]",
+            ),
+        ] {
+            check(query, Err(&format!("{invalid}{why}")));
+        }
+        check("limitBytes=x", Err("strconv.ParseInt: parsing \"x\": invalid syntax"));
+        check(
+            "sinceTime=yesterday",
+            Err("parsing time \"yesterday\" as \"2006-01-02T15:04:05Z07:00\": cannot parse \"yesterday\" as \"2006\""),
+        );
     }
 
     #[test]

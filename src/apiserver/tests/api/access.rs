@@ -3,7 +3,7 @@
 use kedge_apiserver::Identity;
 use serde_json::{Value, json};
 
-use crate::support::{CONFIG_MAPS, Client, Server, config_map, server, until};
+use crate::support::{CONFIG_MAPS, Client, PODS, Server, config_map, pod, server, until};
 
 fn nobody(server: &Server) -> Client {
     server.as_user(Identity::user("jane", [""; 0]))
@@ -44,6 +44,25 @@ async fn nobody_hands_out_more_than_they_hold() {
     let bindings = format!("{RBAC}/namespaces/default/rolebindings");
     jane.post(&bindings, bind("cluster-admin")).await.fails(403, "not currently held");
     jane.post(&bindings, bind("view")).await.ok();
+}
+
+#[tokio::test]
+async fn whoever_may_only_read_runs_nothing() {
+    let server = server().await.with_account().await;
+    server.admin.post(PODS, pod("a")).await.ok();
+    let rules =
+        json!([{"verbs": ["get"], "apiGroups": [""], "resources": ["pods/exec", "pods/attach", "pods/portforward"]}]);
+    let role = json!({"metadata": {"name": "reader"}, "rules": rules});
+    server.admin.post(&format!("{RBAC}/namespaces/default/roles"), role).await.ok();
+    let binding = json!({"metadata": {"name": "jane"}, "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "reader"},
+        "subjects": [{"kind": "User", "name": "jane", "apiGroup": "rbac.authorization.k8s.io"}]});
+    server.admin.post(&format!("{RBAC}/namespaces/default/rolebindings"), binding).await.ok();
+    let jane = nobody(&server);
+    for sub in ["exec", "attach", "portforward"] {
+        let path = format!("{PODS}/a/{sub}?command=true&stdout=true");
+        let why = format!("cannot create resource \\\"pods/{sub}\\\"");
+        until(async || jane.get(&path).await.text.contains(&why)).await;
+    }
 }
 
 #[tokio::test]

@@ -23,14 +23,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::support::{PODS, Server, pod, server, server_with};
 
-struct Served {
-    server: Server,
+pub struct Served {
+    pub server: Server,
     address: SocketAddr,
     stop: CancellationToken,
     task: tokio::task::JoinHandle<()>,
 }
 
-async fn serve(server: Server) -> Served {
+pub async fn serve(server: Server) -> Served {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = listener.local_addr().unwrap();
     let stop = CancellationToken::new();
@@ -40,7 +40,7 @@ async fn serve(server: Server) -> Served {
 }
 
 impl Served {
-    async fn connect(&self, client: Option<(String, String)>, alpn: &[&[u8]]) -> TlsStream<TcpStream> {
+    pub async fn connect(&self, client: Option<(String, String)>, alpn: &[&[u8]]) -> TlsStream<TcpStream> {
         let mut roots = rustls::RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(self.server.api.ca_certificate().as_bytes()).unwrap()).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -62,7 +62,7 @@ impl Served {
         TlsConnector::from(Arc::new(config)).connect(ServerName::try_from("localhost").unwrap(), stream).await.unwrap()
     }
 
-    async fn get(&self, path: &str, client: Option<(String, String)>, header: &str) -> String {
+    pub async fn get(&self, path: &str, client: Option<(String, String)>, header: &str) -> String {
         let mut stream = self.connect(client, &[]).await;
         let head = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{header}\r\n");
         stream.write_all(head.as_bytes()).await.unwrap();
@@ -71,7 +71,7 @@ impl Served {
         text
     }
 
-    async fn end(self) {
+    pub async fn end(self) {
         self.stop.cancel();
         tokio::time::timeout(Duration::from_secs(30), self.task).await.expect("the server ends").unwrap();
     }

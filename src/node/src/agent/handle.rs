@@ -1,4 +1,5 @@
-//! What the daemon and the API server ask of a running agent: logs, further processes, metrics.
+//! What the daemon and the API server ask of a running agent: logs, further processes,
+//! a container's own streams, ports, metrics.
 //!
 //! In: names. Out: streams, in the words of `port` and `logs`. Errors are Kubernetes' sentences with their HTTP code.
 
@@ -12,7 +13,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::logs::{self, LogOptions, LogStream};
 use crate::pod::PodId;
-use crate::port::{ExecSession, RuntimeFault};
+use crate::port::{Connection, ExecSession, RuntimeFault};
 use crate::shared::{ContainerView, PodView, Shared};
 
 /// A running agent.
@@ -135,17 +136,39 @@ impl NodeHandle {
         container: &str,
         spec: ExecSpec,
     ) -> Result<ExecSession, NodeFault> {
-        let (_, view) = self.container(namespace, pod, container)?;
-        let Some(run) = view.running else {
-            return Err(NodeFault::NotFound(format!("container not found (\"{container}\")")));
+        let run = self.running(namespace, pod, container)?;
+        self.shared.runtime.exec(&run, spec).await.map_err(|fault| session_fault(container, fault))
+    }
+
+    /// Joins the own streams of a running container.
+    pub async fn attach(
+        &self,
+        namespace: &str,
+        pod: &str,
+        container: &str,
+        stdin: bool,
+    ) -> Result<ExecSession, NodeFault> {
+        let run = self.running(namespace, pod, container)?;
+        self.shared.runtime.attach(&run, stdin).await.map_err(|fault| session_fault(container, fault))
+    }
+
+    /// Connects to a port inside a pod's network.
+    pub async fn connect(&self, namespace: &str, pod: &str, port: u16) -> Result<Connection, NodeFault> {
+        let Some(views) = self.shared.directory.find(namespace, pod) else {
+            return Err(NodeFault::NotFound(format!("pod \"{pod}\" is not on this node")));
         };
-        match self.shared.runtime.exec(&run, spec).await {
-            Ok(session) => Ok(session),
-            Err(RuntimeFault::NotFound(_)) => {
-                Err(NodeFault::NotFound(format!("container not found (\"{container}\")")))
-            }
-            Err(fault) => Err(NodeFault::Internal(fault.to_string())),
-        }
+        let uid = views.borrow().uid.clone();
+        let all = self.shared.runtime.sandboxes().await.map_err(|fault| NodeFault::Internal(fault.to_string()))?;
+        let Some(sandbox) = all.into_iter().find(|sandbox| sandbox.pod_uid == uid) else {
+            return Err(NodeFault::NotFound(format!("pod \"{pod}\" has no network: it is not running")));
+        };
+        let connected = self.shared.network.connect(sandbox.network.as_deref(), port).await;
+        connected.map_err(|fault| NodeFault::Internal(fault.to_string()))
+    }
+
+    fn running(&self, namespace: &str, pod: &str, container: &str) -> Result<String, NodeFault> {
+        let (_, view) = self.container(namespace, pod, container)?;
+        view.running.ok_or_else(|| NodeFault::NotFound(format!("container not found (\"{container}\")")))
     }
 
     /// What every running container uses.
@@ -193,6 +216,13 @@ impl NodeHandle {
             Some(view) => Ok((views, view)),
             None => Err(waits(pod, container, &ContainerView::default())),
         }
+    }
+}
+
+fn session_fault(container: &str, fault: RuntimeFault) -> NodeFault {
+    match fault {
+        RuntimeFault::NotFound(_) => NodeFault::NotFound(format!("container not found (\"{container}\")")),
+        fault => NodeFault::Internal(fault.to_string()),
     }
 }
 

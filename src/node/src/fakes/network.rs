@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use async_trait::async_trait;
 use kedge_api::machine::{DnsConfig, PodAddresses, PortMapping};
 
-use crate::port::{NetworkFault, PodNetwork};
+use crate::port::{Connection, NetworkFault, PodNetwork};
 
 /// Gives 10.42.0.2, 10.42.0.3 and so on.
 #[derive(Debug, Default)]
@@ -70,6 +70,11 @@ impl PodNetwork for FakeNetwork {
     async fn sweep(&self, live: &[String]) -> Result<(), NetworkFault> {
         self.lock().attached.retain(|uid, _| live.contains(uid));
         Ok(())
+    }
+
+    async fn connect(&self, netns: Option<&Path>, port: u16) -> Result<Connection, NetworkFault> {
+        let inside = netns.map_or_else(|| "the host".to_owned(), |path| path.display().to_string());
+        Err(NetworkFault::Other(format!("nothing listens on port {port} of {inside}")))
     }
 
     async fn host_dns(&self) -> Result<DnsConfig, NetworkFault> {

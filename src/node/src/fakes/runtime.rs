@@ -275,6 +275,20 @@ impl Runtime for FakeRuntime {
         })
     }
 
+    async fn attach(&self, id: &str, _: bool) -> Result<ExecSession, RuntimeFault> {
+        self.call(format!("attach {id}"));
+        match self.lock().containers.get(id) {
+            Some((_, ContainerState::Running { .. })) => Ok(ExecSession {
+                stdin: None,
+                stdout: Some(Box::new(std::io::Cursor::new(b"attached\n".to_vec()))),
+                stderr: None,
+                exit: async { Ok(0) }.boxed(),
+                resize: None,
+            }),
+            _ => Err(RuntimeFault::NotFound(id.into())),
+        }
+    }
+
     fn events(&self) -> BoxStream<'static, RuntimeEvent> {
         let (sender, receiver) = tokio::sync::mpsc::unbounded_channel();
         self.lock().listeners.push(sender);

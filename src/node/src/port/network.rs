@@ -23,11 +23,16 @@ pub trait PodNetwork: Send + Sync + 'static {
     async fn detach(&self, pod_uid: &str) -> Result<(), NetworkFault>;
     /// Frees what belongs to pods that are not in `live`.
     async fn sweep(&self, live: &[String]) -> Result<(), NetworkFault>;
+    /// Connects to a port on the loopback address of a network namespace; `None` is the host's.
+    async fn connect(&self, netns: Option<&Path>, port: u16) -> Result<Connection, NetworkFault>;
     /// The host's resolver settings.
     async fn host_dns(&self) -> Result<DnsConfig, NetworkFault>;
     /// The machine's own addresses, primary first.
     async fn node_ips(&self) -> Result<Vec<IpAddr>, NetworkFault>;
 }
+
+/// A connection to a pod.
+pub type Connection = tokio::net::TcpStream;
 
 /// Why the network did not.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]

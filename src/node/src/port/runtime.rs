@@ -31,13 +31,15 @@ pub trait Runtime: Send + Sync + 'static {
     async fn containers(&self) -> Result<Vec<ContainerStatus>, RuntimeFault>;
     /// Runs a further process in a running container.
     async fn exec(&self, id: &str, request: ExecSpec) -> Result<ExecSession, RuntimeFault>;
+    /// Joins the own streams of a running container; the exit is 0 once it has ended, however it did.
+    async fn attach(&self, id: &str, stdin: bool) -> Result<ExecSession, RuntimeFault>;
     /// What happens from now on; asked for once. The stream ends only with the runtime.
     fn events(&self) -> BoxStream<'static, RuntimeEvent>;
     /// What a running container uses.
     async fn stats(&self, id: &str) -> Result<Stats, RuntimeFault>;
 }
 
-/// A process that runs in a container. Dropping `exit` before it is done kills the process.
+/// A process that runs in a container. Dropping `exit` before it is done ends the process, or lets go of the container.
 pub struct ExecSession {
     /// Its standard input, if asked for.
     pub stdin: Option<Box<dyn AsyncWrite + Send + Unpin>>,

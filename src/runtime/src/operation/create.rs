@@ -27,6 +27,11 @@ use crate::{capabilities, seccomp, sys, wire};
 /// libcontainer's name for every container: its folder is ours.
 pub const OCI_NAME: &str = "oci";
 
+/// Where clients of a container's own streams connect to, in its folder.
+pub const ATTACH: &str = "attach.sock";
+/// Clients that wait to be taken; the waiter takes them at once.
+const ATTACHING: i32 = 8;
+
 pub fn run(stream: &mut UnixStream, program: &OwnedFd) -> Outcome<()> {
     // SAFETY: no memory is involved. What follows is nobody's foreground job.
     unsafe { libc::setsid() };
@@ -112,6 +117,7 @@ struct Pipes {
     stderr: OwnedFd,
     started: OwnedFd,
     stdin: Option<OwnedFd>,
+    attach: OwnedFd,
 }
 
 /// A container that is ready to be started.
@@ -130,6 +136,7 @@ fn make(spec: &ContainerSpec, paths: &ContainerPaths, host: &Host, stream: RawFd
     // The name of a socket has at most 108 bytes: it is made from inside its folder.
     std::env::set_current_dir(&paths.folder).during(format!("go to {}", paths.folder.display()))?;
     let listener = UnixListener::bind("start.sock").during("make start.sock")?;
+    let attach = sys::message_listener(ATTACH, ATTACHING).during("make attach.sock")?;
     let executor = Confined {
         filter: filter.map(Rc::new),
         capabilities: keep,
@@ -161,7 +168,7 @@ fn make(spec: &ContainerSpec, paths: &ContainerPaths, host: &Host, stream: RawFd
         let _ = fs::remove_file(paths.folder.join(name));
     }
     let init = container.pid().ok_or_else(|| OperationError::Container("it has no process".to_owned()))?;
-    Ok(Held { init: init.as_raw(), pipes: Pipes { stdout, stderr, started, stdin } })
+    Ok(Held { init: init.as_raw(), pipes: Pipes { stdout, stderr, started, stdin, attach } })
 }
 
 /// Read end for the waiter, write end for the container, which its user may open again by `/dev/stdout`.
@@ -238,6 +245,7 @@ impl Waiter {
             (oom.into(), descriptors::OOM),
         ];
         wanted.extend(pipes.stdin.map(|keeper| (keeper, descriptors::STDIN)));
+        wanted.push((pipes.attach, descriptors::ATTACH));
         let log = CString::new(name.as_encoded_bytes()).map_err(io::Error::other).during("name the log")?;
         Ok(Self { wanted, log })
     }
@@ -250,7 +258,11 @@ impl Waiter {
             self.log.to_string_lossy().into_owned(),
             spec.log.max_bytes.to_string(),
             spec.log.max_files.to_string(),
-            if spec.tty && spec.stdin { "terminal".to_owned() } else { String::new() },
+            match (spec.stdin, spec.tty) {
+                (true, true) => "terminal".to_owned(),
+                (true, false) => "pipe".to_owned(),
+                (false, _) => String::new(),
+            },
         ];
         let words: Vec<CString> = words.into_iter().filter_map(|word| CString::new(word).ok()).collect();
         let arguments: Vec<_> = words.iter().map(|word| word.as_ptr()).chain([std::ptr::null()]).collect();
@@ -266,7 +278,7 @@ impl Waiter {
                 libc::close(descriptors::STDIN);
             }
             // Whatever the daemon itself was started with stays with the daemon.
-            let first = descriptors::STDIN as libc::c_uint + 1;
+            let first = descriptors::ATTACH as libc::c_uint + 1;
             libc::close_range(first, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC as i32);
             let program = above.last().map_or(-1, AsRawFd::as_raw_fd);
             libc::chdir(c"/".as_ptr());
@@ -291,7 +303,7 @@ impl Waiter {
 fn high_copies(wanted: &[(OwnedFd, RawFd)], program: &OwnedFd) -> Outcome<Vec<OwnedFd>> {
     let copy = |fd: &OwnedFd| {
         // SAFETY: no memory is involved.
-        let answer = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, descriptors::STDIN + 1) };
+        let answer = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, descriptors::ATTACH + 1) };
         // SAFETY: the kernel has just made it for us.
         sys::check(i64::from(answer)).map(|fd| unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
     };

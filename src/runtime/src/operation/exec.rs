@@ -1,11 +1,11 @@
 //! Runs a further process in a running container and stays with it until it ends.
 //!
 //! In: the node's words and the process's standard streams. Out: `Running`, with a terminal its other end, then
-//! `Ended`. When the daemon closes the stream the process is killed.
+//! `Ended`. When the daemon closes the stream the process is hung up on, then killed.
 
 use std::fs;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::rc::Rc;
@@ -19,6 +19,9 @@ use crate::cgroup::Cgroups;
 use crate::executor::Confined;
 use crate::spec::{self, Host};
 use crate::{capabilities, seccomp, sys, wire};
+
+/// Milliseconds that a process has between hang-up and kill.
+const TIDYING: i32 = 2000;
 
 pub fn run(stream: &mut UnixStream, streams: Vec<OwnedFd>) -> Outcome<()> {
     // SAFETY: no memory is involved.
@@ -107,7 +110,7 @@ fn stay(stream: &mut UnixStream, pid: i32, console: Option<UnixListener>) -> Out
             break;
         }
         if polls[1].revents != 0 {
-            kill(pid);
+            hang_up(pid, pidfd.as_fd());
             break;
         }
     }
@@ -117,12 +120,24 @@ fn stay(stream: &mut UnixStream, pid: i32, console: Option<UnixListener>) -> Out
     Ok(())
 }
 
-/// It leads a session of its own: what it started in it goes too.
+/// Whoever ran it is gone: as when a terminal is closed, it may still tidy up, but not for long.
+fn hang_up(pid: i32, pidfd: BorrowedFd<'_>) {
+    signal(pid, libc::SIGHUP);
+    if !sys::pidfd_wait(pidfd, TIDYING) {
+        kill(pid);
+    }
+}
+
 fn kill(pid: i32) {
+    signal(pid, libc::SIGKILL);
+}
+
+/// It leads a session of its own: what it started in it is told too.
+fn signal(pid: i32, signal: i32) {
     // SAFETY: no memory is involved.
     unsafe {
-        libc::kill(-pid, libc::SIGKILL);
-        libc::kill(pid, libc::SIGKILL);
+        libc::kill(-pid, signal);
+        libc::kill(pid, signal);
     }
 }
 

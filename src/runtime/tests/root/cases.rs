@@ -1,5 +1,6 @@
 //! The tests.
 
+mod attach;
 mod basics;
 mod confinement;
 mod exec;
@@ -53,6 +54,11 @@ pub const ALL: &[Case] = &[
     case!(exec::a_terminal_has_a_size),
     case!(exec::what_nobody_waits_for_is_killed),
     case!(exec::what_can_not_be_run_says_so),
+    case!(attach::several_clients_see_the_same_and_type),
+    case!(attach::input_for_one_client_ends_with_it),
+    case!(attach::a_terminal_is_resized_and_shows_what_has_no_end_of_line),
+    case!(attach::much_is_lost_by_nobody_and_a_client_that_leaves_holds_nothing),
+    case!(attach::only_what_runs_is_joined),
     case!(survival::containers_outlive_a_killed_daemon),
     case!(survival::a_killed_zygote_is_regained),
     case!(survival::a_killed_waiter_ends_its_container),

@@ -161,6 +161,7 @@ impl Site {
             oom_score_adj: 500,
             tty: false,
             stdin: false,
+            stdin_once: false,
             log: LogFile { path: self.log(id), max_bytes: 10 << 20, max_files: 5 },
         }
     }

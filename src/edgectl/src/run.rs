@@ -1,0 +1,258 @@
+//! `run`: one pod of one image, and perhaps a session with it.
+//!
+//! In: a name, an image, flags. Out: a pod; with -i or --attach its output and its exit code, and with --rm no pod
+//! afterwards. Never touches a pod that was there before.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use kedge_client::{DeleteOptions, Informer, ResourcePath, Step, WatchOptions, WriteOptions};
+use serde_json::{Map, Value, json};
+
+use crate::apply::dry;
+use crate::args::{DryRun, Run, truth};
+use crate::delete::gone;
+use crate::error::Failure;
+use crate::output::{self, Format};
+use crate::remote::Ended;
+use crate::session::{Session, duration};
+use crate::{exec, logs};
+
+/// Runs the verb.
+pub async fn run(session: Session, args: Run) -> Result<ExitCode, Failure> {
+    let attach = args.attach.as_deref().map_or(args.stdin, truth);
+    check(&args, attach)?;
+    let patience = duration(&args.pod_running_timeout)?.unwrap_or(Duration::from_secs(60));
+    let object = pod(&args)?;
+    let format = Format::of_write(args.output.as_deref())?;
+    let path = ResourcePath::core("pods").namespace(&*session.namespace);
+    let options = WriteOptions {
+        dry_run: args.dry_run == DryRun::Server,
+        field_manager: Some("kubectl-run".to_owned()),
+        ..WriteOptions::default()
+    };
+    let made = match args.dry_run {
+        DryRun::Client => object,
+        _ => session.client.create(&path, &object, &options).await?,
+    };
+    if !attach {
+        match format {
+            None => println!("pod/{} created{}", args.name, dry(args.dry_run, false)),
+            Some(Format::Name) => println!("pod/{}", args.name),
+            Some(format) => print!("{}", output::object(&format, &made, "")?),
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let outcome = tokio::select! {
+        outcome = follow(&session, &args, patience) => outcome,
+        // Without a terminal of its own the session is interrupted here.
+        _ = tokio::signal::ctrl_c() => Ok(ExitCode::from(130)),
+    };
+    if args.rm {
+        let path = path.name(&*args.name);
+        let uid = made["metadata"]["uid"].as_str();
+        session.client.delete(&path, &DeleteOptions::default()).await?;
+        println!("pod \"{}\" deleted from {} namespace", args.name, session.namespace);
+        gone(&session, &path, uid).await?;
+    }
+    outcome
+}
+
+fn check(args: &Run, attach: bool) -> Result<(), Failure> {
+    if args.tty && !args.stdin {
+        return Err(Failure::said("-i/--stdin is required for containers with -t/--tty=true"));
+    }
+    if args.rm && !attach {
+        return Err(Failure::said("--rm should only be used for attached containers"));
+    }
+    if attach && args.dry_run != DryRun::None {
+        return Err(Failure::said(
+            "--dry-run=[server|client] can't be used with attached containers options (--attach, --stdin, or --tty)",
+        ));
+    }
+    if !["Always", "OnFailure", "Never"].contains(&args.restart.as_str()) {
+        return Err(Failure::said(format!("invalid restart policy: {}", args.restart)));
+    }
+    match args.image_pull_policy.as_deref() {
+        None | Some("" | "Always" | "IfNotPresent" | "Never") => Ok(()),
+        Some(other) => Err(Failure::said(format!("invalid image pull policy: {other}"))),
+    }
+}
+
+/// The pod that is meant.
+fn pod(args: &Run) -> Result<Value, Failure> {
+    let labels = match &args.labels {
+        None => Map::from_iter([("run".to_owned(), json!(args.name))]),
+        Some(text) => pairs(text.split(',').filter(|pair| !pair.is_empty()), "label")?,
+    };
+    let mut container = json!({"name": args.name, "image": args.image});
+    if !args.words.is_empty() {
+        container[if args.command { "command" } else { "args" }] = json!(args.words);
+    }
+    if let Some(policy) = args.image_pull_policy.as_deref().filter(|policy| !policy.is_empty()) {
+        container["imagePullPolicy"] = json!(policy);
+    }
+    if let Some(port) = args.port {
+        container["ports"] = json!([{"containerPort": port}]);
+    }
+    if !args.env.is_empty() {
+        let env = pairs(args.env.iter().map(String::as_str), "env")?;
+        container["env"] = env.into_iter().map(|(name, value)| json!({"name": name, "value": value})).collect();
+    }
+    if args.privileged {
+        container["securityContext"] = json!({"privileged": true});
+    }
+    if args.stdin {
+        container["stdin"] = json!(true);
+        container["stdinOnce"] = json!(!args.leave_stdin_open);
+    }
+    if args.tty {
+        container["tty"] = json!(true);
+    }
+    let mut object = json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": args.name, "labels": labels},
+        "spec": {"containers": [container], "restartPolicy": args.restart},
+    });
+    if !args.annotations.is_empty() {
+        object["metadata"]["annotations"] =
+            Value::Object(pairs(args.annotations.iter().map(String::as_str), "annotation")?);
+    }
+    Ok(object)
+}
+
+fn pairs<'a>(words: impl Iterator<Item = &'a str>, what: &str) -> Result<Map<String, Value>, Failure> {
+    words
+        .map(|word| match word.split_once('=') {
+            Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), json!(value))),
+            _ => Err(Failure::said(format!("invalid {what} spec {word:?}: it must be KEY=VALUE"))),
+        })
+        .collect()
+}
+
+/// Attaches once it runs, and reads its exit code if there will be one.
+async fn follow(session: &Session, args: &Run, patience: Duration) -> Result<ExitCode, Failure> {
+    let seen = until(session, &args.name, Some(patience), |pod| ended(pod) || ready(pod)).await?;
+    if ended(&seen) {
+        logs::print(session, &args.name, &args.name).await?;
+    } else {
+        // What it said before we came.
+        if let Err(failure) = logs::print(session, &args.name, &args.name).await {
+            eprintln!("warning: couldn't fetch pre-attach logs: {failure}");
+        }
+        let joined = exec::join(session, &seen, &args.name, (args.stdin, args.tty), args.quiet).await;
+        let fault = match joined {
+            Ok(Ended::Failed(why)) => Some(why),
+            Err(failure) => Some(failure.to_string()),
+            Ok(Ended::Success | Ended::Code(_)) => None,
+        };
+        if let Some(why) = fault {
+            eprintln!("warning: couldn't attach to pod/{}, falling back to streaming logs: {why}", args.name);
+            logs::print(session, &args.name, &args.name).await?;
+        }
+    }
+    if args.leave_stdin_open || args.restart == "Always" {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let only_success = args.restart == "OnFailure";
+    let done = |pod: &Value| if only_success { phase(pod) == "Succeeded" } else { ended(pod) };
+    let pod = until(session, &args.name, Some(patience), done).await?;
+    if phase(&pod) == "Succeeded" {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let named = format!("pod {}/{}", session.namespace, args.name);
+    let state = &pod["status"]["containerStatuses"][0]["state"]["terminated"];
+    let code = state["exitCode"].as_u64().and_then(|code| u8::try_from(code).ok()).filter(|code| *code != 0);
+    let Some(code) = code else { return Err(Failure::said(format!("{named} failed with unknown exit code"))) };
+    let text = |key: &str| state[key].as_str().unwrap_or("").to_owned();
+    eprintln!("{named} terminated ({})\n{}", text("reason"), text("message"));
+    Ok(ExitCode::from(code))
+}
+
+fn phase(pod: &Value) -> &str {
+    pod["status"]["phase"].as_str().unwrap_or("")
+}
+
+fn ended(pod: &Value) -> bool {
+    matches!(phase(pod), "Succeeded" | "Failed")
+}
+
+fn ready(pod: &Value) -> bool {
+    let conditions = pod["status"]["conditions"].as_array();
+    phase(pod) == "Running" && conditions.into_iter().flatten().any(|c| c["type"] == "Ready" && c["status"] == "True")
+}
+
+/// Waits until the pod is as wanted.
+async fn until(
+    session: &Session,
+    name: &str,
+    patience: Option<Duration>,
+    wanted: impl Fn(&Value) -> bool,
+) -> Result<Value, Failure> {
+    let path = ResourcePath::core("pods").namespace(&*session.namespace);
+    let options =
+        WatchOptions { fields: Some(format!("metadata.name={name}")), remote: true, ..WatchOptions::default() };
+    let mut informer = Informer::<Value>::new(session.client.clone(), path, options);
+    let look = async {
+        loop {
+            match informer.next().await {
+                Step::Apply(pod) if wanted(&pod) => return Ok(pod),
+                Step::Delete(_) => return Err(Failure::said(format!("pod {name:?} was deleted"))),
+                _ => {}
+            }
+        }
+    };
+    match patience {
+        Some(patience) => {
+            let late = || Failure::said("timed out waiting for the condition");
+            tokio::time::timeout(patience, look).await.map_err(|_| late())?
+        }
+        None => look.await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::args::{Arguments, Verb};
+
+    fn args(line: &str) -> Run {
+        let words = "edgectl run web --image=i ".to_owned() + line;
+        match Arguments::try_parse_from(words.split_whitespace()).unwrap().verb {
+            Verb::Run(args) => args,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_pod_is_as_kubectl_makes_it() {
+        let made = pod(&args("-it --restart=Never --env=A=b --port=80 -- sh -c x")).unwrap();
+        assert_eq!(
+            made,
+            json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web", "labels": {"run": "web"}},
+                "spec": {"restartPolicy": "Never", "containers": [{"name": "web", "image": "i",
+                    "args": ["sh", "-c", "x"], "ports": [{"containerPort": 80}], "env": [{"name": "A", "value": "b"}],
+                    "stdin": true, "stdinOnce": true, "tty": true}]}})
+        );
+        let made = pod(&args("-l a=b,c=d --command -- sh")).unwrap();
+        assert_eq!(made["metadata"]["labels"], json!({"a": "b", "c": "d"}));
+        assert_eq!(made["spec"]["containers"][0]["command"], json!(["sh"]));
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused() {
+        for (line, why) in [
+            ("-t", "-i/--stdin is required"),
+            ("--rm", "--rm should only be used for attached"),
+            ("-i --dry-run=client", "can't be used with attached"),
+            ("--restart=Sometimes", "invalid restart policy: Sometimes"),
+            ("--image-pull-policy=x", "invalid image pull policy: x"),
+        ] {
+            let args = args(line);
+            let said = check(&args, args.stdin).unwrap_err().to_string();
+            assert!(said.contains(why), "{line}: {said}");
+        }
+    }
+}
