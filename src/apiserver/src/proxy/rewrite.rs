@@ -259,8 +259,8 @@ mod tests {
 
     #[track_caller]
     fn check(link: &str, expected: &str) {
-        let expected = expected.replace('^', "/api/v1/namespaces/a/pods/b/proxy");
-        assert_eq!(links().rewrite(link), expected, "{link}");
+        let whole = |text: &str| text.replace('^', "/api/v1/namespaces/a/pods/b/proxy");
+        assert_eq!(links().rewrite(&whole(link)), whole(expected), "{link}");
     }
 
     #[test]
@@ -324,7 +324,7 @@ mod tests {
                     random ^= random << 13;
                     random ^= random >> 7;
                     random ^= random << 17;
-                    b"<>a= '\"/!-hrefscript\xff"[random as usize % 22]
+                    b"<>a= '\"/!-hrefscript\xff"[random as usize % 21]
                 })
                 .collect();
             let mut html = Html::new(links());
