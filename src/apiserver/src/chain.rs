@@ -19,7 +19,6 @@ use kedge_api::status::{Access, Reason, Status};
 
 use crate::audit::Notes;
 use crate::authn::Shown;
-use crate::authn::token::ISSUER;
 use crate::authz::Wanted;
 use crate::core::Core;
 use crate::gate::{Class, Counted};
@@ -113,7 +112,11 @@ async fn admit(core: Arc<Core>, origin: Origin, info: RequestInfo, query: Query,
     let (head, body) = request.into_parts();
     let format = media::negotiate(&head.headers, media::Offer { shapes: true, protobuf: true })
         .map_or(Format::Json, |a| a.format);
-    let who = match authenticate(&core, &origin, &head.headers).await {
+    let known = match &origin {
+        Origin::Loopback(who) => Ok(Identity::clone(who)),
+        Origin::Connection(shown) => crate::authn::authenticate(&core, shown, &head.headers, &info.path).await,
+    };
+    let who = match known {
         Ok(who) => who,
         Err(status) => return respond::status(&status, format),
     };
@@ -182,6 +185,7 @@ async fn authenticate(core: &Core, origin: &Origin, headers: &http::HeaderMap) -
 
 /// Whether they may.
 pub(crate) fn authorize(core: &Core, who: &Identity, info: &RequestInfo) -> Result<(), Status> {
+fn authorize(core: &Core, who: &Identity, info: &RequestInfo) -> Result<(), Status> {
     let wanted = wanted(info);
     if core.authorizer.decide(who, &wanted).allowed {
         return Ok(());

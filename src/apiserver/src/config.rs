@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::admission::{Admission, AdmissionConfig};
+use crate::authn::settings::Authentication;
 use crate::clock::Clock;
 use crate::random::Random;
 use crate::registry::convert::{Converter, NoConverter};
@@ -33,6 +34,8 @@ pub struct Config {
     pub service_network: (Ipv4Addr, u8),
     /// The range of node ports, both ends included.
     pub node_ports: (u16, u16),
+    /// How clients may prove who they are.
+    pub authentication: Authentication,
     /// Bounds.
     pub limits: Limits,
     /// Which address-making kinds are served: also alpha and beta ones.
@@ -54,6 +57,7 @@ impl Default for Config {
             port: 6443,
             service_network: (Ipv4Addr::new(10, 43, 0, 0), 16),
             node_ports: (30000, 32767),
+            authentication: Authentication::default(),
             limits: Limits::default(),
             every_version: false,
             removed_versions: true,

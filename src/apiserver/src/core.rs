@@ -13,8 +13,7 @@ use tokio_util::task::TaskTracker;
 use crate::admission::presence::Presence;
 use crate::admission::webhook::Webhooks;
 use crate::admission::{Admission, Reader};
-use crate::authn::KnownTokens;
-use crate::authn::token::TokenKey;
+use crate::authn::Authenticators;
 use crate::authz::Authorizer;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -52,8 +51,7 @@ pub(crate) struct Core {
     pub outbound: Outbound,
     pub health: Health,
     pub authority: Arc<Authority>,
-    pub token_key: TokenKey,
-    pub known_tokens: KnownTokens,
+    pub authn: Authenticators,
     pub streams: Arc<dyn NodeStreams>,
     pub converter: Arc<dyn Converter>,
     pub services: Services,

@@ -40,6 +40,7 @@ mod tls;
 mod upkeep;
 
 pub use admission::AdmissionConfig;
+pub use authn::settings::Authentication;
 pub use authn::token::{Bound, TokenOrder};
 pub use clock::{Clock, LastSeen};
 pub use config::{Config, Limits, Parts};

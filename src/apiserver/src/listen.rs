@@ -138,10 +138,7 @@ async fn connection(
     };
     let shown = match stream.get_ref().1.peer_certificates() {
         None | Some([]) => Shown::Nothing,
-        Some(chain) => match certificates.believe(chain, core.clock.now()) {
-            Ok(believed) => Shown::Certificate(Arc::new(believed)),
-            Err(fault) => Shown::Stranger(fault),
-        },
+        Some(chain) => certificates.shown(chain, core.clock.now()),
     };
     let service = {
         let core = core.clone();

@@ -54,7 +54,7 @@ pub async fn answer(call: &mut Call) -> Result<Answer, Status> {
             schemas(call, &kinds, group, version, &kept)
         }
         ["openid", "v1", "jwks"] => {
-            let keys = call.core.token_key.key_set();
+            let keys = call.core.authn.key.key_set();
             Ok(respond::bytes(StatusCode::OK, "application/jwk-set+json", keys.to_string()))
         }
         [".well-known", "openid-configuration"] => document(call, &openid(call)),
@@ -235,6 +235,14 @@ fn all_paths(kinds: &Arc<Kinds>) -> Vec<String> {
 async fn metrics(call: &Call) -> String {
     use std::fmt::Write as _;
     let mut out = call.core.metrics.render();
+    crate::metrics::family(
+        &mut out,
+        "serviceaccount_stale_tokens_total",
+        "counter",
+        "Tokens that were used after they should have been replaced.",
+    );
+    let stale = call.core.authn.stale.load(std::sync::atomic::Ordering::Relaxed);
+    let _ = writeln!(out, "serviceaccount_stale_tokens_total {stale}");
     crate::metrics::family(&mut out, "apiserver_storage_objects", "gauge", "Kept objects by kind.");
     crate::metrics::family(&mut out, "apiserver_resource_objects", "gauge", "Kept objects by kind.");
     for kind in call.core.kinds().iter().filter(|k| k.is_kept() && crate::registry::rules::served_as_kept(k)) {

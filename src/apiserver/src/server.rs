@@ -21,6 +21,8 @@ use tokio_util::task::TaskTracker;
 
 use crate::admission::presence::Presence;
 use crate::admission::webhook::Family;
+use crate::authn::Authenticators;
+use crate::authn::settings::{self, SettingsFault};
 use crate::authn::token::{self, Bound, TokenKey, TokenOrder};
 use crate::authz::Authorizer;
 use crate::chain::{self, Origin};
@@ -48,6 +50,9 @@ pub enum OpenError {
     /// TLS refused its configuration.
     #[error("TLS of the API server")]
     Tls(#[from] rustls::Error),
+    /// What was set for authentication cannot be used.
+    #[error(transparent)]
+    Authentication(#[from] SettingsFault),
     /// The objects of the start could not be made.
     #[error("objects that must be there from the start: {0}")]
     Bootstrap(Status),
@@ -113,8 +118,12 @@ impl ApiServer {
         let last_seen = LastSeen::in_dir(&config.data_dir);
         let clock = parts.clock.never_below(last_seen.read());
         let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let settings = settings::read(&config.authentication)?;
         let authority = Arc::new(Authority::open(&pki, clock.now())?);
-        let certificates = ClientCertificates::trusting(authority.certificate(), &provider)?;
+        let mut certificates = ClientCertificates::trusting(authority.certificate(), &provider)?;
+        if let Some(pem) = &settings.front_proxy {
+            certificates.trust_proxies(pem, config.authentication.front_proxy_names.clone(), &provider)?;
+        }
         if let Err(error) = last_seen.write(clock.now()) {
             tracing::warn!(%error, "cannot remember the time");
         }
@@ -144,8 +153,7 @@ impl ApiServer {
             outbound,
             health: Health::default(),
             authority,
-            token_key: TokenKey::open(&pki)?,
-            known_tokens: Default::default(),
+            authn: Authenticators::new(TokenKey::open(&pki)?, settings),
             streams: parts.streams,
             converter: parts.converter,
             encoded: Default::default(),
@@ -171,6 +179,7 @@ impl ApiServer {
         core.tasks.spawn(upkeep::events::expire(core.clone(), revision));
         core.tasks.spawn(upkeep::progress(core.clone()));
         core.tasks.spawn(upkeep::requests::run(core.clone()));
+        core.tasks.spawn(upkeep::secrets::run(core.clone()));
         for key in upkeep::KUBERNETES {
             core.tasks.spawn(upkeep::kubernetes(core.clone(), key, revision));
         }
@@ -207,7 +216,8 @@ impl ApiServer {
             self.addresses(address.ip()),
             core.clock.clone(),
         )?;
-        let tls = tls::server_config(serving.clone(), &core.authority, self.provider.clone(), core.clock.clone())?;
+        let tls =
+            tls::server_config(serving.clone(), self.certificates.hints(), self.provider.clone(), core.clock.clone())?;
         self.write_admin_kubeconfig(address)?;
         let this = self.clone();
         let renew_admin = move || {
@@ -257,7 +267,7 @@ impl ApiServer {
         let now = self.core.clock.now();
         let ends = now + order.lifetime;
         let claims = token::claims(namespace, bound, order, self.core.random.uid(), now);
-        Ok((self.core.token_key.sign(&claims), ends))
+        Ok((self.core.authn.key.sign(&claims), ends))
     }
 
     /// A client certificate and its key as PEM, for `user` in `group`.
@@ -278,7 +288,7 @@ impl ApiServer {
 
     /// Lets a bearer token name somebody.
     pub fn add_static_token(&self, token: impl Into<String>, who: Identity) {
-        self.core.known_tokens.add(token.into(), who);
+        self.core.authn.known.add(token.into(), who);
     }
 
     /// Adds lines to `/metrics`.

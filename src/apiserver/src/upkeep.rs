@@ -4,11 +4,13 @@
 //! In: the store's events and a few timers. Every task waits for an event or one coalesced timer,
 //! and ends by the server's token.
 
+mod bootstrap_tokens;
 pub mod definitions;
 pub mod events;
 pub mod flow;
 pub mod requests;
 pub mod roles;
+pub mod secrets;
 pub mod webhooks;
 
 use std::sync::Arc;

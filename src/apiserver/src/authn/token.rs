@@ -17,6 +17,7 @@ use ring::signature::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::legacy::LegacyClaims;
 use crate::clock::seconds;
 use crate::tls::authority::{AuthorityError, write_private};
 
@@ -53,6 +54,9 @@ pub struct KubernetesClaims {
     /// The node it is bound to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node: Option<Bound>,
+    /// After this its holder should have taken a new one; it still counts until `exp`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warnafter: Option<u64>,
 }
 
 /// What a token says.
@@ -137,7 +141,7 @@ impl TokenKey {
     }
 
     /// The token that says these claims.
-    pub fn sign(&self, claims: &Claims) -> String {
+    pub fn sign(&self, claims: &impl Serialize) -> String {
         let header = json!({"alg": "ES256", "kid": self.id, "typ": "JWT"}).to_string();
         // Claims are strings and numbers: they always serialize.
         let body = serde_json::to_vec(claims).unwrap_or_default();
@@ -151,21 +155,12 @@ impl TokenKey {
 
     /// What a token says, if it is ours and in date, for one of `audiences`.
     pub fn check(&self, token: &str, audiences: &[&str], now: SystemTime) -> Result<Claims, TokenFault> {
-        if token.len() > MAX_TOKEN {
-            return Err(TokenFault::NotOurs);
-        }
-        let (signed, signature) = token.rsplit_once('.').ok_or(TokenFault::NotOurs)?;
-        let (header, body) = signed.split_once('.').ok_or(TokenFault::NotOurs)?;
-        let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|_| TokenFault::NotOurs);
-        let header: Value = serde_json::from_slice(&decode(header)?).map_err(|_| TokenFault::NotOurs)?;
-        if header["alg"] != "ES256" {
-            return Err(TokenFault::NotOurs);
-        }
-        let claims: Claims = serde_json::from_slice(&decode(body)?).map_err(|_| TokenFault::NotOurs)?;
+        let body = self.body(token)?;
+        let claims: Claims = serde_json::from_slice(&body).map_err(|_| TokenFault::NotOurs)?;
         if claims.iss != ISSUER {
             return Err(TokenFault::NotOurs);
         }
-        self.verify(token, signed, &decode(signature)?)?;
+        self.verify(token)?;
         let now = seconds(now);
         if claims.exp.saturating_add(LEEWAY) <= now {
             return Err(TokenFault::Expired);
@@ -179,8 +174,36 @@ impl TokenKey {
         Ok(claims)
     }
 
+    /// What a token of a Secret says, if it is ours.
+    pub fn check_legacy(&self, token: &str) -> Result<LegacyClaims, TokenFault> {
+        let body = self.body(token)?;
+        let claims: LegacyClaims = serde_json::from_slice(&body).map_err(|_| TokenFault::NotOurs)?;
+        if claims.iss != super::legacy::ISSUER {
+            return Err(TokenFault::NotOurs);
+        }
+        self.verify(token)?;
+        Ok(claims)
+    }
+
+    /// The claims of a token that says it is signed as ours are; not checked yet.
+    fn body(&self, token: &str) -> Result<Vec<u8>, TokenFault> {
+        if token.len() > MAX_TOKEN {
+            return Err(TokenFault::NotOurs);
+        }
+        let (signed, _) = token.rsplit_once('.').ok_or(TokenFault::NotOurs)?;
+        let (header, body) = signed.split_once('.').ok_or(TokenFault::NotOurs)?;
+        let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|_| TokenFault::NotOurs);
+        let header: Value = serde_json::from_slice(&decode(header)?).map_err(|_| TokenFault::NotOurs)?;
+        if header["alg"] != "ES256" {
+            return Err(TokenFault::NotOurs);
+        }
+        decode(body)
+    }
+
     /// Checks the signature, unless it was found good before: that costs thirty times the digest.
-    fn verify(&self, token: &str, signed: &str, signature: &[u8]) -> Result<(), TokenFault> {
+    fn verify(&self, token: &str) -> Result<(), TokenFault> {
+        let (signed, signature) = token.rsplit_once('.').ok_or(TokenFault::NotOurs)?;
+        let signature = URL_SAFE_NO_PAD.decode(signature).map_err(|_| TokenFault::NotOurs)?;
         let digest = ring::digest::digest(&ring::digest::SHA256, token.as_bytes());
         let mut seen = [0u8; 32];
         seen.copy_from_slice(digest.as_ref());
@@ -189,7 +212,7 @@ impl TokenKey {
             return Ok(());
         }
         UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, self.pair.public_key().as_ref())
-            .verify(signed.as_bytes(), signature)
+            .verify(signed.as_bytes(), &signature)
             .map_err(|_| TokenFault::Signature)?;
         let mut good = good();
         good.push_back(seen);
@@ -218,6 +241,8 @@ pub struct TokenOrder {
     pub audiences: Vec<String>,
     /// How long.
     pub lifetime: Duration,
+    /// How long its holder keeps it before taking a new one, if that is shorter.
+    pub warn_after: Option<Duration>,
     /// The pod it is bound to.
     pub pod: Option<Bound>,
     /// The secret it is bound to.
@@ -243,6 +268,7 @@ pub fn claims(namespace: &str, account: Bound, order: TokenOrder, id: String, no
             pod: order.pod,
             secret: order.secret,
             node: order.node,
+            warnafter: order.warn_after.map(|after| issued + after.as_secs()),
         },
     }
 }

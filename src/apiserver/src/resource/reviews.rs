@@ -13,7 +13,8 @@ use kedge_api::meta;
 use kedge_api::status::Status;
 use serde_json::{Value, json};
 
-use super::{asked, made, tokens};
+use super::{asked, made};
+use crate::authn::identify;
 use crate::authn::token::ISSUER;
 use crate::authz::{Rule, Wanted};
 use crate::chain::Call;
@@ -151,13 +152,12 @@ async fn token(call: &Call, review: &Object) -> Value {
     let asked: Vec<&str> = meta::list_at(review, &["spec", "audiences"]).iter().filter_map(Value::as_str).collect();
     let audiences = if asked.is_empty() { vec![ISSUER] } else { asked };
     let text = meta::text_at(review, &["spec", "token"]);
-    if let Some(identity) = call.core.known_tokens.find(text) {
-        return json!({"authenticated": true, "user": user_info(&identity)});
+    if text.is_empty() {
+        return json!({"authenticated": false, "user": {}});
     }
-    match tokens::identify(&call.core, text, &audiences).await {
-        Ok((identity, claims)) => {
-            let both: Vec<&str> = audiences.into_iter().filter(|a| claims.aud.iter().any(|c| c == a)).collect();
-            json!({"authenticated": true, "user": user_info(&identity), "audiences": both})
+    match identify::identify(&call.core, text, &audiences).await {
+        Ok(found) => {
+            json!({"authenticated": true, "user": user_info(&found.identity), "audiences": found.audiences})
         }
         Err(why) => json!({"authenticated": false, "user": {}, "error": why.to_string()}),
     }

@@ -1,102 +1,73 @@
-//! Tokens of service accounts: whom one names, and asking for one.
+//! Asking for a token of a service account.
 //!
-//! In: a token, or a TokenRequest. Out: an identity, or a token. The account, and what a token is
-//! bound to, must still be there: looked up by uid in the store's index, without parsing.
+//! In: a TokenRequest. Out: the same with a token. What it is bound to must be there and be what it
+//! says. Whom a token names is decided by `authn/identify.rs`.
 
 use std::time::Duration;
 
 use http::StatusCode;
-use kedge_api::fields::Index;
+use kedge_api::field::{FieldError, Path};
 use kedge_api::kinds::Gvk;
-use kedge_api::selector::Lookup as _;
 use kedge_api::status::Status;
 use kedge_api::{clock, meta};
 use serde_json::json;
 
 use super::{asked, made};
-use crate::authn::token::{self, Bound, Claims, ISSUER, TokenFault, TokenOrder};
+use crate::authn::token::{self, Bound, ISSUER, TokenOrder};
 use crate::chain::Call;
-use crate::core::Core;
-use crate::identity::Identity;
-use crate::registry::{Act, decode_kept, keys, rules};
+use crate::registry::{Act, decode_kept};
 use crate::respond::Answer;
 
 /// What is given when nothing is asked for.
 const USUAL: u64 = 3600;
 
-/// Why a token names nobody.
-#[derive(Debug, thiserror::Error)]
-pub enum Nobody {
-    /// The token itself is at fault.
-    #[error(transparent)]
-    Token(#[from] TokenFault),
-    /// What it is bound to is gone.
-    #[error("{0} of the token no longer exists")]
-    Gone(&'static str),
-    /// The store could not be asked.
-    #[error("the store could not be asked")]
-    Store(#[from] kedge_store::ReadError),
-}
-
-/// Whom a token names, for one of `audiences`, and which of them it is for.
-pub async fn identify(core: &Core, text: &str, audiences: &[&str]) -> Result<(Identity, Claims), Nobody> {
-    let claims = core.token_key.check(text, audiences, core.clock.now())?;
-    let said = &claims.kubernetes;
-    there(core, "serviceaccounts", &said.namespace, &said.serviceaccount, "the service account").await?;
-    if let Some(pod) = &said.pod {
-        there(core, "pods", &said.namespace, pod, "the pod").await?;
-    }
-    if let Some(secret) = &said.secret {
-        there(core, "secrets", &said.namespace, secret, "the secret").await?;
-    }
-    let mut identity = Identity::service_account(&said.namespace, &said.serviceaccount.name);
-    identity.uid = said.serviceaccount.uid.clone();
-    let mut tell = |key: &str, value: String| {
-        identity.extra.insert(format!("authentication.kubernetes.io/{key}"), vec![value]);
-    };
-    tell("credential-id", format!("JTI={}", claims.jti));
-    if let Some(pod) = &said.pod {
-        tell("pod-name", pod.name.clone());
-        tell("pod-uid", pod.uid.clone());
-    }
-    if let Some(node) = &said.node {
-        tell("node-name", node.name.clone());
-        if !node.uid.is_empty() {
-            tell("node-uid", node.uid.clone());
-        }
-    }
-    Ok((identity, claims))
-}
-
-async fn there(core: &Core, plural: &str, namespace: &str, bound: &Bound, what: &'static str) -> Result<(), Nobody> {
-    let entry = core.store.get(&keys::fixed("", plural, namespace, &bound.name)).await?;
-    let same = entry.is_some_and(|e| Index::read(&e.index).fields().value(rules::UID) == Some(bound.uid.as_str()));
-    if same { Ok(()) } else { Err(Nobody::Gone(what)) }
-}
+/// What pods' tokens are asked for by this number of seconds, and nobody else: they hold for
+/// [`EXTENDED`], so that programs that read their token once go on working, and warn after that time.
+const PODS: u64 = 3607;
+/// A year.
+const EXTENDED: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// `serviceaccounts/NAME/token`.
 pub async fn request(call: &mut Call, act: &Act<'_>) -> Result<Answer, Status> {
     let gvk = Gvk::fixed("authentication.k8s.io", "v1", "TokenRequest");
     let mut request = asked(call, act, &gvk).await?;
-    if !meta::name(&request).is_empty() && meta::name(&request) != act.name {
-        return Err(Status::bad_request(format!(
-            "the name of the object ({}) does not match the name on the URL ({})",
-            meta::name(&request),
-            act.name
-        )));
+    for (field, said, wanted) in
+        [("name", meta::name(&request), act.name), ("namespace", meta::namespace(&request), act.namespace)]
+    {
+        if !said.is_empty() && said != wanted {
+            let metadata = Path::root("metadata");
+            let why = format!("must match the service account {field} if specified");
+            let fault = FieldError::invalid(&metadata.child(field), said, why);
+            return Err(Status::invalid(&gvk.group, &gvk.kind, act.name, &[fault]));
+        }
     }
     let account = decode_kept(&*act.kept().await?)?;
     crate::admission::admit(act.core, &act.attributes(crate::admission::Operation::Create), &mut request).await?;
-    let order = order(act, &request).await?;
+    let (asked_uid, uid) = (meta::uid(&request).to_owned(), meta::uid(&account).to_owned());
+    if !asked_uid.is_empty() && asked_uid != uid {
+        return Err(Status::conflict_because(
+            &gvk.group,
+            &gvk.kind,
+            act.name,
+            format!("the UID in the token request ({asked_uid}) does not match the UID of the service account ({uid})"),
+        ));
+    }
+    let mut order = order(act, &request).await?;
     let seconds = order.lifetime.as_secs();
+    let ours = order.audiences.iter().all(|a| a == ISSUER);
+    if order.pod.is_some() && seconds == PODS && ours {
+        order.warn_after = Some(order.lifetime);
+        order.lifetime = EXTENDED;
+    }
     let now = call.core.clock.now();
     let id = call.core.random.uid();
-    let bound = Bound { name: act.name.to_owned(), uid: meta::uid(&account).to_owned() };
+    let bound = Bound { name: act.name.to_owned(), uid: uid.clone() };
     let audiences = if order.audiences.is_empty() { vec![ISSUER.to_owned()] } else { order.audiences.clone() };
     let claims = token::claims(act.namespace, bound, order, id, now);
-    let text = call.core.token_key.sign(&claims);
+    let text = call.core.authn.key.sign(&claims);
     meta::set_name(&mut request, act.name);
     meta::set_namespace(&mut request, act.namespace);
+    meta::set_uid(&mut request, &uid);
     meta::set_creation_timestamp(&mut request, &call.core.timestamp());
     request["spec"]["audiences"] = json!(audiences);
     request["spec"]["expirationSeconds"] = json!(seconds);
@@ -113,19 +84,21 @@ async fn order(act: &Act<'_>, request: &kedge_api::Object) -> Result<TokenOrder,
     let mut order =
         TokenOrder { audiences: audiences.collect(), lifetime: Duration::from_secs(seconds), ..TokenOrder::default() };
     let reference = |field: &str| meta::text_at(request, &["spec", "boundObjectRef", field]).to_owned();
-    let (kind, name, uid) = (reference("kind"), reference("name"), reference("uid"));
-    if kind.is_empty() {
+    if meta::at(request, &["spec", "boundObjectRef"]).is_none_or(|r| r.is_null()) {
         return Ok(order);
     }
+    let (kind, name, uid) = (reference("kind"), reference("name"), reference("uid"));
+    let version = reference("apiVersion");
     let reader = act.core.reader();
+    let core_kind = !version.contains('/');
     let (plural, namespace) = match kind.as_str() {
-        "Pod" => ("pods", act.namespace),
-        "Secret" => ("secrets", act.namespace),
-        "Node" => ("nodes", ""),
+        "Pod" if core_kind => ("pods", act.namespace),
+        "Secret" if core_kind => ("secrets", act.namespace),
+        "Node" if core_kind => ("nodes", ""),
         other => {
+            let (group, version) = version.split_once('/').unwrap_or(("", &version));
             return Err(Status::bad_request(format!(
-                "cannot bind token for serviceaccount {:?} to object of kind {other:?}",
-                act.name
+                "cannot bind token to object of type {group}/{version}, Kind={other}"
             )));
         }
     };

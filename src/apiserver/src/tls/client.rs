@@ -13,9 +13,11 @@ use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{DigitallySignedStruct, DistinguishedName, RootCertStore, SignatureScheme};
+use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, UnixTime};
 
 use super::renewal::Validity;
+use crate::authn::Shown;
 use crate::identity::Identity;
 
 /// Why a certificate names nobody.
@@ -42,6 +44,8 @@ pub struct Believed {
 #[derive(Debug, Clone)]
 pub struct ClientCertificates {
     verifier: Arc<dyn ClientCertVerifier>,
+    /// Of front proxies, and the names they may have (empty: any).
+    proxies: Option<(Arc<dyn ClientCertVerifier>, Vec<String>)>,
 }
 
 impl ClientCertificates {
@@ -50,21 +54,58 @@ impl ClientCertificates {
         authority: &CertificateDer<'static>,
         provider: &Arc<rustls::crypto::CryptoProvider>,
     ) -> Result<Self, rustls::Error> {
-        let mut roots = RootCertStore::empty();
-        roots.add(authority.clone())?;
-        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone())
-            .allow_unauthenticated()
-            .build()
-            .map_err(|e| rustls::Error::General(e.to_string()))?;
-        Ok(ClientCertificates { verifier })
+        Ok(ClientCertificates { verifier: verifier([authority.clone()], provider)?, proxies: None })
+    }
+
+    /// Lets holders of these authorities' certificates say for whom they ask.
+    pub fn trust_proxies(
+        &mut self,
+        pem: &str,
+        names: Vec<String>,
+        provider: &Arc<rustls::crypto::CryptoProvider>,
+    ) -> Result<(), rustls::Error> {
+        let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
+        let authorities = read.map_err(|e| rustls::Error::General(format!("the front proxies' authority: {e}")))?;
+        if authorities.is_empty() {
+            return Err(rustls::Error::General("the front proxies' authority: no certificate in the file".to_owned()));
+        }
+        self.proxies = Some((verifier(authorities, provider)?, names));
+        Ok(())
+    }
+
+    /// The authorities that clients are told about in the handshake.
+    pub fn hints(&self) -> Vec<DistinguishedName> {
+        let proxies = self.proxies.iter().flat_map(|(verifier, _)| verifier.root_hint_subjects());
+        self.verifier.root_hint_subjects().iter().chain(proxies).cloned().collect()
+    }
+
+    /// What a connection with this chain shows.
+    pub fn shown(&self, chain: &[CertificateDer<'_>], now: SystemTime) -> Shown {
+        let own = match self.believe(chain, now) {
+            Ok(believed) => Shown::Certificate(Arc::new(believed)),
+            Err(fault) => Shown::Stranger(fault),
+        };
+        match self.proxy(chain, now) {
+            Some(validity) => Shown::Proxy(validity, Box::new(own)),
+            None => own,
+        }
+    }
+
+    /// The time of a front proxy's certificate, if the chain is one's.
+    fn proxy(&self, chain: &[CertificateDer<'_>], now: SystemTime) -> Option<Validity> {
+        let (verifier, names) = self.proxies.as_ref()?;
+        let (leaf, intermediates) = chain.split_first()?;
+        verifier.verify_client_cert(leaf, intermediates, unix(now)).ok()?;
+        let (_, parsed) = x509_parser::parse_x509_certificate(leaf).ok()?;
+        let name = parsed.subject().iter_common_name().next().and_then(|n| n.as_str().ok()).unwrap_or_default();
+        (names.is_empty() || names.iter().any(|n| n == name)).then(|| validity(&parsed))
     }
 
     /// Whom the chain names, leaf first.
     pub fn believe(&self, chain: &[CertificateDer<'_>], now: SystemTime) -> Result<Believed, CertificateFault> {
         let (leaf, intermediates) = chain.split_first().ok_or(CertificateFault::Unreadable)?;
-        let unix = UnixTime::since_unix_epoch(now.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO));
         self.verifier
-            .verify_client_cert(leaf, intermediates, unix)
+            .verify_client_cert(leaf, intermediates, unix(now))
             .map_err(|e| CertificateFault::Untrusted(e.to_string()))?;
         let (_, parsed) = x509_parser::parse_x509_certificate(leaf).map_err(|_| CertificateFault::Unreadable)?;
         let text = |value: &x509_parser::x509::AttributeTypeAndValue<'_>| value.as_str().ok().map(str::to_owned);
@@ -73,23 +114,38 @@ impl ClientCertificates {
             return Err(CertificateFault::Untrusted("its subject has no common name".to_owned()));
         }
         let groups: Vec<String> = parsed.subject().iter_organization().filter_map(text).collect();
-        let at = |t: x509_parser::time::ASN1Time| {
-            UNIX_EPOCH + Duration::from_secs(u64::try_from(t.timestamp()).unwrap_or(0))
-        };
         let mut identity = Identity::user(name, groups);
         let digest = ring::digest::digest(&ring::digest::SHA256, leaf);
         identity.extra.insert(
             "authentication.kubernetes.io/credential-id".to_owned(),
             vec![format!("X509SHA256={}", hex(digest.as_ref()))],
         );
-        Ok(Believed {
-            identity,
-            validity: Validity {
-                not_before: at(parsed.validity().not_before),
-                not_after: at(parsed.validity().not_after),
-            },
-        })
+        Ok(Believed { identity, validity: validity(&parsed) })
     }
+}
+
+fn verifier(
+    authorities: impl IntoIterator<Item = CertificateDer<'static>>,
+    provider: &Arc<rustls::crypto::CryptoProvider>,
+) -> Result<Arc<dyn ClientCertVerifier>, rustls::Error> {
+    let mut roots = RootCertStore::empty();
+    for authority in authorities {
+        roots.add(authority)?;
+    }
+    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone())
+        .allow_unauthenticated()
+        .build()
+        .map_err(|e| rustls::Error::General(e.to_string()))
+}
+
+fn unix(now: SystemTime) -> UnixTime {
+    UnixTime::since_unix_epoch(now.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO))
+}
+
+fn validity(parsed: &x509_parser::certificate::X509Certificate<'_>) -> Validity {
+    let at =
+        |t: x509_parser::time::ASN1Time| UNIX_EPOCH + Duration::from_secs(u64::try_from(t.timestamp()).unwrap_or(0));
+    Validity { not_before: at(parsed.validity().not_before), not_after: at(parsed.validity().not_after) }
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -7,11 +7,11 @@ use std::net::IpAddr;
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, UNIX_EPOCH};
 
-use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::time_provider::TimeProvider;
+use rustls::{DistinguishedName, ServerConfig};
 use rustls_pki_types::UnixTime;
 
 use super::authority::{Authority, AuthorityError};
@@ -96,14 +96,11 @@ impl ResolvesServerCert for ServingCertificate {
 /// asked for and may be left out.
 pub fn server_config(
     certificate: Arc<ServingCertificate>,
-    authority: &Authority,
+    hints: Vec<DistinguishedName>,
     provider: Arc<CryptoProvider>,
     clock: Clock,
 ) -> Result<ServerConfig, rustls::Error> {
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add(authority.certificate().clone())?;
-    let verifier =
-        AskForCertificate { algorithms: provider.signature_verification_algorithms, hints: roots.subjects() };
+    let verifier = AskForCertificate { algorithms: provider.signature_verification_algorithms, hints };
     let mut config = ServerConfig::builder_with_details(provider, Arc::new(ClockForTls(clock)))
         .with_safe_default_protocol_versions()?
         .with_client_cert_verifier(Arc::new(verifier))

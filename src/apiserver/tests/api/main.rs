@@ -7,6 +7,7 @@ mod admission;
 mod backend;
 mod certificates;
 mod clients;
+mod credentials;
 mod custom;
 mod documents;
 mod hostile;
