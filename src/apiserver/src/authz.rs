@@ -5,11 +5,14 @@
 
 pub mod cache;
 pub mod defaults;
+pub mod node;
 pub mod rules;
 
 pub use cache::RoleCache;
+pub use node::Fields;
 pub use rules::{Rule, Wanted};
 
+use node::{NodeGraph, Verdict};
 use std::sync::{PoisonError, RwLock};
 
 use crate::identity::{Identity, MASTERS};
@@ -19,46 +22,56 @@ use crate::identity::{Identity, MASTERS};
 pub struct Decision {
     /// Whether it may be done.
     pub allowed: bool,
-    /// Which rule says so; empty for a refusal.
+    /// Which rule says so, or why not; often empty.
     pub reason: String,
 }
 
-/// Role-based access control over a cache of roles and bindings.
+/// Kubernetes' authorizers in their order: the node authorizer, then role-based access control over
+/// a cache of roles and bindings.
 #[derive(Debug, Default)]
 pub struct Authorizer {
     cache: RwLock<RoleCache>,
+    nodes: RwLock<NodeGraph>,
 }
-
-/// The group of the node agents and the role they have by being nodes.
-const NODES: (&str, &str) = ("system:nodes", "system:node");
 
 impl Authorizer {
     /// Decides.
     pub fn decide(&self, who: &Identity, wanted: &Wanted<'_>) -> Decision {
+        self.decide_selected(who, wanted, Fields::default())
+    }
+
+    /// Decides about a collection narrowed by a field selector.
+    pub fn decide_selected(&self, who: &Identity, wanted: &Wanted<'_>, fields: Fields<'_>) -> Decision {
         if who.is_in(MASTERS) {
             return Decision { allowed: true, reason: String::new() };
         }
-        let cache = self.cache.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(reason) = cache.first_grant(who, wanted) {
-            return Decision { allowed: true, reason };
+        let mut refusal = String::new();
+        let mut by_role = false;
+        if let Some(node) = node::name_of(who) {
+            let graph = self.nodes.read().unwrap_or_else(PoisonError::into_inner);
+            match graph.decide(node, wanted, fields) {
+                Verdict::Allowed => return Decision { allowed: true, reason: String::new() },
+                Verdict::ByRole => by_role = true,
+                Verdict::Denied(why) => refusal = why,
+            }
         }
-        if who.is_in(NODES.0) && cache.cluster_role_allows(NODES.1, wanted) {
+        let cache = self.cache.read().unwrap_or_else(PoisonError::into_inner);
+        if by_role && cache.cluster_role_allows(node::ROLE, wanted) {
             return Decision { allowed: true, reason: String::new() };
         }
-        Decision { allowed: false, reason: String::new() }
+        match cache.first_grant(who, wanted) {
+            Some(reason) => Decision { allowed: true, reason },
+            None => Decision { allowed: false, reason: refusal },
+        }
     }
 
-    /// Every rule that holds for the user in that namespace (empty: cluster-wide ones only).
+    /// Every rule that holds for the user in that namespace (empty: cluster-wide ones only). What a
+    /// node may do beside its roles is no set of rules, and is left out.
     pub fn rules_of(&self, who: &Identity, namespace: &str) -> Vec<Rule> {
         if who.is_in(MASTERS) {
             return vec![Rule::everything(), Rule::every_path()];
         }
-        let cache = self.cache.read().unwrap_or_else(PoisonError::into_inner);
-        let mut rules = cache.rules_of(who, namespace);
-        if who.is_in(NODES.0) {
-            rules.extend(cache.cluster_role(NODES.1).iter().cloned());
-        }
-        rules
+        self.cache.read().unwrap_or_else(PoisonError::into_inner).rules_of(who, namespace)
     }
 
     /// The rules of a role, as a binding refers to it; `None` if there is no such role.
@@ -69,5 +82,10 @@ impl Authorizer {
     /// Takes in a change of a role or binding.
     pub fn change(&self, apply: impl FnOnce(&mut RoleCache)) {
         apply(&mut self.cache.write().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Takes in a change of what is tied to nodes.
+    pub fn change_nodes(&self, apply: impl FnOnce(&mut NodeGraph)) {
+        apply(&mut self.nodes.write().unwrap_or_else(PoisonError::into_inner));
     }
 }

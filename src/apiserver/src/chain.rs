@@ -19,7 +19,7 @@ use kedge_api::status::{Access, Reason, Status};
 
 use crate::audit::Notes;
 use crate::authn::Shown;
-use crate::authz::Wanted;
+use crate::authz::{Fields, Wanted, node};
 use crate::core::Core;
 use crate::gate::{Class, Counted};
 use crate::identity::{Identity, UNAUTHENTICATED};
@@ -120,7 +120,7 @@ async fn admit(core: Arc<Core>, origin: Origin, info: RequestInfo, query: Query,
         Ok(who) => who,
         Err(status) => return respond::status(&status, format),
     };
-    let who = match impersonate::apply(&core, who, &head.headers) {
+    let who = match impersonate::apply(&core, who, &head.headers, wanted(&info)) {
         Ok(who) => who,
         Err(status) => return respond::status(&status, format),
     };
@@ -131,7 +131,7 @@ async fn admit(core: Arc<Core>, origin: Origin, info: RequestInfo, query: Query,
         let status = Status::too_many_requests("Too many requests, please try again later.", 1);
         return respond::mark(respond::status(&status, format), marks);
     };
-    if let Err(status) = authorize(&core, &who, &info) {
+    if let Err(status) = authorize(&core, &who, &info, &query).await {
         return respond::mark(respond::status(&status, format), marks);
     }
     // What is read at once and may be large.
@@ -186,14 +186,23 @@ async fn authenticate(core: &Core, origin: &Origin, headers: &http::HeaderMap) -
 /// Whether they may.
 pub(crate) fn authorize(core: &Core, who: &Identity, info: &RequestInfo) -> Result<(), Status> {
 fn authorize(core: &Core, who: &Identity, info: &RequestInfo) -> Result<(), Status> {
+async fn authorize(core: &Core, who: &Identity, info: &RequestInfo, query: &Query) -> Result<(), Status> {
     let wanted = wanted(info);
-    if core.authorizer.decide(who, &wanted).allowed {
+    let fields = Fields(query.get("fieldSelector").unwrap_or(""));
+    let decision = core.authorizer.decide_selected(who, &wanted, fields);
+    if decision.allowed {
+        return Ok(());
+    }
+    if let Some(node) = node::name_of(who)
+        && crate::upkeep::nodes::look_again(core, node, &wanted).await
+    {
         return Ok(());
     }
     let status = match wanted {
         Wanted::Path { verb, path } => Status::path_denied(&who.name, verb, path),
         Wanted::Resource { verb, group, resource, subresource, namespace, name } => {
-            Status::access_denied(Access { user: &who.name, verb, group, resource, subresource, namespace, name }, "")
+            let access = Access { user: &who.name, verb, group, resource, subresource, namespace, name };
+            Status::access_denied(access, &decision.reason)
         }
     };
     // Whoever did not say who they are is asked to, on paths that are not for everybody.

@@ -20,7 +20,7 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use kedge_api::field::{FieldError, Path};
 use kedge_api::kinds::{self, Gvk, Kind, Sub};
 use kedge_api::status::Status;
-use kedge_api::{Object, apply, validate, warn};
+use kedge_api::{Object, apply, meta, validate, warn};
 
 use crate::chain::Call;
 use crate::error;
@@ -292,7 +292,10 @@ async fn sent(call: &mut Call, act: &Act<'_>, gvk: &Gvk, options: &WriteOptions)
 /// An object in the body that asks for something and is not kept.
 async fn asked(call: &mut Call, act: &Act<'_>, gvk: &Gvk) -> Result<Object, Status> {
     let options = write_options(call, "CreateOptions")?;
-    let object = sent(call, act, gvk, &options).await?;
+    let mut object = sent(call, act, gvk, &options).await?;
+    if act.kind.namespaced && meta::namespace(&object).is_empty() {
+        meta::set_namespace(&mut object, act.namespace);
+    }
     let faults = validate::request(gvk, &object);
     if faults.is_empty() { Ok(object) } else { Err(Status::invalid(&gvk.group, &gvk.kind, act.name, &faults)) }
 }

@@ -176,6 +176,8 @@ impl ApiServer {
         core.metrics.add(Arc::new(move |out: &mut String| flow.render(out)));
         let (definitions, known) = upkeep::definitions::fill(&core).await?;
         core.tasks.spawn(upkeep::definitions::follow(core.clone(), definitions, known));
+        let bound = upkeep::nodes::fill(&core).await?;
+        core.tasks.spawn(upkeep::nodes::follow(core.clone(), bound));
         core.tasks.spawn(upkeep::events::expire(core.clone(), revision));
         core.tasks.spawn(upkeep::progress(core.clone()));
         core.tasks.spawn(upkeep::requests::run(core.clone()));

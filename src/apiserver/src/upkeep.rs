@@ -8,6 +8,7 @@ mod bootstrap_tokens;
 pub mod definitions;
 pub mod events;
 pub mod flow;
+pub mod nodes;
 pub mod requests;
 pub mod roles;
 pub mod secrets;

@@ -12,7 +12,7 @@ mod sections;
 
 #[cfg(test)]
 pub use sections::Plugin;
-pub use sections::{Api, Containers, Images, Log, Network, Node, Plugins, Store};
+pub use sections::{Api, Authentication, Containers, Images, Log, Network, Node, Plugins, Store};
 
 /// The whole configuration.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -22,6 +22,8 @@ pub struct Config {
     pub node: Node,
     /// The API server.
     pub api: Api,
+    /// How clients may prove who they are.
+    pub authentication: Authentication,
     /// The store.
     pub store: Store,
     /// The pod network.

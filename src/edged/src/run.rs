@@ -248,6 +248,13 @@ fn api_config(
         port: listening.port(),
         service_network: (range.base(), range.prefix()),
         removed_versions: config.api.removed_versions,
+        authentication: kedge_apiserver::Authentication {
+            anonymous_paths: config.authentication.anonymous_paths.clone(),
+            token_file: config.authentication.token_file.clone(),
+            config: config.authentication.config.clone(),
+            front_proxy_ca: config.authentication.front_proxy_ca.clone(),
+            front_proxy_names: config.authentication.front_proxy_names.clone(),
+        },
         ..kedge_apiserver::Config::default()
     };
     settings.limits.reads = config.api.max_in_flight;

@@ -1,88 +1,215 @@
 //! `Impersonate-*` headers: acting as somebody else, if the rules let you.
 //!
-//! In: who asks and the headers. Out: who they act as. Each name, group and extra value that is
-//! taken on must be granted by the verb `impersonate`.
+//! In: who asks, what they ask for and the headers. Out: who they act as. The narrow ways are tried
+//! first: those that grant a certain request (`impersonate-on:MODE:VERB`) as a certain kind of user
+//! (`impersonate:MODE`); then the old one, where `impersonate` grants everything that user may do.
+
+use std::collections::BTreeMap;
 
 use http::HeaderMap;
+use kedge_api::name;
 use kedge_api::status::{Access, Status};
 
 use crate::authz::Wanted;
 use crate::core::Core;
-use crate::identity::{AUTHENTICATED, Identity, SERVICE_ACCOUNTS, UNAUTHENTICATED};
+use crate::identity::{ANONYMOUS, AUTHENTICATED, Identity, MASTERS, SERVICE_ACCOUNTS, UNAUTHENTICATED};
 use crate::request::percent_decode;
 
 const USER: &str = "impersonate-user";
 const GROUP: &str = "impersonate-group";
 const UID: &str = "impersonate-uid";
 const EXTRA: &str = "impersonate-extra-";
+const AUTHENTICATION: &str = "authentication.k8s.io";
+/// Where a service account's node is noted when its token is bound to one.
+const NODE: &str = "authentication.kubernetes.io/node-name";
 
-/// Who the request acts as.
-pub fn apply(core: &Core, who: Identity, headers: &HeaderMap) -> Result<Identity, Status> {
-    let text = |name: &str| headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or("");
-    let user = text(USER);
-    let groups: Vec<&str> = headers.get_all(GROUP).iter().filter_map(|v| v.to_str().ok()).collect();
-    let extras: Vec<(String, &str)> = headers
-        .iter()
-        .filter_map(|(name, value)| Some((percent_decode(name.as_str().strip_prefix(EXTRA)?), value.to_str().ok()?)))
-        .collect();
-    let uid = text(UID);
-    if user.is_empty() {
-        if groups.is_empty() && extras.is_empty() && uid.is_empty() {
-            return Ok(who);
-        }
-        return Err(Status::bad_request("requested impersonation without impersonating a user"));
-    }
-
-    let mut acted = match user.strip_prefix("system:serviceaccount:").and_then(|rest| rest.split_once(':')) {
-        Some((namespace, name)) => {
-            allow(core, &who, "", "serviceaccounts", "", namespace, name)?;
-            let mut acted = Identity::service_account(namespace, name);
-            if !groups.is_empty() {
-                acted.groups = vec![AUTHENTICATED.to_owned()];
-            }
-            acted
-        }
-        None => {
-            allow(core, &who, "", "users", "", "", user)?;
-            if user == crate::identity::ANONYMOUS { Identity::anonymous() } else { Identity::user(user, [""; 0]) }
-        }
-    };
-    for group in groups {
-        allow(core, &who, "", "groups", "", "", group)?;
-        if group == UNAUTHENTICATED {
-            acted.groups.retain(|g| g != AUTHENTICATED);
-        }
-        if !acted.is_in(group) {
-            acted.groups.push(group.to_owned());
-        }
-    }
-    if user.starts_with("system:serviceaccount:") && acted.groups == [AUTHENTICATED] {
-        acted.groups.push(SERVICE_ACCOUNTS.to_owned());
-    }
-    if !uid.is_empty() {
-        allow(core, &who, "authentication.k8s.io", "uids", "", "", uid)?;
-        acted.uid = uid.to_owned();
-    }
-    for (key, value) in extras {
-        allow(core, &who, "authentication.k8s.io", "userextras", &key, "", value)?;
-        acted.extra.entry(key).or_default().push(value.to_owned());
-    }
-    Ok(acted)
+/// Whom somebody wants to be.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Asked {
+    user: String,
+    uid: String,
+    groups: Vec<String>,
+    extra: BTreeMap<String, Vec<String>>,
 }
 
-fn allow(
-    core: &Core,
-    who: &Identity,
-    group: &str,
-    resource: &str,
-    subresource: &str,
-    namespace: &str,
-    name: &str,
-) -> Result<(), Status> {
-    let verb = "impersonate";
-    if core.authorizer.decide(who, &Wanted::Resource { verb, group, resource, subresource, namespace, name }).allowed {
+/// A way of being somebody else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    /// A service account as the node its pod runs on.
+    AssociatedNode,
+    /// Any node.
+    ArbitraryNode,
+    /// A service account.
+    ServiceAccount,
+    /// Anybody else, with groups, uid and extras.
+    UserInfo,
+    /// Anybody, for everything.
+    Legacy,
+}
+
+const MODES: [Mode; 5] =
+    [Mode::AssociatedNode, Mode::ArbitraryNode, Mode::ServiceAccount, Mode::UserInfo, Mode::Legacy];
+
+/// Who the request acts as.
+pub fn apply(core: &Core, who: Identity, headers: &HeaderMap, request: Wanted<'_>) -> Result<Identity, Status> {
+    let Some(asked) = read(headers)? else { return Ok(who) };
+    let mut first = None;
+    for mode in MODES.into_iter().filter(|mode| mode.fits(&asked, &who)) {
+        match mode.check(core, &who, &asked, request) {
+            Ok(()) => return Ok(mode.become_them(asked)),
+            Err(status) => first = first.or(Some(status)),
+        }
+    }
+    // The last mode fits everybody, so there was a refusal.
+    Err(first.unwrap_or_else(|| Status::internal("all impersonation modes failed")))
+}
+
+fn read(headers: &HeaderMap) -> Result<Option<Asked>, Status> {
+    let text = |name: &str| headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or("").to_owned();
+    let mut asked = Asked { user: text(USER), uid: text(UID), ..Asked::default() };
+    asked.groups = headers.get_all(GROUP).iter().filter_map(|v| v.to_str().ok().map(str::to_owned)).collect();
+    for (name, value) in headers {
+        let (Some(key), Ok(value)) = (name.as_str().strip_prefix(EXTRA), value.to_str()) else { continue };
+        asked.extra.entry(percent_decode(key)).or_default().push(value.to_owned());
+    }
+    if !asked.user.is_empty() {
+        return Ok(Some(asked));
+    }
+    if asked == Asked::default() {
+        return Ok(None);
+    }
+    let Asked { uid, groups, extra, .. } = asked;
+    Err(Status::bad_request(format!(
+        "requested uid {uid:?}, groups {groups:?}, extra {extra:?} without impersonating a user name"
+    )))
+}
+
+impl Asked {
+    fn only_name(&self) -> bool {
+        self.uid.is_empty() && self.groups.is_empty() && self.extra.is_empty()
+    }
+
+    fn node(&self) -> Option<&str> {
+        self.user.strip_prefix("system:node:").filter(|n| name::check_subdomain(n).is_ok())
+    }
+
+    fn account(&self) -> Option<(&str, &str)> {
+        let (namespace, name) = self.user.strip_prefix("system:serviceaccount:")?.split_once(':')?;
+        (name::check_label(namespace).is_ok() && name::check_subdomain(name).is_ok()).then_some((namespace, name))
+    }
+}
+
+impl Mode {
+    fn name(self) -> &'static str {
+        match self {
+            Mode::AssociatedNode => "associated-node",
+            Mode::ArbitraryNode => "arbitrary-node",
+            Mode::ServiceAccount => "serviceaccount",
+            Mode::UserInfo => "user-info",
+            Mode::Legacy => "",
+        }
+    }
+
+    /// Whether this way is meant for such a user.
+    fn fits(self, asked: &Asked, who: &Identity) -> bool {
+        match self {
+            Mode::AssociatedNode => {
+                let own = who.extra.get(NODE).and_then(|names| names.first()).map(String::as_str);
+                asked.only_name() && asked.node().is_some() && asked.node() == own && who.as_service_account().is_some()
+            }
+            Mode::ArbitraryNode => asked.only_name() && asked.node().is_some(),
+            Mode::ServiceAccount => asked.only_name() && asked.account().is_some(),
+            Mode::UserInfo => asked.node().is_none() && asked.account().is_none(),
+            Mode::Legacy => true,
+        }
+    }
+
+    fn check(self, core: &Core, who: &Identity, asked: &Asked, request: Wanted<'_>) -> Result<(), Status> {
+        let narrow = self != Mode::Legacy;
+        let verb = if narrow { format!("impersonate:{}", self.name()) } else { "impersonate".to_owned() };
+        let group = if narrow { AUTHENTICATION } else { "" };
+        if narrow {
+            self.check_request(core, who, request)?;
+        }
+        let may = |group: &str, resource: &str, subresource: &str, namespace: &str, name: &str| {
+            allow(core, who, &Wanted::Resource { verb: &verb, group, resource, subresource, namespace, name })
+        };
+        match (self, asked.node(), asked.account()) {
+            (Mode::AssociatedNode, _, _) => may(group, "nodes", "", "", "*")?,
+            (Mode::ArbitraryNode, Some(node), _) => may(group, "nodes", "", "", node)?,
+            (_, _, Some((namespace, name))) => may(group, "serviceaccounts", "", namespace, name)?,
+            _ => may(group, "users", "", "", &asked.user)?,
+        }
+        if !asked.uid.is_empty() {
+            may(AUTHENTICATION, "uids", "", "", &asked.uid)?;
+        }
+        let refuse = |resource: &str, name: &str, why: &str| {
+            let access = Access { user: &who.name, verb: &verb, group, resource, subresource: "", namespace: "", name };
+            Status::access_denied(access, why)
+        };
+        for one in &asked.groups {
+            if narrow && one.is_empty() {
+                return Err(refuse("groups", "", "impersonating the empty string group is not allowed"));
+            }
+            if narrow && one == MASTERS {
+                return Err(refuse("groups", one, "impersonating the system:masters group is not allowed"));
+            }
+            may(group, "groups", "", "", one)?;
+        }
+        for (key, values) in &asked.extra {
+            if narrow && values.iter().any(String::is_empty) {
+                let why = "impersonating the empty string value in extra is not allowed";
+                return Err(refuse("userextras", "", why));
+            }
+            for value in values {
+                may(AUTHENTICATION, "userextras", key, "", value)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the request itself may be made in this way.
+    fn check_request(self, core: &Core, who: &Identity, request: Wanted<'_>) -> Result<(), Status> {
+        let on = |verb: &str| format!("impersonate-on:{}:{verb}", self.name());
+        match request {
+            Wanted::Resource { verb, group, resource, subresource, namespace, name } => {
+                let verb = &on(verb);
+                allow(core, who, &Wanted::Resource { verb, group, resource, subresource, namespace, name })
+            }
+            Wanted::Path { verb, path } => allow(core, who, &Wanted::Path { verb: &on(verb), path }),
+        }
+    }
+
+    fn become_them(self, asked: Asked) -> Identity {
+        let mut groups = asked.groups.clone();
+        match (self, asked.account()) {
+            (Mode::AssociatedNode | Mode::ArbitraryNode, _) => groups = vec!["system:nodes".to_owned()],
+            (_, Some((namespace, _))) if groups.is_empty() => {
+                groups = vec![SERVICE_ACCOUNTS.to_owned(), format!("{SERVICE_ACCOUNTS}:{namespace}")];
+            }
+            _ => {}
+        }
+        let stranger = asked.user == ANONYMOUS;
+        let has = |group: &str| groups.iter().any(|g| g == group);
+        if stranger && !has(UNAUTHENTICATED) {
+            groups.push(UNAUTHENTICATED.to_owned());
+        } else if !stranger && !has(UNAUTHENTICATED) && !has(AUTHENTICATED) {
+            groups.push(AUTHENTICATED.to_owned());
+        }
+        Identity { name: asked.user, groups, uid: asked.uid, extra: asked.extra }
+    }
+}
+
+fn allow(core: &Core, who: &Identity, wanted: &Wanted<'_>) -> Result<(), Status> {
+    let decision = core.authorizer.decide(who, wanted);
+    if decision.allowed {
         return Ok(());
     }
-    let access = Access { user: &who.name, verb, group, resource, subresource, namespace, name };
-    Err(Status::access_denied(access, ""))
+    Err(match *wanted {
+        Wanted::Path { verb, path } => Status::path_denied(&who.name, verb, path),
+        Wanted::Resource { verb, group, resource, subresource, namespace, name } => {
+            let access = Access { user: &who.name, verb, group, resource, subresource, namespace, name };
+            Status::access_denied(access, &decision.reason)
+        }
+    })
 }

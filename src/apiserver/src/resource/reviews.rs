@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use super::{asked, made};
 use crate::authn::identify;
 use crate::authn::token::ISSUER;
-use crate::authz::{Rule, Wanted};
+use crate::authz::{Fields, Rule, Wanted, node};
 use crate::chain::Call;
 use crate::identity::Identity;
 use crate::registry::Act;
@@ -95,7 +95,16 @@ fn subject(kind: &Kind, review: &Object) -> Result<Identity, Status> {
     if name.is_empty() && groups.is_empty() {
         return Err(invalid(kind, "user", "at least one of user or group must be specified"));
     }
-    Ok(Identity { name: name.to_owned(), groups, ..Identity::default() })
+    let texts = |value: &Value| -> Vec<String> {
+        value.as_array().into_iter().flatten().filter_map(|v| v.as_str().map(str::to_owned)).collect()
+    };
+    let extra = review["spec"]["extra"].as_object().into_iter().flatten();
+    Ok(Identity {
+        name: name.to_owned(),
+        groups,
+        uid: meta::text_at(review, &["spec", "uid"]).to_owned(),
+        extra: extra.map(|(key, values)| (key.to_lowercase(), texts(values))).collect(),
+    })
 }
 
 fn access(call: &Call, kind: &Kind, who: &Identity, review: &Object) -> Result<Value, Status> {
@@ -126,12 +135,63 @@ fn access(call: &Call, kind: &Kind, who: &Identity, review: &Object) -> Result<V
             ));
         }
     };
-    let decision = call.core.authorizer.decide(who, &wanted);
+    let fields = resource.map(|a| selected(kind, a)).transpose()?.unwrap_or_default();
+    let decision = call.core.authorizer.decide_selected(who, &wanted, Fields(&fields));
     let mut status = json!({"allowed": decision.allowed});
     if !decision.reason.is_empty() {
         status["reason"] = json!(decision.reason);
     }
     Ok(status)
+}
+
+/// The field selector that a review asks about, as text; selectors of both kinds are checked.
+fn selected(kind: &Kind, attributes: &Value) -> Result<String, Status> {
+    let (spec, mut text) = (Path::root("spec.resourceAttributes"), String::new());
+    for name in ["fieldSelector", "labelSelector"] {
+        let Some(selector) = attributes.get(name).filter(|s| s.is_object()) else { continue };
+        let at = spec.child(name);
+        let (raw, list) = (meta::text(selector, "rawSelector"), meta::list_at(selector, &["requirements"]));
+        let mut faults = Vec::new();
+        if !raw.is_empty() && !list.is_empty() {
+            let why = "may not specified at the same time as requirements";
+            faults.push(FieldError::invalid(&at.child("rawSelector"), raw, why));
+        }
+        if raw.is_empty() && list.is_empty() {
+            let why = format!("when {at} is specified, requirements or rawSelector is required");
+            faults.push(FieldError::required(&at.child("requirements"), why));
+        }
+        let requirements = at.child("requirements");
+        for (place, requirement) in list.iter().enumerate() {
+            let at = requirements.index(place);
+            let (key, operator) = (meta::text(requirement, "key"), meta::text(requirement, "operator"));
+            let values = meta::list_at(requirement, &["values"]);
+            if key.is_empty() {
+                faults.push(FieldError::required(&at.child("key"), "must be specified"));
+            }
+            match operator {
+                "In" | "NotIn" if values.is_empty() => {
+                    let why = "must be specified when `operator` is 'In' or 'NotIn'";
+                    faults.push(FieldError::required(&at.child("values"), why));
+                }
+                "Exists" | "DoesNotExist" if !values.is_empty() => {
+                    let why = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'";
+                    faults.push(FieldError::forbidden(&at.child("values"), why));
+                }
+                _ => {}
+            }
+            // Only what narrows to one value is of use to the node authorizer, the only one that looks.
+            if let ("fieldSelector", "In", [one]) = (name, operator, values) {
+                text.push_str(&format!("{key}={},", one.as_str().unwrap_or_default()));
+            }
+        }
+        if !faults.is_empty() {
+            return Err(Status::invalid(&kind.group, &kind.kind, "", &faults));
+        }
+        if name == "fieldSelector" {
+            text.push_str(raw);
+        }
+    }
+    Ok(text)
 }
 
 fn rules(call: &Call, kind: &Kind, review: &Object) -> Result<Value, Status> {
@@ -141,11 +201,16 @@ fn rules(call: &Call, kind: &Kind, review: &Object) -> Result<Value, Status> {
     }
     let held = call.core.authorizer.rules_of(&call.who, namespace);
     let (paths, resources): (Vec<&Rule>, Vec<&Rule>) = held.iter().partition(|r| !r.paths.is_empty());
-    Ok(json!({
+    let mut status = json!({
         "resourceRules": resources.iter().map(|r| r.to_json()).collect::<Vec<_>>(),
         "nonResourceRules": paths.iter().map(|r| r.to_json()).collect::<Vec<_>>(),
         "incomplete": false,
-    }))
+    });
+    if node::name_of(&call.who).is_some() {
+        status["incomplete"] = json!(true);
+        status["evaluationError"] = json!("node authorizer does not support user rule resolution");
+    }
+    Ok(status)
 }
 
 async fn token(call: &Call, review: &Object) -> Value {

@@ -102,7 +102,19 @@ async fn reviews_say_what_would_happen() {
     other["spec"]["user"] = json!("system:node:n1");
     other["spec"]["groups"] = json!(["system:nodes"]);
     let seen = server.admin.post(&format!("{group}/subjectaccessreviews"), other.clone()).await.ok();
+    assert_eq!(
+        (&seen["status"]["allowed"], &seen["status"]["reason"]),
+        (&json!(false), &json!("No Object name found"))
+    );
+    let mut narrowed = other.clone();
+    narrowed["spec"]["resourceAttributes"]["verb"] = json!("list");
+    narrowed["spec"]["resourceAttributes"]["fieldSelector"] =
+        json!({"requirements": [{"key": "spec.nodeName", "operator": "In", "values": ["n1"]}]});
+    let seen = server.admin.post(&format!("{group}/subjectaccessreviews"), narrowed.clone()).await.ok();
     assert_eq!(seen["status"]["allowed"], true);
+    narrowed["spec"]["resourceAttributes"]["fieldSelector"]["rawSelector"] = json!("a=b");
+    let path = format!("{group}/subjectaccessreviews");
+    server.admin.post(&path, narrowed).await.fails(422, "may not specified at the same time as requirements");
     jane.post(&format!("{group}/subjectaccessreviews"), other.clone()).await.fails(403, "subjectaccessreviews");
     server
         .admin
@@ -150,6 +162,9 @@ async fn impersonation_is_granted_by_rules() {
     let me = server.admin.send("POST", path, &headers, "{}").await.ok();
     assert_eq!(me["status"]["userInfo"]["username"], "joe");
     assert!(me["status"]["userInfo"]["groups"].as_array().unwrap().contains(&json!("team")));
-    nobody(&server).send("POST", path, &headers, "{}").await.fails(403, "cannot impersonate resource");
+    nobody(&server)
+        .send("POST", path, &headers, "{}")
+        .await
+        .fails(403, "cannot impersonate-on:user-info:create resource");
     server.admin.send("POST", path, &headers[1..], "{}").await.fails(400, "without impersonating a user");
 }

@@ -12,6 +12,7 @@ mod custom;
 mod documents;
 mod hostile;
 mod lists;
+mod nodes;
 mod objects;
 mod proxies;
 mod removed;

@@ -56,6 +56,35 @@ impl Default for Api {
     }
 }
 
+/// How clients of the API may prove who they are, beside certificates and service accounts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+pub struct Authentication {
+    /// Paths on which clients need not say who they are; `*` for all, where roles then decide.
+    pub anonymous_paths: Vec<String>,
+    /// Static tokens, a line each: `token,user,uid,"group1,group2"`; mode 0600.
+    pub token_file: Option<PathBuf>,
+    /// An `AuthenticationConfiguration` of `apiserver.config.k8s.io/v1`: trusted issuers (OIDC).
+    pub config: Option<PathBuf>,
+    /// Certificate authority of front proxies, which say in headers for whom they ask.
+    pub front_proxy_ca: Option<PathBuf>,
+    /// Common names that front proxies may have; empty for all of that authority.
+    pub front_proxy_names: Vec<String>,
+}
+
+impl Default for Authentication {
+    fn default() -> Self {
+        let shipped = kedge_apiserver::Authentication::default();
+        Authentication {
+            anonymous_paths: shipped.anonymous_paths,
+            token_file: None,
+            config: None,
+            front_proxy_ca: None,
+            front_proxy_names: Vec::new(),
+        }
+    }
+}
+
 /// The store.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
