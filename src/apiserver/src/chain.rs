@@ -151,42 +151,8 @@ async fn admit(core: Arc<Core>, origin: Origin, info: RequestInfo, query: Query,
     respond::mark(answer, marks)
 }
 
-async fn authenticate(core: &Core, origin: &Origin, headers: &http::HeaderMap) -> Result<Identity, Status> {
-    let shown = match origin {
-        Origin::Loopback(who) => return Ok(Identity::clone(who)),
-        Origin::Connection(shown) => shown,
-    };
-    if let Shown::Certificate(believed) = shown {
-        return if believed.validity.covers(core.clock.now()) {
-            Ok(believed.identity.clone())
-        } else {
-            tracing::info!(user = believed.identity.name, "a client certificate has run out");
-            Err(Status::unauthorized())
-        };
-    }
-    if let Some(token) = crate::authn::bearer(headers) {
-        if let Some(identity) = core.known_tokens.find(token) {
-            return Ok(identity);
-        }
-        return match resource::tokens::identify(core, token, &[ISSUER]).await {
-            Ok((identity, _)) => Ok(identity),
-            Err(why) => {
-                tracing::info!(%why, "a token is not believed");
-                Err(Status::unauthorized())
-            }
-        };
-    }
-    if let Shown::Stranger(fault) = shown {
-        tracing::info!(%fault, "a client certificate is not believed");
-        return Err(Status::unauthorized());
-    }
-    Ok(Identity::anonymous())
-}
-
 /// Whether they may.
-pub(crate) fn authorize(core: &Core, who: &Identity, info: &RequestInfo) -> Result<(), Status> {
-fn authorize(core: &Core, who: &Identity, info: &RequestInfo) -> Result<(), Status> {
-async fn authorize(core: &Core, who: &Identity, info: &RequestInfo, query: &Query) -> Result<(), Status> {
+pub(crate) async fn authorize(core: &Core, who: &Identity, info: &RequestInfo, query: &Query) -> Result<(), Status> {
     let wanted = wanted(info);
     let fields = Fields(query.get("fieldSelector").unwrap_or(""));
     let decision = core.authorizer.decide_selected(who, &wanted, fields);
@@ -231,7 +197,9 @@ fn is_probe(info: &RequestInfo) -> bool {
 }
 
 fn classify(info: &RequestInfo) -> Class {
-    let stream = matches!(info.subresource.as_str(), "exec" | "attach" | "portforward" | "proxy" | "log");
+    // An archive takes as long as the link does.
+    let archive = !info.resource_request && info.path.starts_with(crate::backup::ROOT);
+    let stream = archive || matches!(info.subresource.as_str(), "exec" | "attach" | "portforward" | "proxy" | "log");
     match info.verb {
         _ if stream => Class::Long,
         Verb::Watch => Class::Long,

@@ -12,6 +12,7 @@ use crate::clock::Clock;
 use crate::random::Random;
 use crate::registry::convert::{Converter, NoConverter};
 use crate::streams::NodeStreams;
+use crate::vault::settings::Encryption;
 use std::sync::Arc;
 
 /// The settings of an API server.
@@ -34,6 +35,8 @@ pub struct Config {
     pub service_network: (Ipv4Addr, u8),
     /// The range of node ports, both ends included.
     pub node_ports: (u16, u16),
+    /// Which values are kept sealed.
+    pub encryption: Encryption,
     /// How clients may prove who they are.
     pub authentication: Authentication,
     /// Bounds.
@@ -57,6 +60,7 @@ impl Default for Config {
             port: 6443,
             service_network: (Ipv4Addr::new(10, 43, 0, 0), 16),
             node_ports: (30000, 32767),
+            encryption: Encryption::default(),
             authentication: Authentication::default(),
             limits: Limits::default(),
             every_version: false,

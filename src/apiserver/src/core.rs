@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use kedge_api::kinds::Kinds;
-use kedge_store::{Revision, Store};
+use kedge_store::Revision;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -28,11 +28,12 @@ use crate::registry::encoded::{Batches, EncodedOnce};
 use crate::registry::services::Services;
 use crate::streams::NodeStreams;
 use crate::tls::Authority;
+use crate::vault::Vault;
 
 /// See the module.
 pub(crate) struct Core {
     pub config: Config,
-    pub store: Store,
+    pub store: Vault,
     /// The store's revision at the start: what lived in memory only before it is unknown.
     pub started_at: Revision,
     pub kinds: RwLock<Arc<Kinds>>,
@@ -55,6 +56,8 @@ pub(crate) struct Core {
     pub streams: Arc<dyn NodeStreams>,
     pub converter: Arc<dyn Converter>,
     pub services: Services,
+    /// One backup or restore at a time.
+    pub transfers: Arc<tokio::sync::Semaphore>,
     pub gate: Gate,
     pub flow: Arc<FlowControl>,
     pub encoded: EncodedOnce,

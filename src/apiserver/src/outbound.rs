@@ -19,13 +19,13 @@ use std::time::Duration;
 use axum::body::Body;
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, header};
-use kedge_store::Store;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::clock::Clock;
 use crate::random::Random;
+use crate::vault::Vault;
 
 pub(crate) use connect::Stream;
 pub(crate) use credentials::Endpoint;
@@ -45,7 +45,7 @@ const TRIES: usize = 3;
 
 /// Makes calls. One for each API server.
 pub(crate) struct Outbound {
-    store: Store,
+    store: Vault,
     random: Random,
     pool: Arc<Pool>,
     tls: trust::Memory,
@@ -59,7 +59,7 @@ impl std::fmt::Debug for Outbound {
 
 impl Outbound {
     /// Calls on behalf of the server with this store, clock and life.
-    pub fn new(store: Store, clock: Clock, random: Random, stop: CancellationToken, tasks: TaskTracker) -> Self {
+    pub fn new(store: Vault, clock: Clock, random: Random, stop: CancellationToken, tasks: TaskTracker) -> Self {
         Outbound { store, random, pool: Arc::new(Pool::new(stop, tasks)), tls: trust::Memory::new(clock) }
     }
 

@@ -14,6 +14,7 @@ use kedge_api::{Object, discovery, meta, openapi};
 use kedge_store::Entry;
 use serde_json::json;
 
+use crate::backup;
 use crate::chain::Call;
 use crate::media::{self, Accepted, Format};
 use crate::registry::{body, keys};
@@ -27,6 +28,9 @@ pub const KUBERNETES: (&str, &str) = ("1", "36");
 pub async fn answer(call: &mut Call) -> Result<Answer, Status> {
     let path = call.info.path.clone();
     let path = if path.len() > 1 { path.trim_end_matches('/') } else { &path };
+    if path.starts_with(backup::ROOT) {
+        return backup::answer(call).await;
+    }
     if !matches!(call.info.verb, Verb::Get | Verb::Head) {
         return Err(Status::method_not_allowed());
     }
@@ -213,6 +217,7 @@ fn all_paths(kinds: &Arc<Kinds>) -> Vec<String> {
         "/api/v1",
         "/apis",
         "/healthz",
+        "/kedge/v1/backup",
         "/livez",
         "/metrics",
         "/openapi/v2",

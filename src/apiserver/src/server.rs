@@ -39,6 +39,8 @@ use crate::outbound::Outbound;
 use crate::registry::services::Services;
 use crate::tls::client::ClientCertificates;
 use crate::tls::{Authority, AuthorityError, ServingCertificate};
+use crate::vault::Vault;
+use crate::vault::settings::{self as encryption, EncryptionFault};
 use crate::{admission, bootstrap, kubeconfig, listen, tls, upkeep};
 
 /// Why the API server could not be opened.
@@ -50,6 +52,9 @@ pub enum OpenError {
     /// TLS refused its configuration.
     #[error("TLS of the API server")]
     Tls(#[from] rustls::Error),
+    /// What was set for encryption at rest cannot be used.
+    #[error(transparent)]
+    Encryption(#[from] EncryptionFault),
     /// What was set for authentication cannot be used.
     #[error(transparent)]
     Authentication(#[from] SettingsFault),
@@ -127,7 +132,10 @@ impl ApiServer {
         if let Err(error) = last_seen.write(clock.now()) {
             tracing::warn!(%error, "cannot remember the time");
         }
+        // What a backup or restore left behind that did not end; there is none most of the time.
+        let _ = std::fs::remove_dir_all(crate::backup::folder(&config.data_dir));
         let started_at = mark_start(&store).await?;
+        let store = Vault::new(store, encryption::read(&config.encryption, &pki)?);
         let plugins = admission::chain(&config.admission, parts.admission)?;
         let presence = Presence::of(&store).await?;
         let kinds = if config.every_version { Kinds::everything() } else { Kinds::builtin() };
@@ -156,6 +164,7 @@ impl ApiServer {
             authn: Authenticators::new(TokenKey::open(&pki)?, settings),
             streams: parts.streams,
             converter: parts.converter,
+            transfers: Arc::new(tokio::sync::Semaphore::new(1)),
             encoded: Default::default(),
             batches: Default::default(),
             progress: tokio::sync::watch::Sender::new(0),
@@ -181,6 +190,7 @@ impl ApiServer {
         core.tasks.spawn(upkeep::events::expire(core.clone(), revision));
         core.tasks.spawn(upkeep::progress(core.clone()));
         core.tasks.spawn(upkeep::requests::run(core.clone()));
+        core.tasks.spawn(upkeep::reseal(core.clone()));
         core.tasks.spawn(upkeep::secrets::run(core.clone()));
         for key in upkeep::KUBERNETES {
             core.tasks.spawn(upkeep::kubernetes(core.clone(), key, revision));

@@ -46,6 +46,24 @@ pub async fn progress(core: Arc<Core>) {
     }
 }
 
+/// Seals, once after the start, what is not sealed as the settings want it now.
+pub async fn reseal(core: Arc<Core>) {
+    let outcome = tokio::select! {
+        outcome = core.store.rewrite() => outcome,
+        () = core.stop.cancelled() => return,
+    };
+    match outcome {
+        Ok((0, 0)) => {}
+        Ok((written, 0)) => tracing::info!(written, "values were sealed anew after the settings or keys changed"),
+        Ok((written, locked)) => tracing::error!(
+            written,
+            locked,
+            "values are kept that no configured key opens: give the key back in the encryption configuration"
+        ),
+        Err(error) => tracing::error!(error = &error as &dyn std::error::Error, "values cannot be sealed anew"),
+    }
+}
+
 /// Makes the Service `kubernetes` and its endpoints again when somebody deletes them after `from`.
 pub async fn kubernetes(core: Arc<Core>, key: &'static str, mut from: Revision) {
     loop {

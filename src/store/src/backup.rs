@@ -51,7 +51,7 @@ fn unsound(path: &Path, fault: Fault) -> BackupError {
     match fault {
         Fault::Damaged(fault) => BackupError::Unsound { path, fault },
         Fault::Blank => BackupError::Unsound { path, fault: "it is empty".to_owned() },
-        Fault::Newer(version) => BackupError::Unsound { path, fault: format!("schema version {version}") },
+        Fault::Newer(found) => BackupError::Newer { path, found, known: crate::schema::VERSION },
         Fault::Other(source) => BackupError::Copy { path, source },
     }
 }
@@ -89,9 +89,14 @@ pub(crate) fn list(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
+/// Whether a copy is whole and of a schema that is known here.
+pub(crate) fn sound(copy: &Path) -> Result<(), BackupError> {
+    check::examine_file(copy).map_err(|fault| unsound(copy, fault))
+}
+
 /// Puts a copy in the place of the database, if the copy is sound.
 pub(crate) fn restore(copy: &Path, database: &Path) -> Result<(), BackupError> {
-    check::examine_file(copy).map_err(|fault| unsound(copy, fault))?;
+    sound(copy)?;
     let partial = files::with_suffix(database, ".partial");
     let act = |act| {
         let path = partial.clone();

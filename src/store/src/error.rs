@@ -125,6 +125,14 @@ pub enum ReadError {
         /// The oldest revision that can be read.
         oldest: Revision,
     },
+    /// A value is there but whoever stands between the store and its users cannot make sense of it.
+    #[error("the value kept under {key} cannot be read: {why}")]
+    Unreadable {
+        /// Its key.
+        key: Arc<str>,
+        /// Why not.
+        why: Arc<str>,
+    },
     /// The revision asked for has not happened.
     #[error("the revision asked for lies in the future; the current one is {current}")]
     Future {
@@ -174,7 +182,8 @@ impl From<ReadError> for WatchError {
             ReadError::Compacted { oldest } => WatchError::Compacted { oldest },
             ReadError::Future { current } => WatchError::Future { current },
             ReadError::Storage(source) => WatchError::Storage(source),
-            ReadError::Closed => WatchError::Closed,
+            // The store itself never says so: values mean nothing to it.
+            ReadError::Unreadable { .. } | ReadError::Closed => WatchError::Closed,
         }
     }
 }
@@ -197,6 +206,27 @@ pub enum BackupError {
         path: PathBuf,
         /// What the check said.
         fault: String,
+    },
+    /// The copy was written by a newer release.
+    #[error(
+        "the copy {path} has schema version {found}, but this release knows versions up to {known}: \
+         install the release that wrote it or a newer one"
+    )]
+    Newer {
+        /// The copy.
+        path: PathBuf,
+        /// Its schema version.
+        found: i64,
+        /// The newest version known here.
+        known: i64,
+    },
+    /// The copy is sound, but could not be put in place; what was there is there still.
+    #[error("cannot restore {path}")]
+    Restore {
+        /// The copy.
+        path: PathBuf,
+        /// Why not.
+        source: WriteError,
     },
     /// The file could not be handled.
     #[error("cannot {act} {path}")]

@@ -4,6 +4,7 @@
 //! Never wakes anybody while nothing happens.
 
 use std::collections::VecDeque;
+use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -21,6 +22,8 @@ pub(crate) enum Request {
     Apply { ops: Vec<Op>, reply: oneshot::Sender<Result<Vec<Arc<Entry>>, WriteError>> },
     /// Forget history up to a revision.
     Compact { to: Revision, reply: oneshot::Sender<Result<(), WriteError>> },
+    /// Put the durable tier of a checked copy in the place of the present one.
+    Restore { copy: PathBuf, reply: oneshot::Sender<Result<Revision, WriteError>> },
 }
 
 pub(crate) struct Job {

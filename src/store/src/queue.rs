@@ -59,6 +59,15 @@ impl Queue {
         inner.events.extend(events);
     }
 
+    /// Forgets what waits and takes nothing more: the watch must look at history, and learns there
+    /// that it is gone.
+    pub(crate) fn lapse(&self) -> Option<Waker> {
+        let mut inner = self.inner();
+        inner.events = VecDeque::new();
+        inner.overflowed = true;
+        inner.waker.take()
+    }
+
     pub(crate) fn close(&self) {
         let waker = {
             let mut inner = self.inner();

@@ -106,6 +106,22 @@ impl Shared {
         state.volatile.compact(revision);
     }
 
+    /// History ends at `revision`: everything before it is another past. Watches are told so.
+    pub(crate) fn begin_anew(&self, revision: Revision) {
+        let mut state = self.state();
+        state.revision = revision;
+        state.compacted = revision;
+        state.volatile.compact(revision);
+        state.recent.forget(revision);
+        let watches = std::mem::take(&mut state.watches);
+        let wakers: Vec<Waker> = watches.into_values().flatten().filter_map(|queue| queue.lapse()).collect();
+        // After the queues: no watch may think that it has been given everything up to here.
+        self.revision.store(revision, Ordering::Release);
+        drop(state);
+        self.visible.send_replace(revision);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
     /// Ends all watches and waits.
     pub(crate) fn close(&self) {
         let watches = {

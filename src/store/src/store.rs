@@ -219,6 +219,23 @@ impl Store {
         tokio::task::spawn_blocking(copy).await.map_err(|_| BackupError::Closed)?
     }
 
+    /// Puts the durable tier of a copy made by [`Store::backup`] in the place of the present one.
+    ///
+    /// The copy is looked at whole before anything is touched. Revisions go on above all that were
+    /// ever seen here or there; every watch, and every list at an older revision, is told that its
+    /// history is gone. What lives in memory stays.
+    pub async fn restore(&self, copy: impl AsRef<Path>) -> Result<Revision, BackupError> {
+        let copy = copy.as_ref().to_owned();
+        let checked = copy.clone();
+        let check = move || backup::sound(&checked);
+        tokio::task::spawn_blocking(check).await.map_err(|_| BackupError::Closed)??;
+        let (reply, answer) = oneshot::channel();
+        let failed = |source| BackupError::Restore { path: copy.clone(), source };
+        let request = Request::Restore { copy: copy.clone(), reply };
+        self.handle.inbox.submit(request, 0).await.map_err(failed)?;
+        answer.await.map_err(|_| BackupError::Closed)?.map_err(failed)
+    }
+
     /// A moment's figures.
     pub fn metrics(&self) -> Metrics {
         let mut metrics = self.handle.shared.counters.read();

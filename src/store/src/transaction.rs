@@ -4,9 +4,10 @@
 //! an answer for each write; or a fault, and then nothing of the batch is in the database.
 //! A write that is refused (conflict, not found) does not disturb the others. Never makes anything visible.
 
+use std::path::Path;
 use std::sync::Arc;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OpenFlags};
 use tokio::sync::oneshot;
 
 use crate::entry::{Entry, Event, Op, Revision};
@@ -122,6 +123,33 @@ pub(crate) fn keep_house(
     limit: usize,
 ) -> Result<Housekeeping, WriteError> {
     in_transaction(connection, || Ok((step(connection, keeping, limit)?, true)))
+}
+
+/// Puts the rows of another database in the place of all rows; history ends at `revision`.
+pub(crate) fn replace(connection: &Connection, copy: &Path, revision: Revision) -> Result<(), WriteError> {
+    connection.execute("ATTACH DATABASE ?1 AS copy", [&*copy.to_string_lossy()])?;
+    let replaced = in_transaction(connection, || {
+        connection.execute_batch(
+            "DELETE FROM main.log;
+             INSERT INTO main.log(revision, key, change, created, previous, origin, clock, idx, value)
+             SELECT revision, key, change, created, previous, origin, clock, idx, value FROM copy.log ORDER BY revision;
+             UPDATE main.meta SET value = (SELECT value FROM copy.meta WHERE name = 'cleaned') WHERE name = 'cleaned';",
+        )?;
+        log::set_meta(connection, log::COMPACTED, revision)?;
+        Ok(((), true))
+    });
+    if let Err(error) = connection.execute_batch("DETACH DATABASE copy") {
+        tracing::warn!(%error, "the restored copy could not be let go");
+    }
+    replaced
+}
+
+/// The newest revision in a copy.
+pub(crate) fn newest_in(copy: &Path) -> Result<Revision, WriteError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(copy, flags)?;
+    let newest = log::census(&connection)?.newest;
+    Ok(newest.max(log::meta(&connection, log::COMPACTED)?))
 }
 
 fn write(

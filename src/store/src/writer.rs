@@ -4,6 +4,7 @@
 //! A revision that was ever assigned is never assigned again, even if its commit failed.
 //! Sleeps without a timer while nothing waits.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -46,6 +47,7 @@ pub(crate) struct Writer {
     horizon: Horizon,
     keeping: Housekeeping,
     compactions: Vec<(Revision, oneshot::Sender<Result<(), WriteError>>)>,
+    restores: Vec<(PathBuf, oneshot::Sender<Result<Revision, WriteError>>)>,
     removed: u64,
     has_written: bool,
     rolling: Rolling,
@@ -73,6 +75,7 @@ impl Writer {
             mark: opened.mark,
             assigned: opened.revision,
             compactions: Vec::new(),
+            restores: Vec::new(),
             removed: 0,
             has_written: false,
             _lock: opened.lock,
@@ -86,7 +89,13 @@ impl Writer {
         loop {
             let patience = self.rolling.due().map(|due| due.saturating_duration_since(self.now()));
             match self.inbox.take(!self.compactions.is_empty(), patience) {
-                Next::Jobs(jobs) => self.batch(jobs),
+                Next::Jobs(jobs) => {
+                    self.batch(jobs);
+                    // After the writes that came with it: they were asked for in the old past.
+                    for (copy, reply) in std::mem::take(&mut self.restores) {
+                        let _ = reply.send(self.restore(&copy));
+                    }
+                }
                 Next::Idle => {}
                 Next::Closed => return self.finish(),
             }
@@ -159,6 +168,7 @@ impl Writer {
         for job in jobs {
             match job.request {
                 Request::Compact { to, reply } => self.compactions.push((to.min(self.shared.revision()), reply)),
+                Request::Restore { copy, reply } => self.restores.push((copy, reply)),
                 Request::Apply { ops, reply } => {
                     let volatile = ops.iter().find(|op| state.volatile.get(op.key()).is_some());
                     match volatile.map(|op| op.key().clone()) {
@@ -230,6 +240,27 @@ impl Writer {
             }
         }
         result
+    }
+
+    /// Goes on with the durable tier of a copy, at a revision above all that were ever seen.
+    fn restore(&mut self, copy: &Path) -> Result<Revision, WriteError> {
+        let revision = self.assigned.max(transaction::newest_in(copy)?) + 1;
+        self.mark.cover(revision).map_err(|error| WriteError::Mark(Arc::new(error)))?;
+        // Never again, even if the commit fails after it has reached the disk.
+        self.assigned = revision;
+        transaction::replace(&self.connection, copy, revision)?;
+        let now = self.now();
+        let census = log::census(&self.connection)?;
+        let cleaned = log::meta(&self.connection, log::CLEANED)?;
+        let history = census.rows.saturating_sub(census.keys);
+        self.keeping = Housekeeping { compacted: revision, cleaned, rows: 0 };
+        self.horizon = Horizon::new(self.options.retention, revision, history, 0, now);
+        self.shared.counters.durable_keys.store(census.keys, std::sync::atomic::Ordering::Relaxed);
+        self.has_written = true;
+        self.rolling.dirty(now);
+        self.shared.begin_anew(revision);
+        tracing::info!(revision, objects = census.keys, "a backup was restored");
+        Ok(revision)
     }
 
     /// Takes over what a commit did for compaction.

@@ -6,9 +6,10 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use kedge_api::kinds::Kind;
-use kedge_store::{ReadError, Store};
+use kedge_store::ReadError;
 
 use crate::registry::keys;
+use crate::vault::Vault;
 
 /// A kind that is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,12 +28,18 @@ pub struct Presence([AtomicU64; KINDS.len()]);
 
 impl Presence {
     /// Counts what the store holds.
-    pub async fn of(store: &Store) -> Result<Self, ReadError> {
+    pub async fn of(store: &Vault) -> Result<Self, ReadError> {
         let presence = Presence::default();
-        for (counter, (group, plural)) in presence.0.iter().zip(KINDS) {
+        presence.count(store).await?;
+        Ok(presence)
+    }
+
+    /// Counts again, after all objects were replaced.
+    pub async fn count(&self, store: &Vault) -> Result<(), ReadError> {
+        for (counter, (group, plural)) in self.0.iter().zip(KINDS) {
             counter.store(store.count(&keys::fixed(group, plural, "", "")).await?, Ordering::Release);
         }
-        Ok(presence)
+        Ok(())
     }
 
     /// Whether there are any.

@@ -169,6 +169,7 @@ mod tests {
     fn check(cluster: &str, user: &str, expected: Result<&str, &str>) {
         let dir = tempfile::tempdir().unwrap();
         let store = kedge_store::Store::open(kedge_store::Options::new(dir.path().join("store"))).unwrap();
+        let store = crate::vault::Vault::new(store, Default::default());
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let outbound = Outbound::new(store, Clock::system(), Random::system(), stop, tasks);
         std::fs::write(dir.path().join("token"), "t0ken\n").unwrap();

@@ -10,12 +10,12 @@ use std::net::SocketAddr;
 use kedge_api::fields::Index;
 use kedge_api::selector::{LabelSelector, Lookup as _};
 use kedge_api::{Object, meta};
-use kedge_store::Store;
 use serde_json::Value;
 
 use super::fault::Fault;
 use super::target::Place;
 use crate::registry::{body, keys};
+use crate::vault::Vault;
 
 /// The label by which an EndpointSlice names its Service.
 const SERVICE: &str = "kubernetes.io/service-name";
@@ -39,7 +39,7 @@ impl fmt::Display for Backend {
 }
 
 /// What stands behind a place: at least one backend, or why none.
-pub async fn backends(store: &Store, place: &Place) -> Result<Vec<Backend>, Fault> {
+pub async fn backends(store: &Vault, place: &Place) -> Result<Vec<Backend>, Fault> {
     let (namespace, name, port) = match place {
         Place::Host { host, port } => {
             return Ok(vec![match host.parse() {
@@ -69,13 +69,13 @@ pub async fn backends(store: &Store, place: &Place) -> Result<Vec<Backend>, Faul
     if found.is_empty() { Err(Fault::NoBackend(name.clone())) } else { Ok(found) }
 }
 
-async fn read(store: &Store, key: &str) -> Result<Option<Object>, Fault> {
+async fn read(store: &Vault, key: &str) -> Result<Option<Object>, Fault> {
     let entry = store.get(key).await.map_err(|e| Fault::Broken(e.to_string()))?;
     entry.map(|e| body::decode(&e.bytes).map_err(|f| Fault::Broken(f.to_string()))).transpose()
 }
 
 /// The addresses of the Service's slices; none at all if it has no slice.
-async fn slices(store: &Store, namespace: &str, name: &str, port: &Value) -> Result<Option<Vec<Backend>>, Fault> {
+async fn slices(store: &Vault, namespace: &str, name: &str, port: &Value) -> Result<Option<Vec<Backend>>, Fault> {
     let prefix = keys::fixed("discovery.k8s.io", "endpointslices", namespace, "");
     let page = store.list(&prefix, None, None, 0).await.map_err(|e| Fault::Broken(e.to_string()))?;
     let mut found = None;
@@ -107,7 +107,7 @@ fn of_slice(slice: &Object, port_name: &str) -> Vec<Backend> {
 }
 
 /// The addresses of the Endpoints of the Service's name; none at all if there are no such Endpoints.
-async fn endpoints(store: &Store, namespace: &str, name: &str, port: &Value) -> Result<Option<Vec<Backend>>, Fault> {
+async fn endpoints(store: &Vault, namespace: &str, name: &str, port: &Value) -> Result<Option<Vec<Backend>>, Fault> {
     let object = read(store, &keys::fixed("", "endpoints", namespace, name)).await?;
     Ok(object.map(|object| {
         let mut found = Vec::new();
@@ -127,7 +127,7 @@ async fn endpoints(store: &Store, namespace: &str, name: &str, port: &Value) -> 
 }
 
 /// The ready pods that the Service selects.
-async fn pods(store: &Store, namespace: &str, service: &Object, port: &Value) -> Result<Vec<Backend>, Fault> {
+async fn pods(store: &Vault, namespace: &str, service: &Object, port: &Value) -> Result<Vec<Backend>, Fault> {
     let selector: Vec<_> = meta::pairs_at(service, &["spec", "selector"]).collect();
     if selector.is_empty() {
         return Ok(Vec::new());

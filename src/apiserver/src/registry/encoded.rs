@@ -53,6 +53,11 @@ impl EncodedOnce {
         bytes
     }
 
+    /// Forgets everything: revisions stand for other objects now.
+    pub fn forget(&self) {
+        *self.kept() = Kept::default();
+    }
+
     fn kept(&self) -> std::sync::MutexGuard<'_, Kept> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -76,6 +81,11 @@ pub struct Batch {
 }
 
 impl Batches {
+    /// Forgets everything.
+    pub fn forget(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// The bytes of that batch.
     pub fn get(&self, batch: Batch, make: impl FnOnce() -> Bytes) -> Bytes {
         let held = || self.0.lock().unwrap_or_else(PoisonError::into_inner);

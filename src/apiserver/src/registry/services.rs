@@ -90,6 +90,11 @@ impl Services {
         format!("{}/{}", Ipv4Addr::from(self.network), 32 - self.size.trailing_zeros())
     }
 
+    /// Forgets what is held: all kept Services were replaced and will be noted again.
+    pub fn forget(&self) {
+        *self.taken() = Taken::default();
+    }
+
     /// Notes what a kept Service holds.
     pub fn note(&self, service: &Object) {
         let mut taken = self.taken();

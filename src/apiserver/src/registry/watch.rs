@@ -12,7 +12,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use kedge_api::field::{FieldError, Path};
 use kedge_api::protobuf;
 use kedge_api::status::Status;
-use kedge_store::{Change, Entry, Event, Revision, Watch};
+use kedge_store::{Change, Entry, Event, Revision};
 use tokio::sync::watch::Receiver;
 use tokio::time::Instant;
 
@@ -26,6 +26,7 @@ use crate::error;
 use crate::media::{Format, Shape};
 use crate::query::ListOptions;
 use crate::respond::{self, Answer};
+use crate::vault::Watch;
 
 /// A watch that does not say how long it lasts ends after half an hour to an hour, at random, so
 /// that not all come back at once.

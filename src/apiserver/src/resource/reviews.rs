@@ -48,6 +48,9 @@ pub async fn answer(call: &mut Call, act: &Act<'_>, kind: &Arc<Kind>) -> Result<
             access(call, kind, &subject(kind, &review)?, &review)?
         }
         "selfsubjectrulesreviews" => rules(call, kind, &review)?,
+        "tokenreviews" if meta::text_at(&review, &["spec", "token"]).is_empty() => {
+            return Err(Status::bad_request("token is required for TokenReview in authentication"));
+        }
         "tokenreviews" => token(call, &review).await,
         _ => return Err(Status::no_such_resource()),
     };
@@ -217,9 +220,6 @@ async fn token(call: &Call, review: &Object) -> Value {
     let asked: Vec<&str> = meta::list_at(review, &["spec", "audiences"]).iter().filter_map(Value::as_str).collect();
     let audiences = if asked.is_empty() { vec![ISSUER] } else { asked };
     let text = meta::text_at(review, &["spec", "token"]);
-    if text.is_empty() {
-        return json!({"authenticated": false, "user": {}});
-    }
     match identify::identify(&call.core, text, &audiences).await {
         Ok(found) => {
             json!({"authenticated": true, "user": user_info(&found.identity), "audiences": found.audiences})

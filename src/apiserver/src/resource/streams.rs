@@ -25,7 +25,13 @@ pub async fn answer(call: &mut Call, act: &Act<'_>) -> Result<Answer, Status> {
         Some(Sub::Log) => Some(options::log(&call.query, act.name)?),
         // A WebSocket begins with GET, but whoever may only read must not run anything.
         _ if call.info.verb != Verb::Create => {
-            chain::authorize(&call.core, &call.who, &RequestInfo { verb: Verb::Create, ..call.info.clone() })?;
+            chain::authorize(
+                &call.core,
+                &call.who,
+                &RequestInfo { verb: Verb::Create, ..call.info.clone() },
+                &call.query,
+            )
+            .await?;
             None
         }
         _ => None,

@@ -28,7 +28,7 @@ const SIGNATURE: &str = "jws-kubeconfig-";
 /// Makes everything as the tokens want it; out: when the next of them ends.
 pub async fn settle(core: &Core) -> Option<SystemTime> {
     let prefix = keys::fixed("", "secrets", bootstrap::NAMESPACE, bootstrap::PREFIX);
-    let page = core.store.list(&prefix, None, None, 0).await.ok()?;
+    let page = core.store.readable(&prefix).await.ok()?;
     let now = core.clock.now();
     let mut next = None;
     let mut signers: Vec<(String, String)> = Vec::new();

@@ -8,11 +8,12 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kedge_store::{Change, Revision, Watch};
+use kedge_store::{Change, Revision};
 use tokio::time::Instant;
 
 use crate::core::Core;
 use crate::registry::body;
+use crate::vault::Watch;
 
 const PREFIX: &str = "/core/events/";
 /// Deletions are done together this often at most.

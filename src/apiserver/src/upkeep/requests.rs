@@ -14,7 +14,7 @@ use base64::engine::general_purpose::STANDARD;
 use kedge_api::kinds::Sub;
 use kedge_api::status::{Reason, Status};
 use kedge_api::{Object, clock, meta};
-use kedge_store::{Change, Entry, Watch};
+use kedge_store::{Change, Entry};
 use rustls_pki_types::{CertificateDer, pem::PemObject as _};
 use serde_json::{Value, json};
 
@@ -26,6 +26,7 @@ use crate::identity::Identity;
 use crate::registry::{Act, decode_kept, delete, keys, update};
 use crate::tls::renewal::LEAF_LIFETIME;
 use crate::tls::request::{Request, Signer, kubelet_client};
+use crate::vault::Watch;
 
 const GROUP: &str = "certificates.k8s.io";
 const PLURAL: &str = "certificatesigningrequests";

@@ -18,6 +18,7 @@ use kedge_store::{Change, Entry, Event};
 use serde_json::{Value, json};
 
 use super::{BREATH, DAY, bootstrap_tokens};
+use crate::audit::Notes;
 use crate::authn::legacy::{LegacyClaims, TYPE};
 use crate::authn::{bootstrap, token::TokenKey};
 use crate::core::Core;
@@ -33,7 +34,7 @@ const UID: &str = "kubernetes.io/service-account.uid";
 /// Follows them until the server stops.
 pub async fn run(core: Arc<Core>) {
     loop {
-        match core.store.list(SECRETS, None, None, 0).await {
+        match core.store.readable(SECRETS).await {
             Ok(page) => {
                 for entry in &page.entries {
                     look(&core, entry).await;
@@ -153,7 +154,7 @@ fn wanted(mut secret: Object, account: Option<&Object>, ca: &str, key: &TokenKey
 /// Removes the tokens of an account that was deleted.
 async fn orphaned(core: &Core, event: &Event) {
     let Some((namespace, _)) = keys::parse(&event.entry.key) else { return };
-    let Ok(page) = core.store.list(&keys::fixed("", "secrets", namespace, ""), None, None, 0).await else { return };
+    let Ok(page) = core.store.readable(&keys::fixed("", "secrets", namespace, "")).await else { return };
     for entry in page.entries.iter() {
         look(core, entry).await;
     }
@@ -163,7 +164,7 @@ async fn orphaned(core: &Core, event: &Event) {
 pub(super) async fn remove(core: &Core, namespace: &str, name: &str) -> Result<(), Status> {
     let kinds = core.kinds();
     let kind = kinds.resource("", "v1", "secrets").ok_or_else(Status::no_such_resource)?;
-    let (who, warnings) = (system(), Mutex::new(Vec::new()));
+    let (who, warnings, audit) = (system(), Mutex::new(Vec::new()), Notes::default());
     let act = Act {
         core,
         who: &who,
@@ -174,6 +175,8 @@ pub(super) async fn remove(core: &Core, namespace: &str, name: &str) -> Result<(
         dry_run: false,
         manager: "kube-controller-manager",
         warnings: &warnings,
+        audit: &audit,
+        spoken: kind,
     };
     settled(delete::delete(&act, &delete::DeleteOptions::default()).await.map(drop))
 }
@@ -183,7 +186,7 @@ pub(super) async fn put(core: &Core, plural: &str, object: Object, exists: bool)
     let kinds = core.kinds();
     let kind = kinds.resource("", "v1", plural).ok_or_else(Status::no_such_resource)?;
     let (namespace, name) = (meta::namespace(&object).to_owned(), meta::name(&object).to_owned());
-    let (who, warnings) = (system(), Mutex::new(Vec::new()));
+    let (who, warnings, audit) = (system(), Mutex::new(Vec::new()), Notes::default());
     let act = Act {
         core,
         who: &who,
@@ -194,6 +197,8 @@ pub(super) async fn put(core: &Core, plural: &str, object: Object, exists: bool)
         dry_run: false,
         manager: "kube-controller-manager",
         warnings: &warnings,
+        audit: &audit,
+        spoken: kind,
     };
     settled(if exists {
         update::update(&act, Written::Replace(object)).await.map(drop)

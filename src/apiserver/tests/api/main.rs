@@ -5,6 +5,7 @@
 mod access;
 mod admission;
 mod backend;
+mod backups;
 mod certificates;
 mod clients;
 mod credentials;
@@ -16,6 +17,7 @@ mod nodes;
 mod objects;
 mod proxies;
 mod removed;
+mod sealed;
 mod sockets;
 mod starts;
 mod streams;

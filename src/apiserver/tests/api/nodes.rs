@@ -23,7 +23,7 @@ async fn a_node_reads_what_its_pods_need_and_no_more() {
     let (one, two) = (server.as_user(Identity::node("n1")), server.as_user(Identity::node("n2")));
     let strange = "no relationship found between node 'n1' and this object";
     one.get(&format!("{SECRETS}/mine")).await.fails(403, strange);
-    admin.post(PODS, bound).await.ok();
+    let made = admin.post(PODS, bound).await.ok();
     // At once: the store is asked where the graph may be behind.
     one.get(&format!("{SECRETS}/mine")).await.ok();
     one.get(&format!("{CONFIG_MAPS}/mine")).await.ok();
@@ -31,7 +31,8 @@ async fn a_node_reads_what_its_pods_need_and_no_more() {
     one.get("/api/v1/pods?fieldSelector=spec.nodeName%3Dn1").await.ok();
     one.get(&format!("{SECRETS}?fieldSelector=metadata.name%3Dmine")).await.ok();
     let token = "/api/v1/namespaces/default/serviceaccounts/default/token";
-    one.post(token, json!({"spec": {}})).await.ok();
+    let reference = json!({"kind": "Pod", "apiVersion": "v1", "name": "p", "uid": made["metadata"]["uid"]});
+    one.post(token, json!({"spec": {"boundObjectRef": reference}})).await.ok();
 
     one.get(&format!("{SECRETS}/other")).await.fails(403, strange);
     one.get(SECRETS).await.fails(403, "No Object name found");

@@ -25,7 +25,6 @@ use crate::support::{PODS, Server, pod, server, server_with};
 
 pub struct Served {
     pub server: Server,
-    address: SocketAddr,
     pub address: SocketAddr,
     stop: CancellationToken,
     task: tokio::task::JoinHandle<()>,
