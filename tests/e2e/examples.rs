@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use kedge::{Device, programs, until};
+use serde_json::json;
 
 use crate::words::phase;
 
 const SOON: Duration = Duration::from_secs(30);
 
 /// The examples; a new one needs a test here.
-const KNOWN: [&str; 4] = ["once.yaml", "pod.yaml", "reader.yaml", "web.yaml"];
+const KNOWN: [&str; 5] = ["brew.yaml", "once.yaml", "pod.yaml", "reader.yaml", "web.yaml"];
 
 #[test]
 fn every_example_has_a_test() {
@@ -34,6 +35,7 @@ fn the_examples_work_as_they_are() {
 
     kettle(&device);
     reader(&device);
+    brew(&device);
 
     // Applied again, nothing changes.
     for name in KNOWN {
@@ -76,6 +78,19 @@ fn kettle(device: &Device) {
         if text == "degrees = 80\n" { Ok(()) } else { Err(text) }
     });
     device.edgectl(&["apply", "-f", &programs::example("pod.yaml")]).ok();
+}
+
+fn brew(device: &Device) {
+    let morning = |tea: &str| {
+        json!({"apiVersion": "kitchen.example.com/v1", "kind": "Brew", "metadata": {"name": "morning"}, "spec": {"tea": tea}})
+            .to_string()
+    };
+    device.apply(&morning("coffee")).fails(&["spec.tea: Unsupported value: \"coffee\""]);
+    device.apply(&morning("assam")).ok();
+    assert_eq!(device.get(&["brews", "morning"])["spec"]["cups"], 2);
+    device.edgectl(&["scale", "brew", "morning", "--replicas=3"]).ok();
+    let table = device.edgectl(&["get", "br", "--field-selector", "spec.tea=assam", "--no-headers"]).ok();
+    assert_eq!(table.split_whitespace().take(3).collect::<Vec<_>>(), ["morning", "assam", "3"]);
 }
 
 fn reader(device: &Device) {

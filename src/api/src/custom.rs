@@ -8,7 +8,7 @@ pub mod conditions;
 pub mod default;
 mod embedded;
 pub mod expressions;
-mod formats;
+pub(crate) mod formats;
 mod lists;
 pub mod prune;
 pub mod values;

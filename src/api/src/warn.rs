@@ -10,6 +10,7 @@ use std::borrow::Cow;
 use serde_json::Value;
 
 use crate::Object;
+use crate::custom::formats;
 use crate::field::{Path, quote};
 use crate::kinds::{Gvk, Kind, Removed};
 use crate::meta::{self, at, list_at, text_at};
@@ -47,6 +48,16 @@ pub fn object(kind: &Kind, object: &Object) -> Vec<String> {
             out.push(text.to_string());
         }
         ("", "Service") => service(object, &mut out),
+        // Told when a definition is made; later only new ones would have to be.
+        ("apiextensions.k8s.io", "CustomResourceDefinition") if meta::resource_version(object).is_empty() => {
+            let mut unknown = Vec::new();
+            for version in list_at(object, &["spec", "versions"]) {
+                if let Some(schema) = at(version, &["schema", "openAPIV3Schema"]) {
+                    formats::unknown(schema, &mut unknown);
+                }
+            }
+            out.extend(unknown.into_iter().map(|format| format!("unrecognized format {}", quote(format))));
+        }
         ("", "PersistentVolume") => volume(object, &mut out),
         ("storage.k8s.io", "StorageClass") => {
             for (i, term) in list_at(object, &["allowedTopologies"]).iter().enumerate() {

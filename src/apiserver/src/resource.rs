@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use http::StatusCode;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use kedge_api::check::FieldValidation;
 use kedge_api::field::{FieldError, Path};
 use kedge_api::kinds::{self, Gvk, Kind, Sub};
 use kedge_api::status::Status;
@@ -228,7 +229,18 @@ async fn patch_of(call: &mut Call, act: &Act<'_>, custom: bool, options: &WriteO
     }
     let bytes = body(call).await?;
     let decoded = decode::value(&bytes, if applies { Format::Yaml } else { Format::Json })?;
-    act.warn(decoded.duplicates.into_iter().map(|path| format!("duplicate field {path:?}")));
+    if applies && !decoded.duplicates.is_empty() {
+        let told = decode::twice(&bytes, &decoded.duplicates);
+        match options.field_validation {
+            FieldValidation::Strict => {
+                return Err(Status::bad_request(format!("error strict decoding YAML: {told}")));
+            }
+            FieldValidation::Warn => act.warn([told]),
+            FieldValidation::Ignore => {}
+        }
+    } else if options.field_validation != FieldValidation::Ignore {
+        act.warn(decoded.duplicates.into_iter().map(|path| format!("duplicate field {path:?}")));
+    }
     Ok(if applies {
         Change::Apply { config: decoded.value, force: options.force.unwrap_or(false) }
     } else {
@@ -282,6 +294,9 @@ fn prepared(act: &Act<'_>, mut object: Object) -> Object {
 /// The object in the body, held against the schema of its kind.
 async fn sent(call: &mut Call, act: &Act<'_>, gvk: &Gvk, options: &WriteOptions) -> Result<Object, Status> {
     let format = media::body_format(&call.head.headers)?;
+    if format == Format::Protobuf && act.kind.custom && *gvk == act.kind.gvk() {
+        return Err(Status::unsupported_media_type(&["application/json", "application/yaml"]));
+    }
     let bytes = body(call).await?;
     let schema = if *gvk == act.kind.gvk() { act.kind.schema() } else { kedge_api::schema::of(gvk) };
     let sent = decode::object(&bytes, format, gvk, schema, options.field_validation)?;

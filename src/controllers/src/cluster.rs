@@ -52,6 +52,11 @@ impl Shared {
         self.kinds.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
 
+    /// Puts other kinds in place of those that were served.
+    pub fn set_kinds(&self, kinds: Kinds) {
+        *self.kinds.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::new(kinds);
+    }
+
     /// Hands keys to the queues; when nobody listens any more the plugin is being stopped.
     pub fn wake(&self, woken: Vec<Woken>) {
         for key in woken {

@@ -7,11 +7,10 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime};
 
+use kedge_client::Client;
 use kedge_client::events::Recorder;
-use kedge_client::{Client, Informer, ResourcePath, Step, WatchOptions};
-use kedge_plugin_api::controllers::{Action, Controller, Kind, Target};
+use kedge_plugin_api::controllers::{Action, Controller};
 use kedge_plugin_api::{Controllers, PluginError};
-use serde_json::Value;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
@@ -20,11 +19,12 @@ use tokio_util::sync::CancellationToken;
 use crate::cluster::{Call, Shared};
 use crate::kinds::Kinds;
 use crate::queue::{Ended, Next, Queue};
-use crate::row::Row;
 use crate::world::{Woken, World};
 
+mod informers;
 mod metrics;
 
+use informers::Informers;
 pub use metrics::Metrics;
 use metrics::Tally;
 
@@ -87,7 +87,8 @@ impl Engine {
         let kinds = discover(&client).await;
         let (woken, wakes) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared { world: Mutex::new(world), kinds: RwLock::new(Arc::new(kinds)), client, woken });
-        let synced = start_informers(&shared, &mut tasks);
+        let (informers, synced) = Informers::start(&shared);
+        tasks.spawn(informers.run());
         let queues: Vec<Arc<Line>> = declaration
             .iter()
             .map(|controller| {
@@ -231,78 +232,6 @@ async fn discover(client: &Client) -> Kinds {
             Err(e) => tracing::warn!(error = %e, "the API could not say what it serves; asking again"),
         }
         tokio::time::sleep(RETRY).await;
-    }
-}
-
-/// One informer for each kind of each cache. The watch tells how many have not given their whole state yet.
-fn start_informers(shared: &Arc<Shared>, tasks: &mut JoinSet<()>) -> watch::Receiver<usize> {
-    let kinds = shared.kinds();
-    let mut wanted: Vec<(usize, u32, ResourcePath)> = Vec::new();
-    for (cache, held) in shared.world().caches().iter().enumerate() {
-        match &held.target {
-            Target::Kind(kind) => match kinds.path(kind, "") {
-                Some(path) => wanted.push((cache, 0, path)),
-                None => not_served(kind),
-            },
-            Target::Every => {
-                let each =
-                    kinds.collectable().filter_map(|(n, served)| Some((cache, n, kinds.path(&served.kind, "")?)));
-                wanted.extend(each);
-            }
-        }
-    }
-    let (missing, synced) = watch::channel(wanted.len());
-    let missing = Arc::new(missing);
-    for (cache, kind, path) in wanted {
-        let (shared, missing) = (shared.clone(), missing.clone());
-        tasks.spawn(async move { follow(&shared, cache, kind, path, &missing).await });
-    }
-    synced
-}
-
-fn not_served(kind: &Kind) {
-    tracing::error!(
-        group = kind.group,
-        version = kind.version,
-        kind = kind.kind,
-        "a plugin watches a kind that the API does not serve; its rows stay empty"
-    );
-}
-
-/// Keeps one kind of one cache.
-async fn follow(shared: &Shared, cache: usize, kind: u32, path: ResourcePath, missing: &watch::Sender<usize>) {
-    let mut informer = Informer::<Value>::new(shared.client.clone(), path, WatchOptions::default());
-    // What was there when the list began and has not been seen in it.
-    let mut unseen = std::collections::HashMap::new();
-    let mut first = true;
-    loop {
-        let step = informer.next().await;
-        let mut world = shared.world();
-        let woken = match step {
-            Step::Restart => {
-                unseen = world.keys(cache, kind).into_iter().collect();
-                Vec::new()
-            }
-            Step::Apply(object) => {
-                let (key, row) = Row::of(&object, kind, &world.caches()[cache].fields);
-                unseen.remove(&key);
-                world.apply(cache, key, row)
-            }
-            Step::Delete(object) => {
-                let (key, row) = Row::of(&object, kind, &[]);
-                world.remove(cache, &key, &row.uid)
-            }
-            Step::Synced => {
-                let gone = std::mem::take(&mut unseen);
-                let woken = gone.iter().flat_map(|(key, uid)| world.remove(cache, key, uid)).collect();
-                if std::mem::take(&mut first) {
-                    missing.send_modify(|missing| *missing -= 1);
-                }
-                woken
-            }
-        };
-        drop(world);
-        shared.wake(woken);
     }
 }
 

@@ -24,6 +24,25 @@ impl Kinds {
         Ok(kinds)
     }
 
+    /// The kinds that are served now. Every kind keeps its number; one that is not served any more keeps its place
+    /// without verbs, for as long as the plugin runs. `None` if nothing changed.
+    pub fn adopting(&self, all: Vec<Served>) -> Option<Kinds> {
+        let mut fresh = Kinds::default();
+        fresh.add(all);
+        let same = |a: &ServedKind, b: &ServedKind| a.kind.group == b.kind.group && a.kind.kind == b.kind.kind;
+        let mut served: Vec<ServedKind> = self.served.clone();
+        for place in &mut served {
+            match fresh.served.iter().find(|one| same(one, place)) {
+                Some(found) => *place = found.clone(),
+                None => place.verbs.clear(),
+            }
+        }
+        let known = served.len();
+        served.extend(fresh.served.into_iter().filter(|one| !self.served.iter().any(|place| same(one, place))));
+        let is_new = served.len() != known || served != self.served || fresh.plurals != self.plurals;
+        is_new.then_some(Kinds { served, plurals: fresh.plurals })
+    }
+
     fn add(&mut self, all: Vec<Served>) {
         for Served { group, version, kind, plural, namespaced, verbs, preferred, .. } in all {
             if kind.is_empty() {
@@ -64,6 +83,29 @@ impl Kinds {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn kinds_keep_their_numbers() {
+        let all = |names: &[&str]| -> Vec<Served> {
+            let one = |name: &&str| Served {
+                version: "v1".into(),
+                kind: (*name).to_owned(),
+                plural: name.to_lowercase(),
+                verbs: vec!["list".into(), "watch".into(), "delete".into()],
+                preferred: true,
+                ..Served::default()
+            };
+            names.iter().map(one).collect()
+        };
+        let mut kinds = Kinds::default();
+        kinds.add(all(&["A", "B"]));
+        assert!(kinds.adopting(all(&["A", "B"])).is_none());
+        let kinds = kinds.adopting(all(&["C", "B"])).unwrap();
+        let numbers: Vec<_> = kinds.collectable().map(|(n, k)| (n, k.kind.kind.as_str())).collect();
+        assert_eq!(numbers, [(1, "B"), (2, "C")]);
+        let kinds = kinds.adopting(all(&["A", "B", "C"])).unwrap();
+        assert_eq!(kinds.collectable().map(|(n, _)| n).collect::<Vec<_>>(), [0, 1, 2]);
+    }
 
     #[test]
     fn the_preferred_version_stands_for_a_kind() {

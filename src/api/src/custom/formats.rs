@@ -5,6 +5,7 @@
 use crate::clock;
 use crate::name;
 use crate::schema::custom::Form;
+use serde_json::Value;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// Every format of texts, without dashes.
@@ -45,6 +46,30 @@ pub fn is_known(form: Form, format: &str) -> bool {
         Form::Integer => matches!(format, "int32" | "int64"),
         Form::Number => matches!(format, "float" | "double"),
         Form::Object | Form::Array | Form::Boolean => false,
+    }
+}
+
+/// Formats that a schema names and nobody knows, in the order in which they stand.
+pub fn unknown<'v>(schema: &'v Value, out: &mut Vec<&'v str>) {
+    let Some(map) = schema.as_object() else { return };
+    let word = |name: &str| map.get(name).and_then(Value::as_str).unwrap_or_default();
+    let form = match word("type") {
+        "" | "string" => Form::String,
+        "integer" => Form::Integer,
+        "number" => Form::Number,
+        _ => Form::Object,
+    };
+    if !word("format").is_empty() && !is_known(form, word("format")) {
+        out.extend(map.get("format").and_then(Value::as_str));
+    }
+    for name in ["items", "additionalProperties", "not"] {
+        map.get(name).into_iter().for_each(|below| unknown(below, out));
+    }
+    for name in ["allOf", "anyOf", "oneOf"] {
+        map.get(name).and_then(Value::as_array).into_iter().flatten().for_each(|below| unknown(below, out));
+    }
+    for below in map.get("properties").and_then(Value::as_object).into_iter().flat_map(|map| map.values()) {
+        unknown(below, out);
     }
 }
 
@@ -343,6 +368,15 @@ mod tests {
         check("date-time", &["2026-02-28T10:00:00Z", "2026-02-28t10:00:00.5+01:00"], &["2026-02-28"]);
         check("k8s-short-name", &["a-b"], &["A", "a.b"]);
         check("password", &["anything"], &[]);
+    }
+
+    #[test]
+    fn unknown_formats_are_told() {
+        let schema = serde_json::json!({"properties": {"a": {"type": "string", "format": "mine"}, "b": {"type": "integer", "format": "int32"},
+            "c": {"type": "array", "items": {"type": "boolean", "format": "date"}}}});
+        let mut out = Vec::new();
+        unknown(&schema, &mut out);
+        assert_eq!(out, ["mine", "date"]);
     }
 
     #[test]

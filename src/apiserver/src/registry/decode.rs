@@ -65,6 +65,32 @@ pub fn value(bytes: &[u8], format: Format) -> Result<Decoded, Status> {
     })
 }
 
+/// What YAML's reader says of keys that were given twice: the line of the second, as far as lines tell.
+pub fn twice(bytes: &[u8], paths: &[String]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    let mut out = "error converting YAML to JSON: yaml: unmarshal errors:".to_owned();
+    for path in paths {
+        let key = path.rsplit(['.', ']']).find(|part| !part.is_empty()).unwrap_or(path);
+        // Where the key stands, and how far it is set in; a dash of a list counts as a space.
+        let mut seen: Vec<usize> = Vec::new();
+        let mut found = 0;
+        for (number, line) in text.lines().enumerate() {
+            let bare = line.trim_start_matches([' ', '-']);
+            let name = bare.split(':').next().unwrap_or_default().trim().trim_matches(['"', '\'']);
+            let depth = line.len() - bare.len();
+            if name == key && bare.contains(':') {
+                if seen.contains(&depth) {
+                    found = number + 1;
+                    break;
+                }
+                seen.push(depth);
+            }
+        }
+        out.push_str(&format!("\n  line {found}: key {key:?} already set in map"));
+    }
+    out
+}
+
 /// Holds a value against the schema of the kind; a body that does not say what it is, is that kind.
 pub fn fit(
     mut decoded: Decoded,
@@ -100,5 +126,19 @@ pub fn fit(
             Ok(Sent { object: checked.object, warnings: checked.warnings })
         }
         None => Ok(Sent { object: decoded.value, warnings: Vec::new() }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_given_twice_is_told_by_its_line() {
+        let text = "\nkind: A\nspec:\n  unknown: 1\n  foo: a\n  foo: b\n  bar:\n    foo: c\n";
+        assert_eq!(
+            twice(text.as_bytes(), &["spec.foo".to_owned()]),
+            "error converting YAML to JSON: yaml: unmarshal errors:\n  line 6: key \"foo\" already set in map"
+        );
     }
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use axum::body::Body;
 use bytes::{BufMut, Bytes, BytesMut};
 use kedge_api::field::{FieldError, Path};
+use kedge_api::kinds::Kind;
 use kedge_api::protobuf;
 use kedge_api::status::Status;
 use kedge_store::{Change, Entry, Event, Revision};
@@ -113,6 +114,7 @@ pub async fn open(act: &Act<'_>, core: &Arc<Core>, options: &ListOptions, view: 
         bookmarks: options.bookmarks,
         end: Instant::now() + Duration::from_secs(seconds),
         progress: core.progress.subscribe(),
+        kinds: act.kind.custom.then(|| core.kinds_changed.subscribe()),
         initial: Vec::new().into_iter(),
         first: None,
         after: 0,
@@ -161,6 +163,8 @@ struct Feed {
     bookmarks: bool,
     end: Instant,
     progress: Receiver<u64>,
+    /// Told when a custom kind may be served otherwise, or not any more.
+    kinds: Option<Receiver<u64>>,
     initial: std::vec::IntoIter<Arc<Entry>>,
     /// Set while everything there is is being told; whether a bookmark follows.
     first: Option<bool>,
@@ -225,6 +229,7 @@ impl Feed {
                         self.tell_made(&mut out, "BOOKMARK", mark);
                     }
                 }
+                () = changed(&mut self.kinds) => self.follow_kind(),
                 () = tokio::time::sleep_until(self.end) => self.done = true,
                 () = self.core.stop.cancelled() => self.done = true,
             }
@@ -233,6 +238,17 @@ impl Feed {
             }
         }
         None
+    }
+
+    /// A custom kind is told as its definition says now; the watch ends with the definition.
+    fn follow_kind(&mut self) {
+        let kinds = self.core.kinds();
+        let kind = &self.view.kind;
+        let uid = |kind: &Kind| kind.definition.as_ref().map(|definition| definition.uid.clone());
+        match kinds.resource(&kind.group, &kind.version, &kind.plural).filter(|now| uid(now) == uid(kind)) {
+            Some(now) => self.view.kind = now.clone(),
+            None => self.done = true,
+        }
     }
 
     /// The events as all who watch everything below this prefix are told them.
@@ -317,6 +333,16 @@ impl Feed {
         let format = self.view.accepted.format;
         frame(out, format, kind, &wire(format, json));
     }
+}
+
+/// Whether kinds changed; never, for kinds that are built in.
+async fn changed(kinds: &mut Option<Receiver<u64>>) {
+    if let Some(kinds) = kinds
+        && kinds.changed().await.is_ok()
+    {
+        return;
+    }
+    std::future::pending().await
 }
 
 /// JSON in the watch's own encoding. A watch as YAML is one as JSON.

@@ -165,6 +165,12 @@ async fn changed(core: &Arc<Core>, all: &mut Definitions, entry: &Entry) {
 async fn gone(core: &Arc<Core>, all: &mut Definitions, entry: &Entry) {
     let Some((_, name)) = keys::parse(&entry.key) else { return };
     let Some(held) = all.held.remove(name) else { return };
+    withdraw(core, name);
+    wake(core, all, name, &held.group).await;
+}
+
+/// Takes the kinds of a definition out of the table.
+fn withdraw(core: &Core, name: &str) {
     core.change_kinds(|kinds| {
         let gone: Vec<Gvr> = rows_of(kinds.iter(), name).map(|kind| kind.gvr()).collect();
         for gvr in &gone {
@@ -172,7 +178,6 @@ async fn gone(core: &Arc<Core>, all: &mut Definitions, entry: &Entry) {
         }
         !gone.is_empty()
     });
-    wake(core, all, name, &held.group).await;
 }
 
 /// Names were given up: others of the group may have them now.

@@ -216,3 +216,16 @@ async fn definitions_outlive_the_server() {
     assert_eq!(admin.get(&format!("{WIDGETS}/a")).await.ok()["spec"], json!({"x": 1}));
     let _ = server_with(|_, _| ()).await;
 }
+
+#[tokio::test]
+async fn the_example_is_accepted() {
+    let server = server().await;
+    let admin = &server.admin;
+    let text =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../configs/examples/brew.yaml")).unwrap();
+    established(admin, serde_yaml::from_str(&text).unwrap()).await;
+    let brews = "/apis/kitchen.example.com/v1/namespaces/default/brews";
+    let brew = |tea: &str| json!({"metadata": {"name": "morning"}, "spec": {"tea": tea}});
+    admin.post(brews, brew("coffee")).await.fails(422, "spec.tea: Unsupported value: \\\"coffee\\\"");
+    assert_eq!(admin.post(brews, brew("assam")).await.ok()["spec"], json!({"tea": "assam", "cups": 2}));
+}

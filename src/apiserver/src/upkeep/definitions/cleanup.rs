@@ -122,6 +122,8 @@ async fn release(core: &Core, entry: &Entry, mut object: Object) -> Result<Tried
     if !delete::is_finished(&*own_kind(core)?, &object) {
         return Ok(if write(core, entry, &object).await? { Tried::Done } else { Tried::Again });
     }
+    // Whoever hears that it is gone shall not find its kinds served. Should it stay, its next event serves them again.
+    super::withdraw(core, meta::name(&object));
     match core.store.delete(&entry.key, entry.revision, body::encode(&object)).await {
         Ok(_) | Err(kedge_store::WriteError::NotFound) => Ok(Tried::Done),
         Err(kedge_store::WriteError::Conflict(_)) => Ok(Tried::Again),

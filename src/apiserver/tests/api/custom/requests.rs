@@ -273,3 +273,63 @@ async fn cluster_wide_kinds_have_no_namespace() {
     admin.delete(&format!("{path}/a"), Value::Null).await.ok();
     admin.get(&format!("{path}/a")).await.fails(404, "widgets.example.com \\\"a\\\" not found");
 }
+
+#[tokio::test]
+async fn applied_configurations_are_strict() {
+    let server = server().await;
+    let admin = &server.admin;
+    established(admin, definition(with_spec(json!({"type": "object", "properties": {"a": {"type": "string"}}})))).await;
+    let path = format!("{}?fieldManager=m&fieldValidation=Strict", named("a"));
+    let headers = [("content-type", "application/apply-patch+yaml")];
+    let apply = async |body: &str, message: &str| {
+        admin
+            .send(
+                "PATCH",
+                &path,
+                &headers,
+                format!("apiVersion: example.com/v1\nkind: Widget\nmetadata:\n  name: a\n{body}"),
+            )
+            .await
+            .fails(500, message);
+    };
+    apply("unknownField: x\n", ".unknownField: field not declared in schema").await;
+    apply("spec:\n  b: 1\n", ".spec.b: field not declared in schema").await;
+    let twice = "apiVersion: example.com/v1\nkind: Widget\nmetadata:\n  name: a\nspec:\n  a: x\n  a: y\n";
+    admin.send("PATCH", &path, &headers, twice).await.fails(400, "line 7: key \\\"a\\\" already set in map");
+}
+
+#[tokio::test]
+async fn custom_kinds_are_published() {
+    let server = server().await;
+    let admin = &server.admin;
+    let index = admin.get("/openapi/v3").await.ok();
+    assert!(index["paths"]["apis/example.com/v1"].is_null());
+    let mut one = definition(with_spec(json!({"type": "object", "description": "what is wanted", "properties": {
+        "a": {"type": "string", "description": "a letter"}, "any": {"x-kubernetes-preserve-unknown-fields": true}}})));
+    one["spec"]["versions"][0]["subresources"] = json!({"status": {}});
+    established(admin, one).await;
+    let index = admin.get("/openapi/v3").await.ok();
+    let url = index["paths"]["apis/example.com/v1"]["serverRelativeURL"].as_str().unwrap();
+    let document = admin.get(url).await.ok();
+    let own = &document["components"]["schemas"]["com.example.v1.Widget"];
+    assert_eq!(own["properties"]["spec"]["properties"]["a"]["description"], "a letter");
+    assert_eq!(
+        own["x-kubernetes-group-version-kind"],
+        json!([{"group": "example.com", "version": "v1", "kind": "Widget"}])
+    );
+    assert!(document["components"]["schemas"]["com.example.v1.WidgetList"].is_object());
+    assert!(document["components"]["schemas"]["io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"].is_object());
+    let patch = &document["paths"]["/apis/example.com/v1/namespaces/{namespace}/widgets/{name}"]["patch"];
+    assert_eq!(patch["requestBody"]["content"].as_object().unwrap().len(), 3);
+    assert!(document["paths"]["/apis/example.com/v1/namespaces/{namespace}/widgets/{name}/status"]["get"].is_object());
+    let swagger = admin.get("/openapi/v2").await.ok();
+    assert_eq!(
+        swagger["definitions"]["com.example.v1.Widget"]["properties"]["spec"]["properties"]["any"],
+        json!({"x-kubernetes-preserve-unknown-fields": true})
+    );
+    admin.delete(&format!("{DEFINITIONS}/widgets.example.com"), Value::Null).await.ok();
+    while admin.get("/openapi/v3").await.ok()["paths"]["apis/example.com/v1"].is_object() {
+        tokio::task::yield_now().await;
+    }
+    assert!(admin.get("/openapi/v2").await.ok()["definitions"]["com.example.v1.Widget"].is_null());
+}

@@ -1,0 +1,296 @@
+//! The informers of a plugin: one for each watched kind, and for each served kind where every kind is watched.
+//!
+//! In: what is watched, what is served. Out: rows of the plugin's world. Definitions of custom kinds are followed where
+//! every kind is watched, or one that is not served yet: informers begin and end with the kinds they are of. Never
+//! polls: between a definition and what the API says of it a few short waits may lie, bounded.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use kedge_api::meta;
+use kedge_client::discovery::{self, Served};
+use kedge_client::{Client, Informer, ListOptions, ResourcePath, Step, WatchOptions};
+use kedge_plugin_api::controllers::{Kind, Target};
+use serde_json::Value;
+use tokio::sync::watch;
+use tokio::task::{AbortHandle, JoinSet};
+
+use crate::cluster::Shared;
+use crate::row::Row;
+
+/// The API hears of a definition when we do; it is asked again this often at most, and with that wait.
+const TRIES: u32 = 50;
+/// See `TRIES`.
+const BREATH: Duration = Duration::from_millis(100);
+
+/// All informers of a plugin.
+pub struct Informers {
+    shared: Arc<Shared>,
+    missing: Arc<watch::Sender<usize>>,
+    running: HashMap<(usize, u32), (ResourcePath, AbortHandle)>,
+    tasks: JoinSet<()>,
+}
+
+/// An informer that is wanted: the cache, the kind's number, where.
+type Wanted = (usize, u32, ResourcePath);
+
+impl Informers {
+    /// Starts them. The watch tells how many have not given their whole state yet.
+    pub fn start(shared: &Arc<Shared>) -> (Informers, watch::Receiver<usize>) {
+        let wanted = wanted(shared);
+        let (missing, synced) = watch::channel(wanted.len());
+        let mut all = Informers {
+            shared: shared.clone(),
+            missing: Arc::new(missing),
+            running: HashMap::new(),
+            tasks: JoinSet::new(),
+        };
+        for one in wanted {
+            all.begin(one, true);
+        }
+        for cache in shared.world().caches() {
+            if let Target::Kind(kind) = &cache.target
+                && shared.kinds().path(kind, "").is_none()
+            {
+                not_served(kind);
+            }
+        }
+        (all, synced)
+    }
+
+    /// Keeps them equal to what is served. Ends only if an informer fails.
+    pub async fn run(mut self) {
+        let path = ResourcePath::new("apiextensions.k8s.io", "v1", "customresourcedefinitions");
+        let follows = self.follows_definitions() && may_follow(&self.shared.client, &path).await;
+        let mut definitions =
+            follows.then(|| Informer::<Value>::new(self.shared.client.clone(), path, WatchOptions::default()));
+        let mut synced = false;
+        loop {
+            let step = tokio::select! {
+                step = next(&mut definitions) => step,
+                ended = self.tasks.join_next(), if !self.tasks.is_empty() => match ended {
+                    Some(Err(error)) if !error.is_cancelled() => {
+                        tracing::error!(%error, "an informer failed");
+                        return;
+                    }
+                    _ => continue,
+                },
+            };
+            match step {
+                Step::Restart => {}
+                Step::Synced => {
+                    synced = true;
+                    self.look(|_| true).await;
+                }
+                Step::Apply(definition) if synced => self.look(|served| agrees(&definition, false, served)).await,
+                Step::Delete(definition) => self.look(|served| agrees(&definition, true, served)).await,
+                Step::Apply(_) => {}
+            }
+        }
+    }
+
+    fn follows_definitions(&self) -> bool {
+        let kinds = self.shared.kinds();
+        self.shared.world().caches().iter().any(|cache| match &cache.target {
+            Target::Every => true,
+            Target::Kind(kind) => kinds.path(kind, "").is_none(),
+        })
+    }
+
+    /// Asks what is served until that agrees with a definition, and begins and ends informers.
+    async fn look(&mut self, agrees: impl Fn(&[Served]) -> bool) {
+        for _ in 0..TRIES {
+            match discovery::discover(&self.shared.client).await {
+                Ok(served) => {
+                    let settled = agrees(&served);
+                    self.adopt(served);
+                    if settled {
+                        return;
+                    }
+                }
+                Err(error) => tracing::warn!(%error, "the API could not say what it serves"),
+            }
+            tokio::time::sleep(BREATH).await;
+        }
+    }
+
+    fn adopt(&mut self, served: Vec<Served>) {
+        let Some(fresh) = self.shared.kinds().adopting(served) else { return };
+        self.shared.set_kinds(fresh);
+        let wanted = wanted(&self.shared);
+        let kept: HashSet<(usize, u32)> = wanted.iter().map(|(cache, kind, _)| (*cache, *kind)).collect();
+        let gone: Vec<(usize, u32)> = self.running.keys().filter(|key| !kept.contains(key)).copied().collect();
+        for key in gone {
+            self.end(key);
+        }
+        for one in wanted {
+            match self.running.get(&(one.0, one.1)) {
+                Some((path, _)) if *path == one.2 => {}
+                Some(_) => {
+                    // Served in another version: the same objects, read anew.
+                    if let Some((_, handle)) = self.running.remove(&(one.0, one.1)) {
+                        handle.abort();
+                    }
+                    self.begin(one, false);
+                }
+                None => self.begin(one, false),
+            }
+        }
+    }
+
+    fn begin(&mut self, (cache, kind, path): Wanted, counts: bool) {
+        let shared = self.shared.clone();
+        let missing = counts.then(|| self.missing.clone());
+        let at = path.clone();
+        let handle = self.tasks.spawn(async move { follow(&shared, cache, kind, at, missing).await });
+        self.running.insert((cache, kind), (path, handle));
+    }
+
+    /// The kind is not served any more: its objects are gone.
+    fn end(&mut self, (cache, kind): (usize, u32)) {
+        let Some((_, handle)) = self.running.remove(&(cache, kind)) else { return };
+        handle.abort();
+        let mut world = self.shared.world();
+        let rows = world.keys(cache, kind);
+        let woken = rows.iter().flat_map(|(key, uid)| world.remove(cache, key, uid)).collect();
+        drop(world);
+        self.shared.wake(woken);
+    }
+}
+
+/// The next step of an informer; never, if there is none.
+async fn next(informer: &mut Option<Informer<Value>>) -> Step<Value> {
+    match informer {
+        Some(informer) => informer.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Whether the plugin may read definitions. Whoever may not sees the kinds that were served when it started.
+async fn may_follow(client: &Client, path: &ResourcePath) -> bool {
+    let options = ListOptions { limit: Some(1), ..ListOptions::default() };
+    match client.list(path, &options).await {
+        Ok(_) => true,
+        Err(error) => {
+            tracing::info!(%error, "a plugin does not follow definitions of custom kinds");
+            false
+        }
+    }
+}
+
+/// Whether the API serves what a definition says, no more and no less.
+fn agrees(definition: &Value, gone: bool, served: &[Served]) -> bool {
+    let (group, plural) =
+        (meta::text_at(definition, &["spec", "group"]), meta::text_at(definition, &["spec", "names", "plural"]));
+    let established = meta::list_at(definition, &["status", "conditions"])
+        .iter()
+        .any(|one| meta::text(one, "type") == "Established" && meta::text(one, "status") == "True");
+    // Served before it says so: nothing can be said of it.
+    if !gone && !established {
+        return true;
+    }
+    let is_served =
+        |version: &str| served.iter().any(|one| one.group == group && one.plural == plural && one.version == version);
+    meta::list_at(definition, &["spec", "versions"])
+        .iter()
+        .all(|version| is_served(meta::text(version, "name")) == (!gone && meta::bool_at(version, &["served"])))
+}
+
+fn wanted(shared: &Shared) -> Vec<Wanted> {
+    let kinds = shared.kinds();
+    let mut wanted = Vec::new();
+    for (cache, held) in shared.world().caches().iter().enumerate() {
+        match &held.target {
+            Target::Kind(kind) => wanted.extend(kinds.path(kind, "").map(|path| (cache, 0, path))),
+            Target::Every => {
+                let each =
+                    kinds.collectable().filter_map(|(n, served)| Some((cache, n, kinds.path(&served.kind, "")?)));
+                wanted.extend(each);
+            }
+        }
+    }
+    wanted
+}
+
+fn not_served(kind: &Kind) {
+    tracing::warn!(
+        group = kind.group,
+        version = kind.version,
+        kind = kind.kind,
+        "a plugin watches a kind that the API does not serve yet"
+    );
+}
+
+/// Keeps one kind of one cache.
+async fn follow(
+    shared: &Shared,
+    cache: usize,
+    kind: u32,
+    path: ResourcePath,
+    mut missing: Option<Arc<watch::Sender<usize>>>,
+) {
+    let mut informer = Informer::<Value>::new(shared.client.clone(), path, WatchOptions::default());
+    // What was there when the list began and has not been seen in it.
+    let mut unseen = HashMap::new();
+    loop {
+        let step = informer.next().await;
+        let mut world = shared.world();
+        let woken = match step {
+            Step::Restart => {
+                unseen = world.keys(cache, kind).into_iter().collect();
+                Vec::new()
+            }
+            Step::Apply(object) => {
+                let (key, row) = Row::of(&object, kind, &world.caches()[cache].fields);
+                unseen.remove(&key);
+                world.apply(cache, key, row)
+            }
+            Step::Delete(object) => {
+                let (key, row) = Row::of(&object, kind, &[]);
+                world.remove(cache, &key, &row.uid)
+            }
+            Step::Synced => {
+                let gone = std::mem::take(&mut unseen);
+                let woken = gone.iter().flat_map(|(key, uid)| world.remove(cache, key, uid)).collect();
+                if let Some(missing) = missing.take() {
+                    missing.send_modify(|missing| *missing -= 1);
+                }
+                woken
+            }
+        };
+        drop(world);
+        shared.wake(woken);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[track_caller]
+    fn check(established: &str, gone: bool, versions: &[&str], expected: bool) {
+        let definition = json!({"spec": {"group": "g", "names": {"plural": "things"}, "versions": [
+            {"name": "v1", "served": true}, {"name": "v2", "served": false}]},
+            "status": {"conditions": [{"type": "Established", "status": established}]}});
+        let one = |version: &&str| Served {
+            group: "g".into(),
+            version: (*version).to_owned(),
+            plural: "things".into(),
+            ..Served::default()
+        };
+        let served: Vec<Served> = versions.iter().map(one).collect();
+        assert_eq!(agrees(&definition, gone, &served), expected);
+    }
+
+    #[test]
+    fn the_api_and_a_definition_agree_or_not() {
+        check("True", false, &["v1"], true);
+        check("True", false, &[], false);
+        check("True", false, &["v1", "v2"], false);
+        check("False", false, &[], true);
+        check("True", true, &["v1"], false);
+        check("True", true, &[], true);
+    }
+}
