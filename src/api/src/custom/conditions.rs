@@ -7,6 +7,8 @@ use super::approval::{self, Approval};
 use crate::Object;
 use crate::meta;
 use crate::validate::structural_faults;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
 
@@ -47,7 +49,7 @@ pub fn is_true(definition: &Object, kind: &str) -> bool {
 
 /// Whether objects of the definition are served.
 pub fn is_served(definition: &Object) -> bool {
-    is_true(definition, "Established") || is_true(definition, "NamesAccepted")
+    is_true(definition, "Established")
 }
 
 fn condition<'v>(definition: &'v Object, kind: &str) -> Option<&'v Value> {
@@ -107,9 +109,25 @@ pub fn settle(definition: &Object, taken: &Taken, now: &str) -> Option<Object> {
         names(&mut new, taken, now);
     }
     if is_true(&new, "NamesAccepted") && !is_true(&new, "Established") {
-        set(&mut new, "Established", ("True", "InitialNamesAccepted", "the initial names have been accepted"), now);
+        let said = if has_good_bundle(definition) {
+            ("True", "InitialNamesAccepted", "the initial names have been accepted")
+        } else {
+            ("False", "InvalidCABundle", "The conversion webhook CABundle is invalid")
+        };
+        set(&mut new, "Established", said, now);
     }
     (new != *definition).then_some(new)
+}
+
+/// Whether the certificates of the conversion webhook, if it names any, can be certificates.
+fn has_good_bundle(definition: &Object) -> bool {
+    let bundle = meta::text_at(definition, &["spec", "conversion", "webhook", "clientConfig", "caBundle"]);
+    if bundle.is_empty() {
+        return true;
+    }
+    let Ok(bytes) = STANDARD.decode(bundle) else { return false };
+    let text = String::from_utf8_lossy(&bytes);
+    text.contains("-----BEGIN CERTIFICATE-----") && text.contains("-----END CERTIFICATE-----")
 }
 
 fn names(definition: &mut Object, taken: &Taken, now: &str) {
@@ -269,6 +287,20 @@ mod tests {
             &[
                 "NamesAccepted=False ShortNamesConflict \"g\" is already in use",
                 "Established=True InitialNamesAccepted the initial names have been accepted",
+            ],
+        );
+    }
+
+    #[test]
+    fn a_webhook_without_proper_certificates_is_not_served() {
+        let mut one = definition("x");
+        one["spec"]["conversion"] = json!({"strategy": "Webhook", "webhook": {"clientConfig": {"caBundle": "bm8="}}});
+        check(
+            &one,
+            &Taken::default(),
+            &[
+                "NamesAccepted=True NoConflicts no conflicts found",
+                "Established=False InvalidCABundle The conversion webhook CABundle is invalid",
             ],
         );
     }
