@@ -160,6 +160,24 @@ pub fn apply(
     Ok(Applied { object: result, is_changed })
 }
 
+/// Merges a configuration into an object as applying does, without keeping account of who manages what.
+///
+/// What an applied configuration replaces as a whole, such as an atomic list, may not be in it.
+pub fn merge(schema: Struct<'_>, live: &Value, mut config: Value) -> Result<Value, String> {
+    let untyped = |why: String| format!("failed to convert patch object to typed object: {why}");
+    let unknown = check::fit(schema, &mut config).map_err(|fault| untyped(fault.to_string()))?;
+    if let Some(path) = unknown.first() {
+        return Err(untyped(format!(".{path}: field not declared in schema")));
+    }
+    typed::field_set(schema, &config).map_err(untyped)?;
+    let atomics = typed::atomics(schema, &config);
+    if !atomics.is_empty() {
+        let atomics = atomics.join(", ");
+        return Err(format!("invalid ApplyConfiguration: may not mutate atomic arrays, maps or structs: {atomics}"));
+    }
+    Ok(typed::merge(schema, live, &config))
+}
+
 /// Notes who changed what by creating, replacing or patching an object. `old` is `None` on creation.
 ///
 /// An object of which nobody has kept account since its creation stays without account, as in Kubernetes.

@@ -21,6 +21,7 @@ pub mod name;
 pub mod openapi;
 pub mod patch;
 pub mod pod_security;
+pub mod policy;
 pub mod print;
 pub mod protobuf;
 pub mod quantity;

@@ -12,6 +12,7 @@ mod config;
 mod definition;
 mod device;
 mod diff;
+mod expressions;
 mod extension;
 mod metadata;
 mod network;

@@ -7,6 +7,7 @@
 
 mod certificates;
 pub mod config;
+pub(crate) mod expression;
 mod limit_ranger;
 mod namespace;
 mod network;
@@ -16,12 +17,14 @@ mod owners;
 mod pod_secrets;
 mod pod_security;
 mod pods;
+pub(crate) mod policy;
 pub(crate) mod presence;
 mod priority;
 mod reader;
 mod resource_quota;
 mod rounds;
 mod runtime_class;
+mod scope;
 mod service_account;
 mod storage;
 mod tolerations;

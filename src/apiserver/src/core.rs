@@ -10,6 +10,7 @@ use kedge_store::Revision;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::admission::policy::Policies;
 use crate::admission::presence::Presence;
 use crate::admission::webhook::Webhooks;
 use crate::admission::{Admission, Reader};
@@ -45,6 +46,8 @@ pub(crate) struct Core {
     pub webhooks: Arc<Webhooks>,
     /// Which kinds that bind others there are objects of.
     pub presence: Presence,
+    /// The admission policies that are asked.
+    pub policies: Policies,
     pub clock: Clock,
     pub random: Random,
     pub metrics: Metrics,

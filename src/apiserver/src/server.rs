@@ -155,6 +155,7 @@ impl ApiServer {
             admission: plugins,
             webhooks: Arc::default(),
             presence,
+            policies: Default::default(),
             clock,
             random: parts.random,
             metrics: Metrics::default(),
@@ -187,6 +188,8 @@ impl ApiServer {
         core.tasks.spawn(upkeep::definitions::follow(core.clone(), definitions, known));
         let bound = upkeep::nodes::fill(&core).await?;
         core.tasks.spawn(upkeep::nodes::follow(core.clone(), bound));
+        let policies = upkeep::policies::fill(&core).await?;
+        core.tasks.spawn(upkeep::policies::follow(core.clone(), policies));
         core.tasks.spawn(upkeep::events::expire(core.clone(), revision));
         core.tasks.spawn(upkeep::progress(core.clone()));
         core.tasks.spawn(upkeep::requests::run(core.clone()));

@@ -9,6 +9,7 @@ pub mod definitions;
 pub mod events;
 pub mod flow;
 pub mod nodes;
+pub mod policies;
 pub mod requests;
 pub mod roles;
 pub mod secrets;

@@ -143,13 +143,7 @@ impl<'a, 'p> Machine<'a, 'p> {
         match value {
             Value::Map(map) => map.field(name).transpose(),
             Value::Struct(made) => Ok(made.fields.get(name).cloned()),
-            Value::Lazy(lazy) => match lazy.field(name, self.limits.cost.saturating_sub(self.spent)) {
-                Some((value, cost)) => {
-                    self.spend(cost)?;
-                    value.map(Some)
-                }
-                None => Ok(None),
-            },
+            Value::Lazy(lazy) => lazy.field(name).transpose(),
             _ => Ok(None),
         }
     }

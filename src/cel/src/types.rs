@@ -54,6 +54,17 @@ impl Type {
         Type::Object(name.into())
     }
 
+    /// The name as Go prints it: without what cel-go's own messages shorten.
+    pub fn full_name(&self) -> String {
+        match self {
+            Type::List(of) => format!("list({})", of.full_name()),
+            Type::Map(of) => format!("map({}, {})", of.0.full_name(), of.1.full_name()),
+            Type::Optional(of) => format!("optional_type({})", of.full_name()),
+            Type::Type(Some(of)) => format!("type({})", of.full_name()),
+            other => other.name().to_owned(),
+        }
+    }
+
     /// Whether anything fits it and it fits anything.
     pub fn is_dyn_or_error(&self) -> bool {
         matches!(self, Type::Dyn | Type::Error)

@@ -7,6 +7,7 @@ mod equal;
 mod json;
 mod key;
 mod map;
+mod names;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -63,8 +64,8 @@ pub enum Value<'a> {
 
 /// An object whose fields are found when they are asked for.
 pub trait Lazy<'a>: std::fmt::Debug + Sync {
-    /// The field, at no more than so much cost; `None` if there is none. Out, too: what it cost.
-    fn field(&self, name: &str, limit: u64) -> Option<(Result<Value<'a>, Fault>, u64)>;
+    /// The field; `None` if there is none. What it costs is counted by whoever implements this.
+    fn field(&'a self, name: &str) -> Option<Result<Value<'a>, Fault>>;
 }
 
 /// A text, borrowed or shared.

@@ -255,6 +255,30 @@ fn differ(place: Place<'_>, old: Option<&Value>, new: Option<&Value>, path: &mut
     }
 }
 
+/// The paths of what a configuration would replace as a whole: lists, maps and structs that are atomic.
+pub(super) fn atomics(schema: Struct<'_>, value: &Value) -> Vec<String> {
+    let mut found = Vec::new();
+    find_atomics(Place::Fields(schema), value, String::new(), &mut found);
+    found
+}
+
+fn find_atomics(place: Place<'_>, value: &Value, path: String, found: &mut Vec<String>) {
+    match (place, value) {
+        (Place::Fields(_) | Place::Keys(_), Value::Object(map)) => {
+            for (name, value) in map {
+                find_atomics(place.member(name).0, value, format!("{path}.{name}"), found);
+            }
+        }
+        (Place::Items(node, _), Value::Array(list)) => {
+            for (index, item) in list.iter().enumerate() {
+                find_atomics(Place::of_node(node), item, format!("{path}[{index}]"), found);
+            }
+        }
+        (Place::Leaf, Value::Object(_) | Value::Array(_)) => found.push(path),
+        _ => {}
+    }
+}
+
 /// The object with the configuration merged in.
 pub(super) fn merge(schema: Struct<'_>, live: &Value, config: &Value) -> Value {
     combine(Place::Fields(schema), live, config)

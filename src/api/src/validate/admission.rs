@@ -1,43 +1,37 @@
-//! Admission policies and their bindings, but for their expressions.
+//! Admission policies and their bindings.
 //!
-//! In: an object. Out: faults. Expressions are compiled elsewhere.
+//! In: an object. Out: faults. Expressions are compiled in `expressions.rs`.
 
 use serde_json::Value;
 
 use super::at::{At, Out};
+use super::expressions;
 use super::extension::rule;
 use crate::field::FieldError;
 use crate::name;
 
 const ACTIONS: [&str; 3] = ["Audit", "Deny", "Warn"];
+/// What a policy that changes objects may be about.
+const MUTATED: [&str; 4] = ["*", "CONNECT", "CREATE", "UPDATE"];
 
 pub(super) fn policy(object: &Value, mutating: bool, out: &mut Out) {
     let spec = At::root(object, "spec");
     let (steps, audits) = (if mutating { "mutations" } else { "validations" }, spec.get("auditAnnotations"));
     let list = spec.get(steps);
     if list.len() == 0 && (mutating || audits.len() == 0) {
-        let text = if mutating { "" } else { "validations or auditAnnotations must contain at least one item" };
-        out.required(&list, text);
-    }
-    for step in list.items() {
-        if mutating {
-            out.one_of_required(&step.get("patchType"), &["ApplyConfiguration", "JSONPatch"]);
-        } else {
-            filled(&step.get("expression"), "expression is not specified", out);
+        let either = "validations or auditAnnotations must contain at least one item";
+        out.required(&list, if mutating { "mutations must contain at least one item" } else { either });
+        if !mutating {
+            out.required(&audits, either);
         }
     }
-    for audit in audits.items() {
-        filled(&audit.get("key"), "", out);
-        filled(&audit.get("valueExpression"), "valueExpression is not specified", out);
-    }
-    for variable in spec.get("variables").items() {
-        filled(&variable.get("name"), "name is not specified", out);
-        filled(&variable.get("expression"), "expression is not specified", out);
-    }
-    for condition in spec.get("matchConditions").items() {
-        filled(&condition.get("name"), "", out);
-        out.optional_form(&condition.get("name"), name::check_qualified);
-        filled(&condition.get("expression"), "", out);
+    expressions::conditions(&spec.get("matchConditions"), spec.get("paramKind").is_set(), out);
+    let scope = expressions::variables(&spec, out);
+    if mutating {
+        expressions::mutations(&list, &scope, out);
+    } else {
+        expressions::validations(&list, &scope, out);
+        expressions::annotations(&audits, crate::meta::name(object), &scope, out);
     }
     let param = spec.get("paramKind");
     if param.is_set() {
@@ -47,6 +41,14 @@ pub(super) fn policy(object: &Value, mutating: bool, out: &mut Out) {
     out.one_of(&spec.get("failurePolicy"), &["Fail", "Ignore"]);
     if mutating {
         out.one_of_required(&spec.get("reinvocationPolicy"), &["IfNeeded", "Never"]);
+        for rule in spec.get("matchConstraints").get("resourceRules").items() {
+            for operation in rule.get("operations").items().filter(|o| !MUTATED.contains(&o.text())) {
+                let constraints = spec.path.child("matchConstraints");
+                let rules = constraints.child("resourceRules");
+                let path = rules.child("operations");
+                out.push(FieldError::not_supported(&path, operation.text(), &MUTATED));
+            }
+        }
     }
     let constraints = spec.get("matchConstraints");
     if constraints.is_set() {

@@ -45,6 +45,7 @@ pub(super) fn webhooks(object: &Value, mutating: bool, out: &mut Out) {
         if mutating {
             out.one_of(&hook.get("reinvocationPolicy"), &["IfNeeded", "Never"]);
         }
+        super::expressions::conditions(&hook.get("matchConditions"), false, out);
         client_config(&hook.get("clientConfig"), out);
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::{Admission, AdmissionConfig, ConfigFault};
 use super::{
-    certificates, limit_ranger, namespace, network, node_restriction, owners, pod_security, pods, priority,
+    certificates, limit_ranger, namespace, network, node_restriction, owners, pod_security, pods, policy, priority,
     resource_quota, runtime_class, service_account, storage, tolerations, webhook,
 };
 
@@ -45,7 +45,9 @@ const BUILTIN: &[(Make, bool)] = &[
 
 /// What comes after every other plugin: those outside, and quotas, so that only what all others admit is charged.
 const LAST: &[(Make, bool)] = &[
+    (|_| Arc::new(policy::Mutating), true),
     (|_| Arc::new(webhook::Mutating), true),
+    (|_| Arc::new(policy::Validating), true),
     (|_| Arc::new(webhook::Validating), true),
     (|_| Arc::<resource_quota::ResourceQuota>::default(), true),
 ];

@@ -16,6 +16,7 @@ pub struct Rounds {
     second: AtomicBool,
     changed: AtomicBool,
     hooks: Mutex<Hooks>,
+    policies: Mutex<Hooks>,
 }
 
 /// What one kind of plugin remembers between the rounds.
@@ -27,6 +28,14 @@ pub struct Hooks {
     pub again: BTreeSet<String>,
     /// The object as they left it.
     pub left: Option<Object>,
+}
+
+impl Hooks {
+    /// Everybody who wants to be asked after a change is.
+    pub fn require_again(&mut self) {
+        let asked = std::mem::take(&mut self.asked);
+        self.again.extend(asked);
+    }
 }
 
 impl Rounds {
@@ -49,6 +58,11 @@ impl Rounds {
     /// Begins the second round, if one was asked for and it was not made yet.
     pub(super) fn next(&self) -> bool {
         self.again.load(Ordering::Relaxed) && !self.second.swap(true, Ordering::Relaxed)
+    }
+
+    /// What policies remember.
+    pub(super) fn policies(&self) -> std::sync::MutexGuard<'_, Hooks> {
+        self.policies.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What webhooks remember.

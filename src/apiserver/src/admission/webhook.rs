@@ -7,9 +7,9 @@
 mod cache;
 mod call;
 mod figures;
-mod hook;
-mod matching;
-mod review;
+pub(in crate::admission) mod hook;
+pub(in crate::admission) mod matching;
+pub(in crate::admission) mod review;
 
 use async_trait::async_trait;
 use futures::StreamExt as _;
@@ -53,7 +53,7 @@ impl Admission for Mutating {
             let mut memory = attributes.rounds.hooks();
             if memory.left.as_ref() != Some(object) {
                 // Built-in plugins changed it after us.
-                require_again(&mut memory);
+                memory.require_again();
             }
         }
         for (at, hook) in hooks.iter().enumerate() {
@@ -92,7 +92,7 @@ impl Admission for Mutating {
             }
             let mut memory = attributes.rounds.hooks();
             if changed {
-                require_again(&mut memory);
+                memory.require_again();
                 attributes.rounds.ask_again();
             }
             if hook.reinvoked {
@@ -132,12 +132,6 @@ impl Admission for Mutating {
         }
         Ok(())
     }
-}
-
-/// Everybody who wants to be asked after a change is.
-fn require_again(memory: &mut super::rounds::Hooks) {
-    let asked = std::mem::take(&mut memory.asked);
-    memory.again.extend(asked);
 }
 
 #[async_trait]

@@ -124,6 +124,7 @@ pub fn release(act: &Act<'_>, object: &Object) {
 pub async fn settle(act: &Act<'_>, revision: Revision) {
     if act.kind.group == "admissionregistration.k8s.io" && act.sub.is_none() {
         act.core.webhooks.settled(&act.kind.plural, revision).await;
+        act.core.policies.settled(&act.kind.plural, revision).await;
     }
 }
 

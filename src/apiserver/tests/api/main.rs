@@ -15,6 +15,7 @@ mod hostile;
 mod lists;
 mod nodes;
 mod objects;
+mod policies;
 mod proxies;
 mod removed;
 mod sealed;

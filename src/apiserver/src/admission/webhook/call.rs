@@ -7,25 +7,20 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use kedge_api::check::FieldValidation;
-use kedge_api::decode::Decoded;
-use kedge_api::fields::Index;
-use kedge_api::kinds::{Gvk, Kind, Sub};
-use kedge_api::schema::{self, Struct};
-use kedge_api::status::{Reason, Status};
-use kedge_api::{Object, defaults, meta, patch};
-use serde_json::{Value, json};
+use kedge_api::kinds::Kind;
+use kedge_api::status::Status;
+use kedge_api::{Object, patch};
+use serde_json::Value;
 
 use super::cache::Family;
 use super::figures::Refusal;
 use super::hook::Hook;
-use super::matching::{self, Asked, is_namespaces};
+use super::matching::{self, Asked};
 use super::or_null;
 use super::review::{self, Question, Said};
-use crate::admission::{Attributes, Operation};
+use crate::admission::expression::{Judge, Scene};
+use crate::admission::{Attributes, scope};
 use crate::core::Core;
-use crate::registry::{decode, keys, rules};
-use crate::resource::scale;
 
 /// A write, as webhooks are asked about it.
 pub struct Case<'a> {
@@ -75,8 +70,7 @@ impl<'a> Case<'a> {
         object: Option<&'a Object>,
         old: Option<&'a Object>,
     ) -> Self {
-        let namespace = if is_namespaces(attributes.kind) { attributes.name } else { attributes.namespace };
-        Case { core, attributes, object, old, namespace }
+        Case { core, attributes, object, old, namespace: scope::namespace(attributes) }
     }
 
     /// Whether the hook wants to see it, and in which version.
@@ -90,48 +84,39 @@ impl<'a> Case<'a> {
         };
         let kinds = self.core.kinds();
         let Some(other) = matching::wanted(&hook.rules, hook.equivalent, &asked, &kinds) else { return Ok(None) };
-        if !self.selects_object(hook) || !self.selects_namespace(hook).await? {
+        let selected = scope::selects_object(&hook.objects, attributes, self.object, self.old)
+            && scope::selects_namespace(&hook.namespaces, self.core, attributes, self.object).await?;
+        if !selected {
             return Ok(None);
         }
-        if !hook.conditions.as_array().is_none_or(Vec::is_empty) {
-            return Err(attributes.forbidden("match conditions of webhooks cannot be evaluated by this server yet"));
+        let shown = Shown { other };
+        if hook.conditions.is_empty() {
+            return Ok(Some(shown));
         }
-        Ok(Some(Shown { other }))
+        match self.conditions_hold(hook, shown.kind(attributes)) {
+            Ok(true) => Ok(Some(shown)),
+            Ok(false) => Ok(None),
+            Err(_) if hook.ignores_failure => Ok(None),
+            Err(why) => Err(attributes.forbidden(why)),
+        }
     }
 
-    fn selects_object(&self, hook: &Hook) -> bool {
-        let none = json!({});
-        // What is read from a scale has no labels.
-        let labels = |o: &'a Object| match self.attributes.subresource {
-            Some(Sub::Scale) => None,
-            _ => o["metadata"].get("labels"),
-        };
-        hook.objects.is_everything()
-            || [self.object, self.old]
-                .into_iter()
-                .flatten()
-                .any(|object| hook.objects.matches(labels(object).unwrap_or(&none)))
-    }
-
-    async fn selects_namespace(&self, hook: &Hook) -> Result<bool, Status> {
+    fn conditions_hold(&self, hook: &Hook, kind: &Kind) -> Result<bool, String> {
         let attributes = self.attributes;
-        if hook.namespaces.is_everything() || self.namespace.is_empty() && !is_namespaces(attributes.kind) {
-            return Ok(true);
-        }
-        let itself = is_namespaces(attributes.kind)
-            && attributes.subresource.is_none()
-            && matches!(attributes.operation, Operation::Create | Operation::Update);
-        if itself {
-            let none = json!({});
-            let labels = self.object.and_then(|o| o["metadata"].get("labels")).unwrap_or(&none);
-            return Ok(hook.namespaces.matches(labels));
-        }
-        let key = keys::fixed("", "namespaces", "", self.namespace);
-        match self.core.store.get(&key).await {
-            Ok(Some(entry)) => Ok(hook.namespaces.matches(&Index::read(&entry.index).labels())),
-            Ok(None) => Err(Status::not_found("", "namespaces", self.namespace)),
-            Err(fault) => Err(Status::internal(fault)),
-        }
+        let (object, old) = (self.object, self.old);
+        let object = object.map(|object| scope::shown(attributes, object, kind));
+        let old = old.map(|object| scope::shown(attributes, object, kind));
+        let request = review::request(attributes, kind);
+        let judge = Judge::new(self.core, attributes);
+        let scene = Scene {
+            object: object.as_ref(),
+            old: old.as_ref(),
+            request: &request,
+            params: None,
+            namespace: None,
+            judge: &judge,
+        };
+        hook.conditions.hold(&scene)
     }
 
     /// Asks the hook.
@@ -200,8 +185,8 @@ impl<'a> Case<'a> {
             kind,
             namespace: self.namespace,
             name: attributes.name,
-            object: &or_null(self.object.map(|o| self.as_shown(o, kind))),
-            old: &or_null(self.old.map(|o| self.as_shown(o, kind))),
+            object: &or_null(self.object.map(|o| scope::shown(attributes, o, kind))),
+            old: &or_null(self.old.map(|o| scope::shown(attributes, o, kind))),
         };
         let body = Bytes::from(question.review().to_string());
         let query = format!("timeout={}s", hook.timeout.as_secs());
@@ -213,20 +198,6 @@ impl<'a> Case<'a> {
         })?;
         review::read(&answer, version, &uid, family == Family::Mutating)
             .map_err(|fault| failed(format!("received invalid webhook response: {fault}"), 503))
-    }
-
-    /// The object in the kind that the hook wants.
-    fn as_shown(&self, object: &Object, kind: &Kind) -> Object {
-        match (self.attributes.operation, self.attributes.subresource) {
-            (Operation::Connect, _) => object.clone(),
-            (_, Some(Sub::Scale)) => scale::scale_of(kind, object),
-            (_, Some(Sub::Binding | Sub::Eviction | Sub::Token)) => object.clone(),
-            _ => {
-                let mut shown = object.clone();
-                rules::to_served(kind, &mut shown);
-                shown
-            }
-        }
     }
 
     /// The object with the hook's patch applied; `None` if the patch says nothing.
@@ -248,40 +219,11 @@ impl<'a> Case<'a> {
         }
         let Some(object) = self.object else { return Ok(None) };
         let kind = shown.kind(self.attributes);
-        let mut patched = self.as_shown(object, kind);
+        let mut patched = scope::shown(self.attributes, object, kind);
         patch::json(&mut patched, operations.clone()).map_err(Status::internal)?;
-        let object = match self.attributes.subresource {
-            Some(Sub::Scale) => {
-                let mut whole = object.clone();
-                let replicas = meta::int_at(&patched, &["spec", "replicas"]).unwrap_or(0);
-                if !whole["spec"].is_object() {
-                    whole["spec"] = json!({});
-                }
-                whole["spec"]["replicas"] = json!(replicas);
-                whole
-            }
-            sub => {
-                let gvk = sub.map_or_else(|| kind.gvk(), |sub| sub.gvk(kind));
-                let is_itself = gvk == kind.gvk();
-                let schema = if is_itself { kind.schema() } else { schema::of(&gvk) };
-                let mut fitted = fitted(patched, &gvk, schema)?;
-                if is_itself {
-                    rules::default(kind, &mut fitted);
-                    rules::to_kept(kind, &mut fitted);
-                } else {
-                    defaults::apply(&gvk, &mut fitted);
-                }
-                fitted
-            }
-        };
+        let object = scope::restored(self.attributes, object, kind, patched)?;
         Ok(Some(Patched { object, operations }))
     }
-}
-
-/// A patched object held against its schema: what the kind does not know is dropped.
-fn fitted(object: Object, gvk: &Gvk, schema: Option<Struct<'_>>) -> Result<Object, Status> {
-    let sent = decode::fit(Decoded::from(object), gvk, schema, FieldValidation::Ignore);
-    sent.map(|sent| sent.object).map_err(|status| Status::new(500, Reason::InternalError, status.message))
 }
 
 /// Whether a patch says nothing.

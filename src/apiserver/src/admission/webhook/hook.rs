@@ -12,6 +12,7 @@ use kedge_api::selector::LabelSelector;
 use serde_json::Value;
 
 use super::matching::Rule;
+use crate::admission::expression::Conditions;
 use crate::outbound::{Endpoint, Outbound};
 
 /// What Kubernetes waits for an answer unless it is told otherwise.
@@ -63,8 +64,8 @@ pub struct Hook {
     pub timeout: Duration,
     /// The first version it takes that we speak.
     pub version: Option<Version>,
-    /// Expressions that must hold, as they are written.
-    pub conditions: Value,
+    /// Expressions that must hold.
+    pub conditions: Conditions,
     client: Value,
     endpoint: OnceLock<Result<Endpoint, String>>,
 }
@@ -117,7 +118,7 @@ fn one(hook: &Value, configuration: &str, nth: usize) -> Hook {
             "v1beta1" => Some(Version::V1beta1),
             _ => None,
         }),
-        conditions: hook.get("matchConditions").cloned().unwrap_or(Value::Null),
+        conditions: Conditions::read(&hook["matchConditions"], false),
         client: hook.get("clientConfig").cloned().unwrap_or(Value::Null),
         endpoint: OnceLock::new(),
     }

@@ -69,6 +69,27 @@ impl Question<'_> {
     }
 }
 
+/// What is asked, without the objects: as expressions see it.
+pub fn request(attributes: &Attributes<'_>, kind: &Kind) -> Value {
+    let question = Question {
+        version: Version::V1,
+        uid: "",
+        attributes,
+        kind,
+        namespace: crate::admission::scope::namespace(attributes),
+        name: attributes.name,
+        object: &Value::Null,
+        old: &Value::Null,
+    };
+    let mut request = question.review()["request"].take();
+    for key in ["uid", "object", "oldObject"] {
+        if let Some(request) = request.as_object_mut() {
+            request.remove(key);
+        }
+    }
+    request
+}
+
 fn gvk(gvk: &Gvk) -> Value {
     json!({"group": gvk.group, "version": gvk.version, "kind": gvk.kind})
 }
