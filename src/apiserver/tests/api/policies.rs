@@ -87,7 +87,7 @@ async fn conditions_requests_namespaces_and_authorizers_are_seen() {
     admin
         .post(CONFIG_MAPS, wrong.clone())
         .await
-        .fails(422, "denied request: expression 'object.data.k == 'v'' resulted in error: no such key: k");
+        .fails(422, "denied request: expression 'object.data.k == 'v'' resulted in error: no such key: data");
     wrong["metadata"]["name"] = json!("unjudged");
     admin.post(CONFIG_MAPS, wrong).await.ok();
 }
