@@ -11,6 +11,7 @@ pub mod expressions;
 pub(crate) mod formats;
 mod lists;
 pub mod prune;
+mod rules;
 pub mod values;
 
 use crate::Object;
@@ -20,7 +21,7 @@ use crate::print::custom::{self as columns, CustomColumn};
 pub use crate::schema::custom::Untypable;
 use crate::schema::custom::{Custom, Place};
 use serde_json::Value;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// The finalizer under which instances are deleted before their definition goes.
 pub const CLEANUP: &str = "customresourcecleanup.apiextensions.k8s.io";
@@ -65,6 +66,7 @@ pub struct Version {
     /// Paths of selectable fields, without the leading dot.
     pub selectable: Vec<Box<str>>,
     root: u32,
+    rules: OnceLock<rules::Rules>,
 }
 
 /// Where `/scale` finds its numbers: paths of fields, without the leading dot.
@@ -184,6 +186,7 @@ fn of(version: &Value, root: u32) -> Version {
         scale,
         selectable: selectable.collect(),
         root,
+        rules: OnceLock::new(),
     }
 }
 

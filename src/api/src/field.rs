@@ -68,6 +68,8 @@ pub enum Fault {
     Duplicate,
     /// Breaks a rule.
     Invalid,
+    /// Breaks a rule, and is too long to be shown.
+    Rule,
     /// Is not one of the allowed values.
     NotSupported,
     /// May not be set (so) here.
@@ -89,7 +91,7 @@ impl Fault {
             Fault::NotFound => "Not found",
             Fault::Required => "Required value",
             Fault::Duplicate => "Duplicate value",
-            Fault::Invalid | Fault::TypeInvalid => "Invalid value",
+            Fault::Invalid | Fault::Rule | Fault::TypeInvalid => "Invalid value",
             Fault::NotSupported => "Unsupported value",
             Fault::Forbidden => "Forbidden",
             Fault::TooLong => "Too long",
@@ -104,7 +106,7 @@ impl Fault {
             Fault::NotFound => "FieldValueNotFound",
             Fault::Required => "FieldValueRequired",
             Fault::Duplicate => "FieldValueDuplicate",
-            Fault::Invalid => "FieldValueInvalid",
+            Fault::Invalid | Fault::Rule => "FieldValueInvalid",
             Fault::NotSupported => "FieldValueNotSupported",
             Fault::Forbidden => "FieldValueForbidden",
             Fault::TooLong => "FieldValueTooLong",
@@ -193,7 +195,8 @@ impl FieldError {
     /// The message without the field: what a Status cause says.
     pub fn body(&self) -> String {
         let mut text = self.fault.text().to_string();
-        let hidden = matches!(self.fault, Fault::Required | Fault::Forbidden | Fault::TooLong | Fault::Internal);
+        let hidden =
+            matches!(self.fault, Fault::Required | Fault::Forbidden | Fault::TooLong | Fault::Internal | Fault::Rule);
         if !hidden {
             text.push_str(": ");
             match &self.value {

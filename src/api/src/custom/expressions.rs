@@ -3,16 +3,22 @@
 //! In: schemas with rules ([`Place::expressions`]), objects. Out: faults.
 
 use super::Version;
+use super::rules::{self, Rules};
 use crate::field::{Fault, FieldError};
 use crate::schema::custom::Place;
 use serde_json::Value;
 
 /// Judges the rules of a version's schema when its definition is written. `path` is the schema's place in the
 /// definition: `spec.versions[0].schema.openAPIV3Schema`.
-pub fn check(_schema: Place<'_>, _path: &str, _out: &mut Vec<FieldError>) {}
+pub fn check(schema: Place<'_>, path: &str, out: &mut Vec<FieldError>) {
+    if schema.has_expressions() {
+        rules::check(schema, path, out);
+    }
+}
 
-/// Judges an object by the rules of its schema; on update also against the object as it was.
-pub fn judge(_version: &Version, schema: Place<'_>, _object: &Value, _old: Option<&Value>, out: &mut Vec<FieldError>) {
+/// Judges an object by the rules of its schema; on update also against the object as it was. They are compiled when the
+/// first object comes.
+pub fn judge(version: &Version, schema: Place<'_>, object: &Value, old: Option<&Value>, out: &mut Vec<FieldError>) {
     if !schema.has_expressions() {
         return;
     }
@@ -31,5 +37,8 @@ pub fn judge(_version: &Version, schema: Place<'_>, _object: &Value, _old: Optio
                      errors to complete validation"
                 .to_owned(),
         });
+        return;
     }
+    let compiled = version.rules.get_or_init(|| Rules::compile(schema));
+    rules::judge(compiled, schema, object, old, out);
 }

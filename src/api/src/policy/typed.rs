@@ -97,7 +97,7 @@ fn type_of(node: Node<'_>) -> Type {
         Shape::Struct(own) => Type::object(own.name()),
         Shape::Map(of) => Type::map(Type::Text, type_of(of)),
         Shape::List(of) => Type::list(type_of(of)),
-        Shape::Raw | Shape::Any => Type::Dyn,
+        Shape::Raw | Shape::Any | Shape::Deduced => Type::Dyn,
         Shape::Scalar(scalar) => match scalar {
             Scalar::String => Type::Text,
             Scalar::Bytes => Type::Bytes,

@@ -447,6 +447,7 @@ fn admission_policies() {
         json!({"spec": {"variables": [{"name": "a"}]}}),
         &[
             "spec.validations: Required value: validations or auditAnnotations must contain at least one item",
+            "spec.auditAnnotations: Required value: validations or auditAnnotations must contain at least one item",
             "spec.variables[0].expression: Required value: expression is not specified",
             "spec.matchConstraints: Required value",
         ],
