@@ -113,6 +113,7 @@ async fn check(core: &Core, policy: &Object) -> Result<(), Status> {
         core,
         who: &who,
         kind,
+        spoken: kind,
         sub: Some(Sub::Status),
         namespace: "",
         name: meta::name(policy),

@@ -1,6 +1,7 @@
 //! CustomResourceDefinitions and their objects: from the definition's acceptance to its end.
 
 mod requests;
+mod rules;
 mod versions;
 
 use serde_json::{Value, json};
