@@ -292,7 +292,7 @@ impl Checker<'_> {
             if optional.get(number) == Some(&true) {
                 of = self.optional_item(item, of);
             }
-            joined = Some(self.join(item.at, joined, of));
+            joined = Some(self.join(joined, of));
         }
         Type::list(joined.unwrap_or_else(|| self.found.fresh()))
     }
@@ -301,23 +301,24 @@ impl Checker<'_> {
         let (mut key, mut value) = (None, None);
         for entry in entries {
             let of = self.check(&mut entry.key);
-            key = Some(self.join(entry.key.at, key, of));
+            key = Some(self.join(key, of));
             let mut of = self.check(&mut entry.value);
             if entry.optional {
                 of = self.optional_item(&entry.value, of);
             }
-            value = Some(self.join(entry.value.at, value, of));
+            value = Some(self.join(value, of));
         }
         let key = key.unwrap_or_else(|| self.found.fresh());
         Type::map(key, value.unwrap_or_else(|| self.found.fresh()))
     }
 
-    /// Items of a list, keys and values of a map are of one type.
-    fn join(&mut self, at: u32, before: Option<Type>, of: Type) -> Type {
+    /// The type of items, keys or values of which each may have its own. That they are of one type is seen to by
+    /// `literals.rs`.
+    fn join(&mut self, before: Option<Type>, of: Type) -> Type {
         match before {
             None => of,
             Some(before) if self.found.assign(&before, &of) => most_general(before, of),
-            Some(before) => self.mismatch(at, &before, &of),
+            Some(_) => Type::Dyn,
         }
     }
 

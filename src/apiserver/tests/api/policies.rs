@@ -248,3 +248,29 @@ async fn types_are_checked_and_warnings_are_kept_in_the_status() {
     let warning = warnings[0]["warning"].as_str().unwrap();
     assert!(warning.starts_with("apps/v1, Kind=Deployment: compilation failed: ERROR: <input>:1:22: found no matching overload for '_>_' applied to '(int, string)'"), "{warning}");
 }
+
+#[tokio::test]
+async fn the_example_does_what_it_says() {
+    let server = server().await;
+    let admin = &server.admin;
+    for part in include_str!("../../../../configs/examples/policy.yaml").split("\n---\n") {
+        let line = |key: &str| part.lines().find_map(|line| line.strip_prefix(key)).unwrap().trim().to_lowercase();
+        let path = match line("kind:").as_str() {
+            "configmap" => CONFIG_MAPS.to_owned(),
+            kind if kind.ends_with("policy") => format!("{GROUP}/{}ies", kind.trim_end_matches('y')),
+            kind => format!("{GROUP}/{kind}s"),
+        };
+        admin.send("POST", &path, &[("content-type", "application/yaml")], part.to_owned()).await.ok();
+    }
+    let made = admin.post(DEPLOYMENTS, deployment("free")).await.ok();
+    assert_eq!(made["metadata"]["labels"]["caretaker"], "admin");
+    let label = json!({"metadata": {"labels": {"house-rules": "yes"}}});
+    admin.patch("merge", "/api/v1/namespaces/default", label).await.ok();
+    admin.post(DEPLOYMENTS, deployment("bound")).await.fails(422, "denied request: images must come from kedge.dev/");
+    let mut many = deployment("many");
+    many["spec"]["template"]["spec"]["containers"][0]["image"] = json!("kedge.dev/demo/web:1");
+    admin.post(DEPLOYMENTS, many.clone()).await.ok();
+    many["metadata"]["name"] = json!("too-many");
+    many["spec"]["replicas"] = json!(4);
+    admin.post(DEPLOYMENTS, many).await.fails(403, "denied request: at most 3 replicas");
+}

@@ -26,11 +26,11 @@ pub(super) fn check(expr: &Expr, facts: &Facts) -> Vec<Issue> {
     expr.walk(&mut |node| match &node.kind {
         Kind::Call(call) => {
             let Some((arg, Kind::Literal(literal))) = call.args.first().map(|arg| (arg, &arg.kind)) else { return };
-            let Literal::Text(text) = literal else { return };
-            let is_wrong = match &*call.name {
-                "duration" => times::parse_duration(text).is_none(),
-                "timestamp" => times::Time::parse(text).is_none(),
-                "matches" => regexes::compile(text).is_err(),
+            let is_wrong = match (&*call.name, literal) {
+                ("duration", Literal::Text(text)) => times::parse_duration(text).is_none(),
+                ("timestamp", Literal::Text(text)) => times::Time::parse(text).is_none(),
+                ("timestamp", Literal::Int(seconds)) => times::Time::at(*seconds).is_none(),
+                ("matches", Literal::Text(text)) => regexes::compile(text).is_err(),
                 _ => false,
             };
             if is_wrong {

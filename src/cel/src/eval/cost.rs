@@ -43,6 +43,7 @@ pub(super) fn before(name: &str, args: &[Value<'_>]) -> u64 {
             | "cidr"
             | "isIP"
             | "isCIDR"
+            | "strings.quote"
             | "quantity"
             | "isQuantity"
             | "semver"

@@ -145,7 +145,7 @@ fn fixed(number: f64, digits: usize) -> String {
     out
 }
 
-/// As `1.5 × 10⁰³`.
+/// As `1.5×10⁰³`.
 fn scientific(number: f64, digits: usize) -> String {
     if let Some(text) = special(number) {
         return text.to_owned();
@@ -157,7 +157,7 @@ fn scientific(number: f64, digits: usize) -> String {
         .bytes()
         .map(|digit| ['⁰', '¹', '²', '³', '⁴', '⁵', '⁶', '⁷', '⁸', '⁹'][usize::from(digit - b'0').min(9)])
         .collect();
-    format!("{mantissa}\u{202f}×\u{202f}10{sign}{raised}")
+    format!("{mantissa}×10{sign}{raised}")
 }
 
 /// A value as messages show it.

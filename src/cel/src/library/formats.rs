@@ -58,7 +58,7 @@ fn too_long(text: &str, most: usize) -> Option<String> {
 
 fn regex_error(message: &str, pattern: &str, examples: &[&str]) -> String {
     let examples: Vec<String> = examples.iter().map(|example| format!("'{example}'")).collect();
-    format!("{message} (e.g. {}, regex used for validation is '{pattern}')", examples.join(", or "))
+    format!("{message} (e.g. {}, regex used for validation is '{pattern}')", examples.join(",  or "))
 }
 
 fn is_label(text: &str) -> bool {
@@ -184,6 +184,11 @@ pub(crate) fn named<'a>(_: &mut Host<'a, '_>, args: &[Value<'a>]) -> Out<'a> {
     let [Value::Text(name)] = args else { return Err(Fault::no_overload()) };
     let found = FORMATS.iter().find(|format| format.name == &**name);
     Ok(found.map_or(Value::Optional(None), |format| Value::some(Value::Format(format))))
+}
+
+/// The format at a place of the list.
+pub(crate) fn by_place<'a, const PLACE: usize>(_: &mut Host<'a, '_>, _: &[Value<'a>]) -> Out<'a> {
+    FORMATS.get(PLACE).map(Value::Format).ok_or_else(Fault::no_overload)
 }
 
 pub(crate) fn validate<'a>(_: &mut Host<'a, '_>, args: &[Value<'a>]) -> Out<'a> {

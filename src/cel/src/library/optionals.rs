@@ -17,6 +17,7 @@ pub(crate) fn of_non_zero<'a>(_: &mut Host<'a, '_>, args: &[Value<'a>]) -> Out<'
     let is_zero = match value {
         Value::Null | Value::Bool(false) | Value::Int(0) | Value::Uint(0) | Value::Duration(0) => true,
         Value::Double(number) => *number == 0.0,
+        Value::Time(time) => time.is_zero(),
         Value::Text(_) | Value::Bytes(_) | Value::List(_) | Value::Map(_) => value.size() == 0,
         Value::Optional(inner) => inner.is_none(),
         _ => false,

@@ -38,6 +38,11 @@ impl Time {
         (FIRST..=LAST).contains(&seconds).then_some(Time { seconds, nanos: 0 })
     }
 
+    /// Whether it is the first there is, which says nothing.
+    pub fn is_zero(self) -> bool {
+        self.seconds == FIRST && self.nanos == 0
+    }
+
     /// Seconds after 1970.
     pub fn seconds(self) -> i64 {
         self.seconds
