@@ -16,7 +16,7 @@ fn schema(rule: &str) -> serde_json::Value {
 async fn rules_are_judged_with_the_definition_and_with_each_object() {
     let server = server().await;
     let admin = &server.admin;
-    let at = "spec.versions[0].schema.openAPIV3Schema.properties[spec].x-kubernetes-validations[0].rule: ";
+    let at = "spec.validation.openAPIV3Schema.properties[spec].x-kubernetes-validations[0].rule: ";
     for (rule, message) in [
         ("self.least >", "compilation failed: ERROR: <input>:1:13: Syntax error: mismatched input '<EOF>'"),
         ("self.nothing", "undefined field 'nothing'"),
