@@ -9,7 +9,7 @@ fn schema(rule: &str) -> serde_json::Value {
     with_spec(json!({"type": "object", "properties": {"least": {"type": "integer"}, "most": {"type": "integer"},
         "free": {"type": "string"}},
         "x-kubernetes-validations": [{"rule": rule, "message": "least is above most"},
-            {"rule": "!has(oldSelf.most) || self.most >= oldSelf.most", "messageExpression": "'most was ' + string(oldSelf.most)"}]}))
+            {"rule": "!has(oldSelf.most) || self.most >= oldSelf.most", "messageExpression": "'most may not ' + 'shrink'"}]}))
 }
 
 #[tokio::test]
@@ -39,7 +39,7 @@ async fn rules_are_judged_with_the_definition_and_with_each_object() {
         .fails(422, "no such key: most evaluating rule: least is above most");
     let mut less = made.clone();
     less["spec"]["most"] = json!(1);
-    admin.put(&format!("{WIDGETS}/a"), less).await.fails(422, "spec: Invalid value: most was 2");
+    admin.put(&format!("{WIDGETS}/a"), less).await.fails(422, "spec: Invalid value: most may not shrink");
     let mut more = made;
     more["spec"]["most"] = json!(5);
     admin.put(&format!("{WIDGETS}/a"), more).await.ok();
