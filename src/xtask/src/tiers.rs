@@ -33,6 +33,7 @@ const TIERS: &[Tier] = &[
     Tier { name: "lint", what: "no warning in any crate, test, benchmark or plugin", run: lint },
     Tier { name: "plugins", what: "the plugins' own tests, natively", run: plugins },
     Tier { name: "crates", what: "the tests of every crate, and the arrows between crates", run: crates },
+    Tier { name: "it", what: "the whole stack in one process, with fakes at the ports", run: it },
     Tier { name: "release", what: "the programs as they are shipped, and the demo images", run: release },
     Tier { name: "e2e", what: "real containers, networks, kubectl and client libraries; as root", run: e2e },
 ];
@@ -84,6 +85,10 @@ fn plugins() -> Done {
 fn crates() -> Done {
     command::run(command::cargo().args(["test", "--workspace", "--exclude", "kedge", "--locked"]))?;
     command::run(command::cargo().args(["test", "-p", "kedge", "--locked", "--lib", "--test", "architecture"]))
+}
+
+fn it() -> Done {
+    command::run(command::cargo().args(["test", "-p", "kedge", "--locked", "--test", "it"]))
 }
 
 fn release() -> Done {
