@@ -40,6 +40,6 @@ fn main() {
         }
         "&[]".to_string()
     };
-    let text = format!("static EMBEDDED: &Aligned<[u8]> = &Aligned(*{text});\n");
+    let text = format!("static EMBEDDED: &[u8] = {text};\n");
     std::fs::write(out.join("bundle.rs"), text).expect("OUT_DIR can be written");
 }

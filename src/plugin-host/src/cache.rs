@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::bundle::digest;
+use crate::bundle::{BundleError, digest};
 use crate::engine::{ENGINE_VERSION, native_target};
 
 /// CPU seconds for compiling one plugin. The largest known (Python's runtime, 18 MB) takes 20 on a PC.
@@ -59,6 +59,9 @@ pub enum CacheError {
         /// Why.
         source: std::io::Error,
     },
+    /// The bundle of built-in plugins.
+    #[error(transparent)]
+    Bundle(#[from] BundleError),
     /// It refused.
     #[error("does not compile: {0}")]
     Compile(String),
@@ -87,6 +90,26 @@ impl Cache {
             self.compile(wasm, &compiled)?;
         }
         Ok(Compiled { path: compiled, wasm: wasm_digest })
+    }
+
+    /// The file of a built-in plugin whose compiled form has that digest; `unpack` gives it if it is not there or not
+    /// whole.
+    pub fn builtin(
+        &self,
+        compiled: &str,
+        unpack: impl FnOnce() -> Result<Vec<u8>, BundleError>,
+    ) -> Result<PathBuf, CacheError> {
+        let path = self.folder.join(format!("builtin-{compiled}-{}.cwasm", native_target()));
+        if std::fs::read(&path).is_ok_and(|bytes| digest(&bytes) == compiled) {
+            return Ok(path);
+        }
+        let bytes = unpack()?;
+        let half = path.with_extension("half");
+        std::fs::create_dir_all(&self.folder)
+            .and_then(|()| std::fs::write(&half, bytes))
+            .and_then(|()| std::fs::rename(&half, &path))
+            .map_err(|source| CacheError::Write { path: path.clone(), source })?;
+        Ok(path)
     }
 
     /// Forgets one: the engine did not accept it (another processor, say).

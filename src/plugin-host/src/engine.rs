@@ -41,7 +41,8 @@ pub fn config() -> Config {
 
 /// Changes when compiled plugins have to be compiled again.
 pub fn fingerprint() -> String {
-    format!("{ENGINE_VERSION} {}", crate::bundle::digest(include_bytes!("engine.rs")))
+    let sources = [&include_bytes!("engine.rs")[..], include_bytes!("bundle.rs")].concat();
+    format!("{ENGINE_VERSION} {}", crate::bundle::digest(&sources))
 }
 
 /// The target that plugins are compiled for so that any machine of this kind can run them.

@@ -48,7 +48,8 @@ fn many(to: &str, target: &str, members: &[&str]) -> Result<(), String> {
         let code = compile::compile(&wasm, Some(target)).map_err(|error| format!("{from}: {error}"))?;
         compiled.push((name.to_string(), wasm, code));
     }
-    write(to, &bundle::write(target, &compiled))
+    let bundle = bundle::write(target, &compiled).map_err(|error| format!("{to}: {error}"))?;
+    write(to, &bundle)
 }
 
 fn read(path: &str) -> Result<Vec<u8>, String> {
