@@ -171,7 +171,8 @@ impl Stack {
     pub async fn until(&self, group: &str, plural: &str, what: &str, wanted: impl Fn(&[Value]) -> bool) -> Vec<Value> {
         let path = ResourcePath::new(group, "v1", plural).namespace("default");
         let options = kedge_client::WatchOptions::default();
-        let mut informer: kedge_client::Informer<Value> = kedge_client::Informer::new(self.admin.clone(), path, options);
+        let mut informer: kedge_client::Informer<Value> =
+            kedge_client::Informer::new(self.admin.clone(), path, options);
         let looked = async {
             loop {
                 let all = self.list(group, plural).await;
@@ -189,7 +190,8 @@ impl Stack {
 
     /// Waits until so many pods run.
     pub async fn until_running(&self, count: usize) -> Vec<Value> {
-        let running = |pod: &&Value| pod["status"]["phase"] == "Running" && pod["metadata"]["deletionTimestamp"].is_null();
+        let running =
+            |pod: &&Value| pod["status"]["phase"] == "Running" && pod["metadata"]["deletionTimestamp"].is_null();
         self.until("", "pods", &format!("{count} running"), |pods| {
             pods.len() == count && pods.iter().filter(running).count() == count
         })

@@ -38,7 +38,8 @@ async fn a_deployment_becomes_pods_that_survive_the_agent_and_the_power() {
     let restarted = |pods: &[Value]| {
         pods.len() == 2
             && pods.iter().all(|pod| {
-                pod["status"]["phase"] == "Running" && pod["status"]["containerStatuses"][0]["restartCount"].as_u64() >= Some(1)
+                pod["status"]["phase"] == "Running"
+                    && pod["status"]["containerStatuses"][0]["restartCount"].as_u64() >= Some(1)
             })
     };
     let pods = stack.until("", "pods", "restarted", restarted).await;
@@ -57,9 +58,12 @@ async fn what_cannot_be_pulled_or_placed_says_so_and_harms_nobody() {
 
     let reason = |pod: &Value| pod["status"]["containerStatuses"][0]["state"]["waiting"]["reason"].clone();
     let as_expected = |pods: &[Value]| {
-        let of = |app: &str| pods.iter().find(|pod| pod["metadata"]["labels"]["app"] == app).cloned().unwrap_or_default();
+        let of =
+            |app: &str| pods.iter().find(|pod| pod["metadata"]["labels"]["app"] == app).cloned().unwrap_or_default();
         let unschedulable = of("greedy")["status"]["conditions"].as_array().is_some_and(|conditions| {
-            conditions.iter().any(|c| c["type"] == "PodScheduled" && c["status"] == "False" && c["reason"] == "Unschedulable")
+            conditions
+                .iter()
+                .any(|c| c["type"] == "PodScheduled" && c["status"] == "False" && c["reason"] == "Unschedulable")
         });
         ["ErrImagePull", "ImagePullBackOff"].contains(&reason(&of("lost")).as_str().unwrap_or_default())
             && unschedulable
@@ -88,7 +92,9 @@ async fn a_new_template_replaces_pods_and_deletion_leaves_nothing() {
     stack.admin.patch(&path, PatchKind::Strategic, &patch, &PatchOptions::default()).await.unwrap();
     let renewed = |pods: &[Value]| {
         pods.len() == 2
-            && pods.iter().all(|pod| pod["spec"]["containers"][0]["image"] == "web:2" && pod["status"]["phase"] == "Running")
+            && pods
+                .iter()
+                .all(|pod| pod["spec"]["containers"][0]["image"] == "web:2" && pod["status"]["phase"] == "Running")
     };
     let after = names(&stack.until("", "pods", "all of the new template", renewed).await);
     assert!(before.iter().all(|name| !after.contains(name)));
@@ -108,8 +114,12 @@ async fn bad_requests_are_refused_while_everything_goes_on() {
     stack.create("apps", "deployments", deployment("web", 1, "web:1")).await;
     let pods = ResourcePath::core("pods").namespace("default");
     for (what, object, code) in [
-        ("no DNS label", json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "No_Label"},
-            "spec": {"containers": [{"name": "a", "image": "web:1"}]}}), 422),
+        (
+            "no DNS label",
+            json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "No_Label"},
+            "spec": {"containers": [{"name": "a", "image": "web:1"}]}}),
+            422,
+        ),
         ("no containers", json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}, "spec": {}}), 422),
         ("a number for a name", json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": 7}}), 400),
     ] {

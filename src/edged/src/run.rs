@@ -257,8 +257,7 @@ fn api_config(
         },
         ..kedge_apiserver::Config::default()
     };
-    settings.limits.reads = config.api.max_in_flight;
-    settings.limits.writes = (config.api.max_in_flight / 2).max(1);
+    settings.limits.seats = config.api.max_in_flight;
     settings.limits.events.1 = Duration::from_secs(config.api.event_ttl_seconds);
     Ok(settings)
 }

@@ -11,6 +11,7 @@ mod clients;
 mod credentials;
 mod custom;
 mod documents;
+mod flow;
 mod hostile;
 mod lists;
 mod nodes;

@@ -36,7 +36,7 @@ pub struct Api {
     pub listen: SocketAddr,
     /// Names and addresses that the server certificate bears beside the found ones.
     pub extra_names: Vec<String>,
-    /// Requests under way at once, watches aside; more get 429.
+    /// Requests that are served at once, watches aside; more wait by priority and fairness (FlowSchemas).
     pub max_in_flight: usize,
     /// How long Events are kept.
     pub event_ttl_seconds: u64,
@@ -49,7 +49,7 @@ impl Default for Api {
         Api {
             listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 6443),
             extra_names: Vec::new(),
-            max_in_flight: 400,
+            max_in_flight: 64,
             event_ttl_seconds: 3600,
             removed_versions: true,
         }
