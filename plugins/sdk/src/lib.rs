@@ -8,6 +8,7 @@ mod label_columns;
 mod nodes;
 mod panics;
 mod plugin;
+pub mod review;
 mod rows;
 mod symbols;
 pub mod table;
@@ -45,6 +46,19 @@ pub mod controller {
         pub_export_macro: true,
         default_bindings_module: "kedge_plugin_sdk::controller",
         export_macro_name: "export_controller",
+        additional_derives: [PartialEq],
+    });
+}
+
+/// Bindings of world `admission-plugin`.
+#[allow(missing_docs, clippy::all)]
+pub mod admission {
+    wit_bindgen::generate!({
+        world: "admission-plugin",
+        path: "../../wit",
+        pub_export_macro: true,
+        default_bindings_module: "kedge_plugin_sdk::admission",
+        export_macro_name: "export_admission",
         additional_derives: [PartialEq],
     });
 }
@@ -100,6 +114,36 @@ macro_rules! export_scheduling {
             }
 
     $crate::scheduler::export_scheduler!(Exported with_types_in $crate::scheduler);
+        };
+    };
+}
+
+/// Makes a [`review::Reviewer`] the component's exports.
+#[macro_export]
+macro_rules! export_reviewer {
+    ($reviewer:ty) => {
+        const _: fn(&str) -> Result<$reviewer, String> = <$reviewer as $crate::review::Reviewer>::new;
+        #[cfg(target_arch = "wasm32")]
+        const _: () = {
+            use $crate::admission::exports::kedge::plugin::admission as wire;
+
+            struct Exported;
+
+            std::thread_local! {
+                static STATE: std::cell::RefCell<$crate::review::Reviewing<$reviewer>> = Default::default();
+            }
+
+            impl wire::Guest for Exported {
+                fn declare(arguments: String) -> Result<Vec<wire::Hook>, String> {
+                    $crate::report_panics();
+                    STATE.with_borrow_mut(|state| state.declare(&arguments))
+                }
+                fn review(request: wire::Request) -> wire::Verdict {
+                    STATE.with_borrow_mut(|state| state.review(&request))
+                }
+            }
+
+            $crate::admission::export_admission!(Exported with_types_in $crate::admission);
         };
     };
 }

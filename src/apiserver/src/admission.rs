@@ -14,6 +14,8 @@ mod network;
 mod node_restriction;
 mod order;
 mod owners;
+pub(crate) mod plugins;
+mod pod_preset;
 mod pod_secrets;
 mod pod_security;
 mod pods;

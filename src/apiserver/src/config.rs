@@ -13,6 +13,7 @@ use crate::random::Random;
 use crate::registry::convert::{Converter, NoConverter};
 use crate::streams::NodeStreams;
 use crate::vault::settings::Encryption;
+use kedge_plugin_api::{AdmissionPlugins, NoAdmissionPlugins};
 use std::sync::Arc;
 
 /// The settings of an API server.
@@ -132,6 +133,8 @@ pub struct Parts {
     pub converter: Arc<dyn Converter>,
     /// Admission plugins that follow the built-in ones, in order.
     pub admission: Vec<Arc<dyn Admission>>,
+    /// Those that follow them and are replaced while the server runs.
+    pub plugins: Arc<dyn AdmissionPlugins>,
 }
 
 impl Default for Parts {
@@ -142,6 +145,7 @@ impl Default for Parts {
             streams: Arc::new(crate::streams::NoStreams),
             converter: Arc::new(NoConverter),
             admission: Vec::new(),
+            plugins: Arc::new(NoAdmissionPlugins),
         }
     }
 }

@@ -136,7 +136,9 @@ impl ApiServer {
         let _ = std::fs::remove_dir_all(crate::backup::folder(&config.data_dir));
         let started_at = mark_start(&store).await?;
         let store = Vault::new(store, encryption::read(&config.encryption, &pki)?);
-        let plugins = admission::chain(&config.admission, parts.admission)?;
+        let mut more = parts.admission;
+        more.push(Arc::new(admission::plugins::Plugins(parts.plugins)));
+        let plugins = admission::chain(&config.admission, more)?;
         let presence = Presence::of(&store).await?;
         let kinds = if config.every_version { Kinds::everything() } else { Kinds::builtin() };
         let kinds = if config.removed_versions { kinds.with_removed() } else { kinds };

@@ -8,11 +8,12 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+mod admission;
 mod sections;
 
 #[cfg(test)]
 pub use sections::Plugin;
-pub use sections::{Api, Authentication, Containers, Images, Log, Network, Node, Plugins, Store};
+pub use sections::{Api, Authentication, Containers, Images, Log, Network, Node, OnFailure, Plugins, Store};
 
 /// The whole configuration.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -24,6 +25,8 @@ pub struct Config {
     pub api: Api,
     /// How clients may prove who they are.
     pub authentication: Authentication,
+    /// What may change or refuse a write.
+    pub admission: admission::Admission,
     /// The store.
     pub store: Store,
     /// The pod network.
@@ -115,6 +118,9 @@ impl Config {
         if self.containers.log_max_files == 0 {
             return refuse("containers.logMaxFiles", "0 would keep no log; 1 keeps one rotated file".to_owned());
         }
+        if let Err(fault) = self.admission.settings() {
+            return refuse("admission.podSecurity.defaults", fault);
+        }
         for plugin in &self.plugins.list {
             if plugin.builtin.is_some() == plugin.file.is_some() {
                 return refuse("plugins.list", format!("{:?}: name exactly one of builtin and file", plugin.name));
@@ -172,6 +178,8 @@ mod tests {
         refused("containers: {logMaxBytes: 1}", &["logMaxBytes"]);
         refused("plugins: {list: [{name: a}]}", &["exactly one"]);
         refused("api: {listen: nowhere}", &["listen"]);
+        let levels = ["podSecurity.defaults", "enforce", "strict", "privileged, baseline, restricted"];
+        refused("admission: {podSecurity: {defaults: {enforce: strict}}}", &levels);
     }
 
     #[test]

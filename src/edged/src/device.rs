@@ -90,10 +90,14 @@ impl Device {
             let counted = metrics.iter().find(|m| m.plugin == info.config.name);
             let priorities = info.priorities.iter().map(|(name, weight)| format!("{name}={weight}"));
             let offers: Vec<String> =
-                info.predicates.iter().cloned().chain(priorities).chain(info.controllers.iter().cloned()).collect();
+                info.predicates.iter().cloned().chain(priorities).chain(info.controllers).chain(info.hooks).collect();
             json!({
                 "name": info.config.name,
-                "kind": match info.offers { Offers::Scheduling => "scheduling", Offers::Controllers => "controllers" },
+                "kind": match info.offers {
+                    Offers::Scheduling => "scheduling",
+                    Offers::Controllers => "controllers",
+                    Offers::Admission => "admission",
+                },
                 "digest": info.digest,
                 "offers": offers,
                 "calls": counted.map_or(0, |m| m.calls),

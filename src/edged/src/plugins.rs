@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::accounts;
-use crate::config::Plugins;
+use crate::config::{OnFailure, Plugins};
 use crate::layout::Layout;
 
 /// The built-in plugins, in the order in which they are asked.
@@ -62,6 +62,10 @@ pub fn wanted(config: &Plugins, root_ca: &str) -> Vec<PluginConfig> {
         one.weights.clone_from(&plugin.weights);
         one.disabled.clone_from(&plugin.disabled);
         one.arguments.clone_from(&plugin.arguments);
+        one.on_failure = match plugin.on_failure {
+            OnFailure::Closed => kedge_plugin_host::OnFailure::Closed,
+            OnFailure::Open => kedge_plugin_host::OnFailure::Open,
+        };
         if let Some(milliseconds) = plugin.deadline_ms {
             one.limits.deadline_ms = u64::from(milliseconds);
         }

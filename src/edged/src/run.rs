@@ -57,12 +57,12 @@ pub async fn daemon(
     };
     let node_side = NodeSide::default();
     let settings = api_config(&layout, &config, &node_name, listening, node_ip, network.gateway())?;
-    let parts = Parts { streams: Arc::new(node_side.clone()), ..Parts::default() };
+    let host = plugins::open(&layout)?;
+    let parts = Parts { streams: Arc::new(node_side.clone()), plugins: host.admission(), ..Parts::default() };
     let api = ApiServer::open(settings, store.clone(), parts).await?;
     let admin = client(&api, Identity::master("kedge:bootstrap"));
     accounts::grant_builtin(&admin).await?;
 
-    let host = plugins::open(&layout)?;
     plugins::apply(&host, plugins::wanted(&config.plugins, api.ca_certificate())).await;
     let engine = Engine::new(SystemTime::now);
     let scheduler_metrics = Arc::new(kedge_scheduler::Metrics::default());
@@ -255,6 +255,7 @@ fn api_config(
             front_proxy_ca: config.authentication.front_proxy_ca.clone(),
             front_proxy_names: config.authentication.front_proxy_names.clone(),
         },
+        admission: config.admission.settings()?,
         ..kedge_apiserver::Config::default()
     };
     settings.limits.seats = config.api.max_in_flight;

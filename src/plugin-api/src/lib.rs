@@ -1,14 +1,16 @@
 //! Extension points as Rust traits, mirroring `wit/`.
 //!
-//! In: nothing. Out: the words and traits through which the scheduler and the controllers call plugins.
+//! In: nothing. Out: the words and traits through which the API server, the scheduler and the controllers call plugins.
 //! Data only, no I/O: `plugin-host` implements the traits with Wasm components.
 
+pub mod admission;
 pub mod bitmap;
 pub mod controllers;
 pub mod nodes;
 pub mod scheduling;
 pub mod symbols;
 
+pub use admission::{AdmissionPlugin, AdmissionPlugins, NoAdmissionPlugins};
 pub use bitmap::Bitmap;
 pub use controllers::{Cluster, Controllers};
 pub use nodes::NodeTable;

@@ -17,4 +17,13 @@ pub(crate) mod controller {
     });
 }
 
+#[allow(missing_docs, clippy::all)]
+pub(crate) mod admission {
+    wasmtime::component::bindgen!({
+        world: "admission-plugin",
+        path: "../../wit",
+        with: { "kedge:plugin/host": crate::bindings::scheduler::kedge::plugin::host },
+    });
+}
+
 pub(crate) use scheduler::kedge::plugin::host;

@@ -38,8 +38,10 @@ pub enum LoadError {
     /// The engine refused it.
     #[error("the engine refuses it: {0}")]
     Engine(String),
-    /// It exports neither world.
-    #[error("it exports neither kedge:plugin/scheduling nor kedge:plugin/controllers: not a Kedge plugin")]
+    /// It exports no world.
+    #[error(
+        "it exports none of kedge:plugin/scheduling, kedge:plugin/controllers and kedge:plugin/admission: not a Kedge plugin"
+    )]
     NoPlugin,
 }
 
@@ -61,6 +63,8 @@ pub enum Offers {
     Scheduling,
     /// Controllers.
     Controllers,
+    /// Admission hooks.
+    Admission,
 }
 
 /// The engine that all code runs on.
@@ -135,6 +139,8 @@ fn code(
         Offers::Scheduling
     } else if exported("kedge:plugin/controllers") {
         Offers::Controllers
+    } else if exported("kedge:plugin/admission") {
+        Offers::Admission
     } else {
         return Err(LoadError::NoPlugin);
     };

@@ -26,7 +26,7 @@ pub struct PluginConfig {
     /// What it may use.
     #[serde(default)]
     pub limits: Limits,
-    /// What a failure of its predicates means for the pod.
+    /// What a failure means: of its predicates for the pod, of its admission hooks for the write.
     #[serde(default)]
     pub on_failure: OnFailure,
     /// `namespace:name` of the service account that its controllers act under; `None`: one that is called after each
@@ -66,14 +66,14 @@ pub enum Source {
     File(PathBuf),
 }
 
-/// What happens to a pod when a predicate cannot answer.
+/// What happens to a pod when a predicate cannot answer, or to a write when an admission hook cannot.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum OnFailure {
-    /// It waits and is tried again.
+    /// The pod waits and is tried again; the write is refused.
     #[default]
     Closed,
-    /// It is placed as if the plugin were not there.
+    /// It goes on as if the plugin were not there.
     Open,
 }
 

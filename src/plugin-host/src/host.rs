@@ -5,12 +5,15 @@
 //! plugin whose new version does not load stays as it was.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
 
+use kedge_plugin_api::admission::{AdmissionPlugin, AdmissionPlugins};
 use kedge_plugin_api::controllers::Controllers;
 use kedge_plugin_api::{Bitmap, Fault, NodeTable, PluginError, PodRow, Scheduling, Verdict};
 use tokio::sync::watch;
 
+use crate::admission::Reviewer;
 use crate::cache::Cache;
 use crate::code::{Code, Engines, LoadError, Offers};
 use crate::config::{OnFailure, PluginConfig, Source};
@@ -68,6 +71,8 @@ pub struct PluginInfo {
     pub priorities: Vec<(String, u64)>,
     /// Names of its controllers.
     pub controllers: Vec<String>,
+    /// Names of its admission hooks.
+    pub hooks: Vec<String>,
     /// Why it is at rest, if it is.
     pub resting: Option<Fault>,
 }
@@ -85,12 +90,15 @@ struct Inner {
     /// Held while a list is applied: one after the other.
     applying: Mutex<()>,
     changes: watch::Sender<u64>,
+    /// Whether any plugin has admission hooks: every write asks.
+    reviews: AtomicBool,
 }
 
 #[derive(Clone)]
 enum Plugin {
     Scheduling(Arc<SchedulingPlugin>),
     Controllers(Arc<ControllersPlugin>),
+    Admission(Arc<Reviewer>),
 }
 
 impl Plugin {
@@ -98,6 +106,7 @@ impl Plugin {
         match self {
             Self::Scheduling(plugin) => &plugin.common,
             Self::Controllers(plugin) => &plugin.common,
+            Self::Admission(plugin) => &plugin.common,
         }
     }
 
@@ -105,6 +114,7 @@ impl Plugin {
         match self {
             Self::Scheduling(plugin) => &plugin.config,
             Self::Controllers(plugin) => &plugin.config,
+            Self::Admission(plugin) => &plugin.config,
         }
     }
 
@@ -112,6 +122,7 @@ impl Plugin {
         match self {
             Self::Scheduling(plugin) => plugin.retire_grown(),
             Self::Controllers(plugin) => plugin.retire_grown(),
+            Self::Admission(plugin) => plugin.retire_grown(),
         }
     }
 }
@@ -137,6 +148,7 @@ impl PluginHost {
             plugins: RwLock::default(),
             applying: Mutex::default(),
             changes: watch::Sender::new(0),
+            reviews: AtomicBool::new(false),
         });
         let _ = inner.set(Arc::downgrade(&host));
         Ok(Self(host))
@@ -166,7 +178,9 @@ impl PluginHost {
             }
         }
         let files: Vec<PathBuf> = now.iter().filter_map(|plugin| plugin.common().code.file.clone()).collect();
+        let reviews = now.iter().any(|plugin| matches!(plugin, Plugin::Admission(_)));
         *self.0.plugins.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(now);
+        self.0.reviews.store(reviews, Ordering::Release);
         self.0.cache.keep(&files);
         self.0.changes.send_modify(|generation| *generation += 1);
         problems
@@ -184,9 +198,14 @@ impl PluginHost {
             Plugin::Controllers(plugin) => {
                 Some((plugin.clone() as Arc<dyn Controllers>, plugin.config.service_account.clone()))
             }
-            Plugin::Scheduling(_) => None,
+            Plugin::Scheduling(_) | Plugin::Admission(_) => None,
         };
         self.0.plugins().iter().filter_map(one).collect()
+    }
+
+    /// The plugins that have admission hooks. Follows later lists.
+    pub fn admission(&self) -> Arc<dyn AdmissionPlugins> {
+        Arc::new(self.clone())
     }
 
     /// Changes whenever a list was applied.
@@ -205,6 +224,7 @@ impl PluginHost {
                 predicates: Vec::new(),
                 priorities: Vec::new(),
                 controllers: Vec::new(),
+                hooks: Vec::new(),
                 resting: None,
             };
             match plugin {
@@ -216,6 +236,10 @@ impl PluginHost {
                 Plugin::Controllers(plugin) => {
                     let declared = plugin.declaration().unwrap_or_default();
                     info.controllers = declared.into_iter().map(|controller| controller.name).collect();
+                    info.resting = plugin.resting();
+                }
+                Plugin::Admission(plugin) => {
+                    info.hooks = plugin.hooks().iter().map(|hook| hook.name.clone()).collect();
                     info.resting = plugin.resting();
                 }
             }
@@ -277,15 +301,32 @@ impl Inner {
             Offers::Controllers => {
                 ControllersPlugin::new(common, config.clone()).map(|plugin| Plugin::Controllers(Arc::new(plugin)))
             }
+            Offers::Admission => {
+                Reviewer::new(common, config.clone()).map(|plugin| Plugin::Admission(Arc::new(plugin)))
+            }
         }
     }
 
     fn schedulers(&self) -> Vec<Arc<SchedulingPlugin>> {
         let one = |plugin: &Plugin| match plugin {
             Plugin::Scheduling(plugin) => Some(plugin.clone()),
-            Plugin::Controllers(_) => None,
+            Plugin::Controllers(_) | Plugin::Admission(_) => None,
         };
         self.plugins().iter().filter_map(one).collect()
+    }
+}
+
+impl AdmissionPlugins for PluginHost {
+    fn any(&self) -> bool {
+        self.0.reviews.load(Ordering::Acquire)
+    }
+
+    fn all(&self) -> Vec<Arc<dyn AdmissionPlugin>> {
+        let one = |plugin: &Plugin| match plugin {
+            Plugin::Admission(plugin) => Some(plugin.clone() as Arc<dyn AdmissionPlugin>),
+            Plugin::Scheduling(_) | Plugin::Controllers(_) => None,
+        };
+        self.0.plugins().iter().filter_map(one).collect()
     }
 }
 

@@ -1,9 +1,10 @@
 //! Implements `plugin-api` with Wasm components: grants, limits, cache, reload, metrics.
 //!
 //! In: a list of plugins, by built-in name or by file. Out: one [`Scheduling`](kedge_plugin_api::Scheduling) over all
-//! of them, and their controllers. A plugin that traps, runs too long, grows too much or answers nonsense is replaced
+//! of them, their controllers, and their admission hooks. A plugin that traps, runs too long, grows too much or answers nonsense is replaced
 //! with growing delays; the daemon goes on. Never compiles: a child process does (`kedge-plugin-compiler`).
 
+mod admission;
 mod bindings;
 pub mod bundle;
 mod cache;

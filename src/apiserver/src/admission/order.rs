@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use super::{Admission, AdmissionConfig, ConfigFault};
 use super::{
-    certificates, limit_ranger, namespace, network, node_restriction, owners, pod_security, pods, policy, priority,
-    resource_quota, runtime_class, service_account, storage, tolerations, webhook,
+    certificates, limit_ranger, namespace, network, node_restriction, owners, pod_preset, pod_security, pods, policy,
+    priority, resource_quota, runtime_class, service_account, storage, tolerations, webhook,
 };
 
 /// Makes a plugin.
@@ -17,6 +17,7 @@ type Make = fn(&AdmissionConfig) -> Arc<dyn Admission>;
 /// NodeRestriction does here, since the agents' own role is as wide as in Kubernetes without it.
 const BUILTIN: &[(Make, bool)] = &[
     (|_| Arc::new(namespace::NamespaceLifecycle), true),
+    (|_| Arc::new(pod_preset::PodPreset), true),
     (|_| Arc::new(limit_ranger::LimitRanger), true),
     (|_| Arc::new(service_account::ServiceAccount), true),
     (|_| Arc::new(node_restriction::NodeRestriction), true),
@@ -28,8 +29,7 @@ const BUILTIN: &[(Make, bool)] = &[
     (|_| Arc::new(tolerations::DefaultTolerationSeconds), true),
     (|_| Arc::new(pods::ExtendedResourceToleration), false),
     (|_| Arc::new(storage::DefaultStorageClass), true),
-    // Needs somebody who takes the finalizers off again.
-    (|_| Arc::new(storage::StorageObjectInUseProtection), false),
+    (|_| Arc::new(storage::StorageObjectInUseProtection), true),
     (|_| Arc::new(owners::OwnerReferencesPermissionEnforcement), false),
     (|_| Arc::new(storage::PersistentVolumeClaimResize), true),
     (|_| Arc::new(runtime_class::RuntimeClass), true),

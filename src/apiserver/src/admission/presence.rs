@@ -1,4 +1,4 @@
-//! Whether there are any objects of the kinds that bind what others may make: limit ranges and quotas.
+//! Whether there are any objects of the kinds that bind what others may make: limit ranges, quotas, pod presets.
 //!
 //! In: objects of those kinds come and go. Out: a look that costs one atomic load, so that requests pay nothing
 //! where nothing is bound. The numbers are exact: each write that succeeded counts once.
@@ -18,9 +18,11 @@ pub enum Bound {
     LimitRanges,
     /// ResourceQuota.
     Quotas,
+    /// PodPreset.
+    Presets,
 }
 
-const KINDS: [(&str, &str); 2] = [("", "limitranges"), ("", "resourcequotas")];
+const KINDS: [(&str, &str); 3] = [("", "limitranges"), ("", "resourcequotas"), ("settings.k8s.io", "podpresets")];
 
 /// How many objects there are of each of those kinds.
 #[derive(Debug, Default)]

@@ -126,10 +126,10 @@ impl Admission for StorageObjectInUseProtection {
         _old: Option<&Object>,
         _reader: Reader<'_>,
     ) -> Result<(), Status> {
-        const PROTECTED: [(&str, &str, &str); 3] = [
+        // Not attribute classes: no controller here would take their finalizer off again.
+        const PROTECTED: [(&str, &str, &str); 2] = [
             ("", "persistentvolumes", "kubernetes.io/pv-protection"),
             ("", "persistentvolumeclaims", "kubernetes.io/pvc-protection"),
-            (GROUP, "volumeattributesclasses", "kubernetes.io/vac-protection"),
         ];
         let found = PROTECTED.iter().find(|(group, plural, _)| attributes.creates(group, plural));
         if let Some((_, _, finalizer)) = found {

@@ -251,7 +251,9 @@ async fn claims_and_ingresses_get_the_default_class() {
     admin.post("/apis/storage.k8s.io/v1/storageclasses", class).await.ok();
     let claims = "/api/v1/namespaces/default/persistentvolumeclaims";
     let claim = json!({"metadata": {"name": "c"}, "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}});
-    assert_eq!(admin.post(claims, claim).await.ok()["spec"]["storageClassName"], "fast");
+    let made = admin.post(claims, claim).await.ok();
+    assert_eq!(made["spec"]["storageClassName"], "fast");
+    assert_eq!(made["metadata"]["finalizers"], json!(["kubernetes.io/pvc-protection"]));
     let grow = json!({"spec": {"resources": {"requests": {"storage": "2Gi"}}}});
     admin.patch("merge", &format!("{claims}/c/status"), json!({"status": {"phase": "Bound"}})).await.ok();
     admin
@@ -296,4 +298,24 @@ async fn refusals_name_what_the_name_is_made_of() {
         403,
         "pods \\\"web-\\\" is forbidden: error looking up service account default/nobody: serviceaccount \\\"nobody\\\" not found",
     );
+}
+
+#[tokio::test]
+async fn a_pod_preset_is_put_into_the_pods_it_selects() {
+    let server = ready().await;
+    let admin = &server.admin;
+    let preset = json!({"apiVersion": "settings.k8s.io/v1alpha1", "kind": "PodPreset", "metadata": {"name": "db"},
+        "spec": {"selector": {"matchLabels": {"app": "a"}}, "env": [{"name": "DB", "value": "here"}]}});
+    admin.post("/apis/settings.k8s.io/v1alpha1/namespaces/default/podpresets", preset).await.ok();
+    let made = admin.post(PODS, pod("a")).await.ok();
+    assert_eq!(made["spec"]["containers"][0]["env"], json!([{"name": "DB", "value": "here"}]));
+    assert!(made["metadata"]["annotations"]["podpreset.admission.kubernetes.io/podpreset-db"].is_string());
+    let other = admin.post(PODS, pod("b")).await.ok();
+    assert_eq!(other["spec"]["containers"][0].get("env"), None);
+    let mut against = pod("c");
+    against["metadata"]["labels"]["app"] = json!("a");
+    against["spec"]["containers"][0]["env"] = json!([{"name": "DB", "value": "there"}]);
+    let made = admin.post(PODS, against).await;
+    assert!(made.warnings()[0].contains("merging env of db has a conflict on DB"), "{:?}", made.warnings());
+    assert_eq!(made.ok()["spec"]["containers"][0]["env"][0]["value"], "there");
 }

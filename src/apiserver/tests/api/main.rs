@@ -16,6 +16,7 @@ mod hostile;
 mod lists;
 mod nodes;
 mod objects;
+mod plugins;
 mod policies;
 mod proxies;
 mod removed;

@@ -157,7 +157,7 @@ pub struct Registry {
     pub insecure: bool,
 }
 
-/// Scheduler and controller plugins.
+/// Scheduler, controller and admission plugins.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
 pub struct Plugins {
@@ -197,6 +197,20 @@ pub struct Plugin {
     /// Most linear memory in MiB; `null` takes the kind's default.
     #[serde(default)]
     pub memory_mib: Option<u32>,
+    /// What it means when the plugin cannot answer: its predicates for a pod, its admission hooks for a write.
+    #[serde(default)]
+    pub on_failure: OnFailure,
+}
+
+/// What it means when a plugin cannot answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum OnFailure {
+    /// The pod waits, the write is refused.
+    #[default]
+    Closed,
+    /// It goes on as if the plugin were not there.
+    Open,
 }
 
 /// What a plugin is.
@@ -208,6 +222,8 @@ pub enum PluginKind {
     Scheduling,
     /// Controllers.
     Controllers,
+    /// Admission hooks.
+    Admission,
 }
 
 /// The daemon's own log.
