@@ -47,7 +47,7 @@ pub(crate) struct Core {
     /// Which kinds that bind others there are objects of.
     pub presence: Presence,
     /// The admission policies that are asked.
-    pub policies: Policies,
+    pub policies: Arc<Policies>,
     pub clock: Clock,
     pub random: Random,
     pub metrics: Metrics,

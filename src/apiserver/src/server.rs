@@ -157,7 +157,7 @@ impl ApiServer {
             admission: plugins,
             webhooks: Arc::default(),
             presence,
-            policies: Default::default(),
+            policies: Arc::default(),
             clock,
             random: parts.random,
             metrics: Metrics::default(),
@@ -190,6 +190,7 @@ impl ApiServer {
         core.tasks.spawn(upkeep::definitions::follow(core.clone(), definitions, known));
         let bound = upkeep::nodes::fill(&core).await?;
         core.tasks.spawn(upkeep::nodes::follow(core.clone(), bound));
+        core.metrics.add(core.policies.clone());
         let policies = upkeep::policies::fill(&core).await?;
         core.tasks.spawn(upkeep::policies::follow(core.clone(), policies));
         core.tasks.spawn(upkeep::events::expire(core.clone(), revision));

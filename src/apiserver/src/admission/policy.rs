@@ -6,6 +6,7 @@
 
 mod cache;
 mod case;
+mod figures;
 mod matching;
 mod mutating;
 mod read;

@@ -60,6 +60,9 @@ async fn a_validating_policy_refuses_what_does_not_hold() {
         admin.post(DEPLOYMENTS, many).await.fails(403, "denied request: failed expression: object.spec.replicas < 5");
     assert_eq!(status["reason"], "Forbidden");
     admin.post(DEPLOYMENTS, deployment("two")).await.ok();
+    let figures = admin.get("/metrics").await.text;
+    let series = "apiserver_validating_admission_policy_check_total{enforcement_action=\"deny\",error_type=\"no_error\",policy=\"replicas\",policy_binding=\"replicas-binding\"} 2";
+    assert!(figures.contains(series), "{figures}");
     admin.post(CONFIG_MAPS, config_map("other-kinds-are-not-judged")).await.ok();
     admin.delete(&format!("{GROUP}/validatingadmissionpolicybindings/replicas-binding"), Value::Null).await.ok();
     admin.post(DEPLOYMENTS, one).await.ok();

@@ -12,6 +12,7 @@ use kedge_api::{Object, meta};
 use kedge_store::Revision;
 use tokio::sync::watch;
 
+use super::figures::Figures;
 use super::read::{Binding, Policy};
 
 /// How long a change waits to be known here before it is acknowledged: it is a matter of microseconds.
@@ -63,6 +64,8 @@ pub struct Policies {
     counts: [AtomicUsize; 2],
     kept: Mutex<Kept>,
     bound: [RwLock<Arc<[Hook]>>; 2],
+    /// What is counted.
+    pub figures: Figures,
     /// Changes up to this revision are known.
     known: watch::Sender<Revision>,
 }

@@ -9,8 +9,9 @@ use kedge_api::{Object, apply, meta, patch};
 use kedge_cel::{COST_BUDGET, Value as CelValue};
 use serde_json::{Value, json};
 
-use super::cache::Hook;
+use super::cache::{Family, Hook};
 use super::case::{Case, Invocation, Shown, who};
+use super::figures::Outcome;
 use super::read::Mutation;
 use crate::admission::expression::{Scene, Stage};
 use crate::admission::{Attributes, Reader, scope};
@@ -36,6 +37,7 @@ pub async fn mutate(
     old: Option<&Object>,
 ) -> Result<(), Status> {
     let case = Case::new(reader, attributes);
+    let figures = &reader.core().policies.figures;
     let (invocations, misfits) = case.invocations(hooks, Some(object), old).await;
     let mut refusals: Vec<Refusal> = Vec::new();
     for misfit in misfits.iter().filter(|misfit| !misfit.policy.ignores_failure) {
@@ -76,9 +78,16 @@ pub async fn mutate(
         for mutation in &policy.mutations {
             let shown = case.shown(kind, Some(object), old);
             match changed(&case, invocation, mutation, &shown, namespace.as_ref()) {
-                Ok(Some(changed)) => *object = scope::restored(attributes, object, kind, changed)?,
-                Ok(None) => {}
-                Err(Failed::Mutation(why)) => refuse(why),
+                Ok(changed) => {
+                    if let Some(changed) = changed {
+                        *object = scope::restored(attributes, object, kind, changed)?;
+                    }
+                    figures.decided(Family::Mutating, policy, invocation.binding, "", Outcome::Judged);
+                }
+                Err(Failed::Mutation(why)) => {
+                    figures.decided(Family::Mutating, policy, invocation.binding, "", Outcome::Faulty);
+                    refuse(why);
+                }
                 Err(Failed::Request(status)) => return Err(*status),
             }
         }

@@ -166,6 +166,15 @@ impl Action {
             Action::Audit => "Audit",
         }
     }
+
+    /// Its name in figures.
+    pub fn figure(self) -> &'static str {
+        match self {
+            Action::Deny => "deny",
+            Action::Warn => "warn",
+            Action::Audit => "audit",
+        }
+    }
 }
 
 /// Which parameters.

@@ -10,8 +10,9 @@ use kedge_api::status::{Reason, Status};
 use kedge_cel::{COST_BUDGET, LONGEST_MESSAGE, Value as CelValue};
 use serde_json::{Value, json};
 
-use super::cache::Hook;
+use super::cache::{Family, Hook};
 use super::case::{Case, Invocation, Shown, who};
+use super::figures::Outcome;
 use super::read::{Action, Validation};
 use crate::admission::expression::{Expression, OutOfBudget, Scene, Stage};
 use crate::admission::{Attributes, Reader};
@@ -26,6 +27,7 @@ struct Failure {
     index: usize,
     message: String,
     reason: Reason,
+    outcome: Outcome,
 }
 
 /// What an invocation came to.
@@ -51,6 +53,7 @@ pub async fn validate(
 ) -> Result<(), Status> {
     const WORD: &str = "ValidatingAdmissionPolicy";
     let case = Case::new(reader, attributes);
+    let figures = &reader.core().policies.figures;
     let (invocations, misfits) = case.invocations(hooks, object, old).await;
     let mut refusals: Vec<Refusal> = Vec::new();
     for misfit in misfits.iter().filter(|misfit| !misfit.policy.ignores_failure) {
@@ -66,6 +69,7 @@ pub async fn validate(
         let who = who(WORD, policy, Some(binding));
         for failure in judged.failures {
             for action in &binding.actions {
+                figures.decided(Family::Validating, policy, binding, action.figure(), failure.outcome);
                 match action {
                     Action::Deny => refusals.push(Refusal {
                         message: format!("{who} denied request: {}", failure.message),
@@ -126,7 +130,7 @@ fn judge(case: &Case<'_>, invocation: &Invocation<'_>, shown: &Shown, namespace:
     };
     let mut judged = Judged::default();
     let failed = |index: usize, message: String| {
-        let failure = Failure { index, message, reason: Reason::Invalid };
+        let failure = Failure { index, message, reason: Reason::Invalid, outcome: Outcome::Faulty };
         (!policy.ignores_failure).then_some(failure)
     };
     match policy.conditions.hold(&scene) {
@@ -144,7 +148,8 @@ fn judge(case: &Case<'_>, invocation: &Invocation<'_>, shown: &Shown, namespace:
             Ok(Ok(CelValue::Bool(true))) => {}
             Ok(Ok(_)) => match message(&stage, validation, &mut budget) {
                 Ok(message) => {
-                    judged.failures.push(Failure { index, message, reason: validation.reason.clone() });
+                    let (reason, outcome) = (validation.reason.clone(), Outcome::Judged);
+                    judged.failures.push(Failure { index, message, reason, outcome });
                 }
                 Err(out) => judged.failures.extend(failed(index, format!("failed messageExpression: {out}"))),
             },
