@@ -19,6 +19,8 @@ use crate::streams::spdy::{self, Headers, Incoming, Outgoing, Stream, Wire};
 
 /// How long the second stream of a pair may take, as in Kubernetes.
 const PAIR: Duration = Duration::from_secs(30);
+/// Connections at once, also those whose streams a client has ended before they stood: as many as it may have streams.
+const CONNECTIONS: usize = 256;
 /// How long a client may go on sending after the pod has ended a connection.
 const REST: Duration = Duration::from_secs(1);
 /// Bytes leave in pieces of at most this size.
@@ -33,7 +35,7 @@ pub async fn serve(wire: Wire, target: Target, stop: CancellationToken) {
         loop {
             let deadline = pairs.deadline();
             tokio::select! {
-                stream = streams.recv() => match stream {
+                stream = streams.recv(), if running.len() < CONNECTIONS => match stream {
                     Some(stream) => match pairs.add(stream, Instant::now()) {
                         Added::Waits => {}
                         Added::Complete { data, error } => running.push(Box::pin(forward(target.clone(), data, error))),
@@ -98,8 +100,13 @@ impl Pairs {
             "" => stream.id.wrapping_sub(2).to_string(),
             id => id.to_owned(),
         };
-        match self.waiting.remove(&key) {
+        let first = self.waiting.remove(&key);
+        if first.is_some() {
+            self.order.retain(|(_, waits)| *waits != key);
+        }
+        match first {
             Some(first) if is_error(&first) == is_error(&stream) => {
+                self.order.push_back((now + PAIR, key.clone()));
                 self.waiting.insert(key, first);
                 Added::Twice(stream)
             }
@@ -118,10 +125,7 @@ impl Pairs {
     }
 
     /// When to look again; of no meaning if none waits.
-    fn deadline(&mut self) -> Instant {
-        while self.order.front().is_some_and(|(_, key)| !self.waiting.contains_key(key)) {
-            self.order.pop_front();
-        }
+    fn deadline(&self) -> Instant {
         self.order.front().map_or_else(Instant::now, |(at, _)| *at)
     }
 
