@@ -90,10 +90,8 @@ pub fn reconcile(key: &Key) -> Outcome {
     let annotations = object["metadata"]["annotations"].clone();
     let current = revisions::current(&owner, HASH, &mut history, &spec["template"], &annotations, &mut collisions)?;
     let tolerations = placement::tolerations(&spec["template"]);
-    let nodes: BTreeMap<String, Place> = nodes()
-        .into_iter()
-        .map(|node| (node.name.clone(), placement::place(&spec["template"], &tolerations, &node)))
-        .collect();
+    let judged = nodes().into_iter().map(|node| (placement::place(&spec["template"], &tolerations, &node), node.name));
+    let nodes: BTreeMap<String, Place> = crate::order::map(judged.map(|(place, name)| (name, place)));
     let min_ready = spec["minReadySeconds"].as_i64().unwrap_or(0);
     let (before, _, _) = read(&owner, &current.hash, min_ready);
     let desired = nodes.values().filter(|place| **place == Place::Wanted).count() as i64;

@@ -135,7 +135,7 @@ fn read_set(row: Row<'_>) -> Set {
 
 fn strings(map: &Value) -> BTreeMap<String, String> {
     let pairs = map.as_object().into_iter().flatten();
-    pairs.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_string()))).collect()
+    crate::order::map(pairs.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_string()))))
 }
 
 /// Takes ReplicaSets that match and that nobody controls. True when something was adopted.

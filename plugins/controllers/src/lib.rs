@@ -17,6 +17,7 @@ mod endpointslice;
 mod job;
 mod mirroring;
 mod namespace;
+mod order;
 mod podgc;
 mod pods;
 mod protection;

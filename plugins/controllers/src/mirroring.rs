@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 
 use crate::endpointslice::plan::{self, Frame, Group, Step};
 use crate::endpointslice::{self, MANAGED_BY, SERVICE_NAME};
+use crate::order;
 use crate::service;
 use crate::world::{self, EventType, Outcome};
 
@@ -89,8 +90,7 @@ struct Mirrored {
 }
 
 fn mirror(object: &Value) -> Mirrored {
-    let mut all =
-        Mirrored { groups: BTreeMap::from([("IPv4", Vec::new()), ("IPv6", Vec::new())]), ..Mirrored::default() };
+    let mut all = Mirrored { groups: order::map([("IPv4", Vec::new()), ("IPv6", Vec::new())]), ..Mirrored::default() };
     let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
     for subset in list(&object["subsets"]) {
         let ports: Vec<Value> = list(&subset["ports"]).iter().map(port).collect();

@@ -142,7 +142,7 @@ pub fn conditions(held: &Value, left: &[Left], failures: &[String], now: i64) ->
             None => finalizers.push((name.clone(), 1)),
         }
     }
-    finalizers.sort();
+    crate::order::sort(&mut finalizers, |a, b| a.cmp(b));
     let remaining: Vec<String> =
         left.iter().map(|l| format!("{} has {} resource instances", l.resource, l.count)).collect();
     let finalizing: Vec<String> =

@@ -125,7 +125,7 @@ fn counts(namespace: &str) -> Amounts {
         let dot = if group.is_empty() { "" } else { "." };
         (format!("count/{}{dot}{group}", served.plural), Quantity::whole(number))
     });
-    named.collect()
+    crate::order::map(named)
 }
 
 /// The status: the limits as they are wanted now, and the use of what they name. What nobody answers for stays as it

@@ -89,7 +89,7 @@ pub fn list(owner: &Owner, selector: &str, label: HashLabel) -> Result<Vec<Revis
             all.push(revision);
         }
     }
-    all.sort_by(|a, b| (a.number, &a.created, &a.name).cmp(&(b.number, &b.created, &b.name)));
+    crate::order::sort(&mut all, |a, b| (a.number, &a.created, &a.name).cmp(&(b.number, &b.created, &b.name)));
     Ok(all)
 }
 

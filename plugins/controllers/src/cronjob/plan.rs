@@ -95,7 +95,7 @@ pub fn too_old(spec: &Value, jobs: &[Job]) -> Vec<(String, String)> {
     for (condition, field) in [("Complete", "successfulJobsHistoryLimit"), ("Failed", "failedJobsHistoryLimit")] {
         let Some(limit) = spec[field].as_i64() else { continue };
         let mut ended: Vec<&Job> = jobs.iter().filter(|job| job.ended == Some(condition)).collect();
-        ended.sort_by_key(|job| (job.started.is_none(), job.started, job.name.clone()));
+        crate::order::sort_by_key(&mut ended, |job| (job.started.is_none(), job.started, job.name.clone()));
         let surplus = ended.len().saturating_sub(usize::try_from(limit).unwrap_or(0));
         doomed.extend(ended.iter().take(surplus).map(|job| (job.name.clone(), job.uid.clone())));
     }

@@ -75,7 +75,7 @@ fn by_node(pods: &[Pod]) -> BTreeMap<&str, Vec<&Pod>> {
     for pod in pods {
         all.entry(&pod.node).or_default().push(pod);
     }
-    all.values_mut().for_each(|list| list.sort_by_key(|pod| (pod.created, &pod.name)));
+    all.values_mut().for_each(|list| crate::order::sort_by_key(list, |pod| (pod.created, &pod.name)));
     all
 }
 

@@ -167,7 +167,7 @@ impl Plan {
             .map(|i| &self.sets[i])
             .filter(|s| s.replicas == 0 && s.status_replicas == 0 && s.generation <= s.observed_generation)
             .collect();
-        old.sort_by_key(|s| (s.revision(), s.created));
+        crate::order::sort_by_key(&mut old, |s| (s.revision(), s.created));
         let all_old = self.sets.len() - usize::from(self.new.is_some());
         let surplus = all_old.saturating_sub(usize::try_from(limit).unwrap_or(0));
         let gone = old.iter().take(surplus).map(|s| Step::Delete { name: s.name.clone(), uid: s.uid.clone() });

@@ -38,7 +38,7 @@ pub fn recreate_down(sets: &[Set], new: Option<usize>) -> Vec<Resize> {
 
 fn shrink_old(deployment: &Deployment, sets: &[Set], new: usize) -> Vec<Resize> {
     let mut old: Vec<usize> = (0..sets.len()).filter(|i| *i != new && sets[*i].replicas > 0).collect();
-    old.sort_by_key(|i| (sets[*i].created, &sets[*i].name));
+    crate::order::sort_by_key(&mut old, |i| (sets[*i].created, &sets[*i].name));
     if old.is_empty() {
         return Vec::new();
     }
@@ -109,7 +109,7 @@ fn share(deployment: &Deployment, sets: &[Set], mut active: Vec<usize>) -> Vec<R
     if to_add == 0 {
         return Vec::new();
     }
-    active.sort_by_key(|i| {
+    crate::order::sort_by_key(&mut active, |i| {
         let newness = if to_add > 0 { -sets[*i].created } else { sets[*i].created };
         (-sets[*i].replicas, newness)
     });

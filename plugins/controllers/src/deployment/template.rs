@@ -46,7 +46,7 @@ pub fn plain(template: &Value) -> Value {
 pub fn matching(deployment: &Deployment, sets: &[Set]) -> Option<usize> {
     let wanted = plain(&deployment.template);
     let mut found: Vec<usize> = (0..sets.len()).filter(|i| plain(&sets[*i].template) == wanted).collect();
-    found.sort_by_key(|i| (sets[*i].created, &sets[*i].name));
+    crate::order::sort_by_key(&mut found, |i| (sets[*i].created, &sets[*i].name));
     found.first().copied()
 }
 

@@ -4,9 +4,11 @@
 //! to remove, as few as possible: endpoints stay where they are, changed slices are filled up first, and what is to be
 //! removed is used again. Pure.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
+
+use crate::order;
 
 /// What all slices of one owner have in common.
 #[derive(Clone, Debug, Default)]
@@ -88,8 +90,7 @@ struct Lay<'a> {
 impl Lay<'_> {
     /// The slices of one set of ports.
     fn fill(&mut self, existing: Vec<&Value>, group: Group) {
-        let mut missing: BTreeMap<String, Value> =
-            group.endpoints.into_iter().map(|endpoint| (endpoint_key(&endpoint), endpoint)).collect();
+        let mut missing = order::map(group.endpoints.into_iter().map(|endpoint| (endpoint_key(&endpoint), endpoint)));
         let (mut changed, mut unchanged): (Vec<Value>, Vec<Value>) = (Vec::new(), Vec::new());
         for slice in existing {
             let held = list(&slice["endpoints"]);
@@ -113,7 +114,7 @@ impl Lay<'_> {
             }
             if touched || relabelled { changed.push(slice) } else { unchanged.push(slice) }
         }
-        changed.sort_by_key(|slice| std::cmp::Reverse(list(&slice["endpoints"]).len()));
+        order::sort_by_key(&mut changed, |slice| std::cmp::Reverse(list(&slice["endpoints"]).len()));
         for slice in &mut changed {
             pour(&mut missing, slice, self.frame.most);
         }
@@ -218,12 +219,12 @@ fn ports_key(ports: &[Value]) -> String {
         let text = |field: &str| port[field].as_str().unwrap_or_default().to_string();
         (text("name"), port["port"].as_i64(), text("protocol"), text("appProtocol"))
     };
-    format!("{:?}", ports.iter().map(one).collect::<BTreeSet<_>>())
+    format!("{:?}", order::set(ports.iter().map(one)))
 }
 
 /// Equal for what is the same endpoint, in whatever condition.
 fn endpoint_key(endpoint: &Value) -> String {
-    let addresses: BTreeSet<&str> = list(&endpoint["addresses"]).iter().filter_map(Value::as_str).collect();
+    let addresses = order::set(list(&endpoint["addresses"]).iter().filter_map(Value::as_str));
     let text = |value: &Value| value.as_str().unwrap_or_default().to_string();
     let target = &endpoint["targetRef"];
     format!(

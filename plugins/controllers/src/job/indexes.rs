@@ -31,7 +31,7 @@ impl Indexes {
     }
 
     fn joined(mut ranges: Vec<(i64, i64)>) -> Self {
-        ranges.sort_unstable();
+        crate::order::sort(&mut ranges, |a, b| a.cmp(b));
         let mut joined: Vec<(i64, i64)> = Vec::new();
         for (first, last) in ranges {
             match joined.last_mut() {

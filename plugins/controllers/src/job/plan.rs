@@ -345,7 +345,7 @@ impl<'a> Seen<'a> {
     /// At least so many active pods, the least useful first; of an indexed Job also those whose index is taken or wrong.
     fn surplus(&self, at_least: i64) -> Vec<&'a Pod> {
         let mut left = self.active.clone();
-        left.sort_by_key(|pod| rank(pod));
+        crate::order::sort_by_key(&mut left, |pod| rank(pod));
         let mut surplus = Vec::new();
         if self.job.is_indexed() {
             let mut seen = BTreeSet::new();
@@ -389,7 +389,7 @@ impl<'a> Seen<'a> {
         plan.tracked = self.pods.iter().filter(|pod| pod.tracked).map(|pod| pod.uid.clone()).collect();
         settle(&mut plan.status, &plan.tracked);
         let mut sorted: Vec<&Pod> = self.pods.iter().filter(|pod| pod.tracked).collect();
-        sorted.sort_by_key(|pod| pod.index.unwrap_or(-1));
+        crate::order::sort_by_key(&mut sorted, |pod| pod.index.unwrap_or(-1));
         let removed: HashSet<&str> = plan.remove.iter().map(|(_, uid)| uid.as_str()).collect();
         let mut new_indexes = Vec::new();
         for pod in sorted {

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use crate::order;
 use crate::quantity::Quantity;
 use crate::world;
 
@@ -56,7 +57,7 @@ fn is_native(name: &str) -> bool {
 
 /// A pod's use. `now` in microseconds: a pod whose time to end has passed uses nothing but its place.
 pub fn of_pod(pod: &Value, now: i64) -> Amounts {
-    let mut used = Amounts::from([("count/pods".to_string(), Quantity::whole(1))]);
+    let mut used = order::map([("count/pods".to_string(), Quantity::whole(1))]);
     let ended = matches!(pod["status"]["phase"].as_str(), Some("Failed" | "Succeeded"));
     let meta = &pod["metadata"];
     let late = meta["deletionTimestamp"].as_str().and_then(world::microseconds).is_some_and(|at| {
@@ -142,7 +143,7 @@ pub fn of_service(service: &Value) -> Amounts {
         Some("LoadBalancer") => (ports.len(), 1),
         _ => (0, 0),
     };
-    Amounts::from([
+    order::map([
         ("count/services".to_string(), Quantity::whole(1)),
         ("services".to_string(), Quantity::whole(1)),
         ("services.nodeports".to_string(), Quantity::whole(node_ports as i64)),
@@ -154,7 +155,7 @@ pub fn of_service(service: &Value) -> Amounts {
 pub fn of_claim(claim: &Value) -> Amounts {
     let one = Quantity::whole(1);
     let mut used =
-        Amounts::from([("count/persistentvolumeclaims".to_string(), one), ("persistentvolumeclaims".to_string(), one)]);
+        order::map([("count/persistentvolumeclaims".to_string(), one), ("persistentvolumeclaims".to_string(), one)]);
     let annotated = claim["metadata"]["annotations"]["volume.beta.kubernetes.io/storage-class"].as_str();
     let class = annotated.or(claim["spec"]["storageClassName"].as_str()).unwrap_or_default();
     let asked = Quantity::of(&claim["spec"]["resources"]["requests"]["storage"]);
@@ -178,7 +179,7 @@ fn list(value: &Value) -> &[Value] {
 
 fn amounts(value: &Value) -> Amounts {
     let all = value.as_object().into_iter().flatten();
-    all.filter_map(|(name, amount)| Some((name.clone(), Quantity::of(amount)?))).collect()
+    order::map(all.filter_map(|(name, amount)| Some((name.clone(), Quantity::of(amount)?))))
 }
 
 /// Adds every amount.

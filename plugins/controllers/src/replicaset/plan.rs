@@ -57,9 +57,11 @@ pub fn plan(replicas: i64, pods: &[Pod]) -> Work {
     if surplus < 0 {
         return Work::Create((-surplus).min(BURST));
     }
-    let crowd = |pod: &Pod| active.iter().filter(|p| !pod.node.is_empty() && p.node == pod.node).count();
-    let crowds: std::collections::HashMap<String, usize> = active.iter().map(|p| (p.node.clone(), crowd(p))).collect();
-    active.sort_by(|a, b| rank(a, &crowds).cmp(&rank(b, &crowds)).then_with(|| a.name.cmp(&b.name)));
+    let mut crowds: std::collections::HashMap<String, usize> = std::collections::HashMap::new();
+    for pod in active.iter().filter(|pod| !pod.node.is_empty()) {
+        *crowds.entry(pod.node.clone()).or_default() += 1;
+    }
+    crate::order::sort(&mut active, |a, b| rank(a, &crowds).cmp(&rank(b, &crowds)).then_with(|| a.name.cmp(&b.name)));
     let doomed = active.into_iter().take(surplus.min(BURST) as usize);
     Work::Delete(doomed.map(|p| (p.name.clone(), p.uid.clone())).collect())
 }

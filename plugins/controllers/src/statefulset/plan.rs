@@ -76,7 +76,7 @@ pub fn plan(set: &Set, pods: &[Pod]) -> Vec<Step> {
     let replicas: Vec<Option<&Pod>> =
         (set.start..end).map(|ordinal| pods.iter().find(|pod| pod.ordinal == ordinal)).collect();
     let mut condemned: Vec<&Pod> = pods.iter().filter(|pod| !within(pod)).collect();
-    condemned.sort_by_key(|pod| std::cmp::Reverse(pod.ordinal));
+    crate::order::sort_by_key(&mut condemned, |pod| std::cmp::Reverse(pod.ordinal));
     let mut steps = Vec::new();
     for (ordinal, replica) in (set.start..).zip(&replicas) {
         let waits = step_of(set, ordinal, *replica, &mut steps);

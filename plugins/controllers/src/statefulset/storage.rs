@@ -88,8 +88,7 @@ pub fn owners(claim: &Value, retention: Retention, set: &Value, pod: &Value, wan
             owners.push(pod.clone());
         }
     }
-    let uids =
-        |list: &[Value]| list.iter().map(|one| one["uid"].to_string()).collect::<std::collections::BTreeSet<_>>();
+    let uids = |list: &[Value]| crate::order::set(list.iter().map(|one| one["uid"].to_string()));
     (uids(&held) != uids(&owners)).then_some(owners)
 }
 
