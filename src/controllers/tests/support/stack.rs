@@ -22,6 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// It ends with the test.
 pub struct Stack {
     pub client: Client,
+    pub engine: Engine,
     api: ApiServer,
     _host: PluginHost,
     _stop: DropGuard,
@@ -63,9 +64,9 @@ impl Stack {
         let (plugin, _) = host.controllers().remove(0);
         let stop = CancellationToken::new();
         let engine = Engine::new(SystemTime::now);
-        let (seat, token) = (PluginSeat { plugin, client: client.clone() }, stop.clone());
-        tokio::spawn(async move { engine.run(seat, token).await });
-        Some(Self { client, api, _host: host, _stop: stop.drop_guard(), _folder: folder })
+        let (seat, token, runs) = (PluginSeat { plugin, client: client.clone() }, stop.clone(), engine.clone());
+        tokio::spawn(async move { runs.run(seat, token).await });
+        Some(Self { client, engine, api, _host: host, _stop: stop.drop_guard(), _folder: folder })
     }
 
     /// With a node that runs every pod at once: ready, or, where the pod belongs to a Job, to a good end.
@@ -132,6 +133,8 @@ impl Stack {
     }
 
     pub async fn end(self) {
+        let (all, failed, took) = self.engine.metrics().reconciles();
+        eprintln!("{all} reconciles, {failed} of them failed, in {took:?}");
         self.api.close().await;
     }
 }
