@@ -2,6 +2,7 @@
 //!
 //! In: arguments. Out: typed values. Never reads a file and never asks the server.
 
+mod access;
 mod create;
 mod device;
 mod rollout;
@@ -11,6 +12,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use access::{Auth, AuthWhat, Backup, Certificate, CertificateWhat, CreateRole, Restore, RuleFlags, SubjectFlags};
 pub use create::{Create, CreateHow, CreateSecret, CreateWhat, FromData};
 pub use device::{Image, ImageWhat, Plugin, PluginWhat};
 pub use rollout::{Rollout, RolloutWhat};
@@ -102,6 +104,14 @@ pub enum Verb {
     Image(Image),
     /// List the plugins of a device.
     Plugin(Plugin),
+    /// Inspect authorization.
+    Auth(Auth),
+    /// Approve or deny certificate signing requests.
+    Certificate(Certificate),
+    /// Write all objects of the running device to a file.
+    Backup(Backup),
+    /// Replace all objects of the running device by those of a backup.
+    Restore(Restore),
     /// Print the supported API resources on the server.
     ApiResources,
     /// Print the client and server version information.
@@ -111,6 +121,17 @@ pub enum Verb {
         /// The shell.
         shell: clap_complete::Shell,
     },
+}
+
+impl Verb {
+    /// Whether it makes a binding, whose subjects have a flag of the same name as a global one.
+    pub fn takes_subjects(&self) -> bool {
+        let Verb::Create(create) = self else { return false };
+        matches!(
+            create.what,
+            Some(CreateWhat::Role(CreateRole::Rolebinding { .. } | CreateRole::Clusterrolebinding { .. }))
+        )
+    }
 }
 
 /// Which objects: types and names, or a selector.
@@ -381,6 +402,16 @@ mod tests {
     }
 
     #[test]
+    fn the_subject_of_a_binding_is_no_user_of_the_kubeconfig() {
+        let line = "edgectl create clusterrolebinding b --clusterrole=view --user=jane --user=joe";
+        let parsed = Arguments::try_parse_from(line.split(' ')).unwrap();
+        assert!(parsed.verb.takes_subjects());
+        let Verb::Create(Create { what: Some(CreateWhat::Role(role)), .. }) = parsed.verb else { panic!("{line}") };
+        let CreateRole::Clusterrolebinding { subjects, .. } = role else { panic!("{line}") };
+        assert_eq!(subjects.user, ["jane", "joe"]);
+    }
+
+    #[test]
     fn kubectls_words_are_understood() {
         for line in [
             "edgectl get po -A -o wide",
@@ -410,6 +441,20 @@ mod tests {
             "edgectl label pods a x=y z-",
             "edgectl image load a.tar",
             "edgectl version --client",
+            "edgectl auth can-i get pods -n a --as jane",
+            "edgectl auth can-i --list",
+            "edgectl auth can-i get /healthz -q",
+            "edgectl auth whoami -o yaml",
+            "edgectl auth reconcile -f x.yaml",
+            "edgectl certificate approve a b",
+            "edgectl backup a.kedge --keys",
+            "edgectl restore a.kedge --yes",
+            "edgectl create role r --verb=get,list --resource=pods,deployments.apps",
+            "edgectl create clusterrole r --verb=get --non-resource-url=/healthz",
+            "edgectl create rolebinding b --clusterrole=view --serviceaccount=a:b",
+            "edgectl create clusterrolebinding b --clusterrole=view --user=jane --group=dev",
+            "edgectl create secret tls t --cert=a --key=b",
+            "edgectl create token bot --duration=10m --bound-object-kind=Pod --bound-object-name=p",
             "edgectl completion bash",
         ] {
             let words: Vec<&str> = line.split(' ').collect();

@@ -2,6 +2,8 @@
 //!
 //! In: files or names and flags. Out: objects created. Never changes an object that is there.
 
+mod roles;
+
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -27,8 +29,22 @@ pub async fn run(session: Session, args: Create) -> Result<ExitCode, Failure> {
             }
             (manifest::read(&args.files)?, args.how)
         }
-        Some(CreateWhat::Token { name, duration, audience }) => {
-            return token(&session, &name, duration, audience).await;
+        Some(CreateWhat::Token {
+            name,
+            duration,
+            audience,
+            bound_object_kind,
+            bound_object_name,
+            bound_object_uid,
+        }) => {
+            let bound = bound_object_kind.map(
+                |kind| json!({"apiVersion": "v1", "kind": kind, "name": bound_object_name, "uid": bound_object_uid}),
+            );
+            return token(&session, &name, duration, audience, bound).await;
+        }
+        Some(CreateWhat::Role(what)) => {
+            let (object, how) = roles::generate(what, &session.catalogue().await?)?;
+            (vec![Item { origin: "command line".to_owned(), object, duplicates: Vec::new() }], how)
         }
         Some(what) => {
             let (object, how) = generate(what)?;
@@ -118,7 +134,15 @@ fn generate(what: CreateWhat) -> Result<(Value, CreateHow), Failure> {
             secret["data"][".dockerconfigjson"] = json!(base64(config.as_bytes()));
             (secret, how)
         }
-        CreateWhat::Token { .. } => return Err(Failure::said("a token is requested, not created from a manifest")),
+        CreateWhat::Secret { what: CreateSecret::Tls { name, cert, key, how } } => {
+            let mut secret = object("v1", "Secret", &name);
+            secret["type"] = json!("kubernetes.io/tls");
+            secret["data"] = json!({"tls.crt": base64(&read(&cert)?), "tls.key": base64(&read(&key)?)});
+            (secret, how)
+        }
+        CreateWhat::Role(_) | CreateWhat::Token { .. } => {
+            return Err(Failure::said("this is not created from flags alone"));
+        }
     })
 }
 
@@ -211,11 +235,15 @@ async fn token(
     name: &str,
     duration: Option<String>,
     audience: Vec<String>,
+    bound: Option<Value>,
 ) -> Result<ExitCode, Failure> {
     let mut request =
         json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"audiences": audience}});
     if let Some(text) = duration {
         request["spec"]["expirationSeconds"] = json!(crate::session::seconds(&text)?);
+    }
+    if let Some(bound) = bound {
+        request["spec"]["boundObjectRef"] = bound;
     }
     let path = ResourcePath::core("serviceaccounts").namespace(&*session.namespace).name(name).subresource("token");
     let answer = session.client.create(&path, &request, &WriteOptions::default()).await?;

@@ -3,8 +3,10 @@
 //! In: a command line, manifests. Out: data on standard output, talk on standard error, an exit code.
 //! Never links the engines of the daemon: it is a client like any other.
 
+mod access;
 mod apply;
 mod args;
+mod backup;
 mod completion;
 mod copy;
 mod create;
@@ -60,7 +62,11 @@ fn main() -> ExitCode {
 }
 
 async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
-    let Arguments { global, verb } = arguments;
+    let Arguments { mut global, verb } = arguments;
+    if verb.takes_subjects() {
+        // There `--user` names a subject and not a user of the kubeconfig, as with kubectl.
+        global.user = None;
+    }
     if let Verb::Completion { shell } = verb {
         return completion::print(shell);
     }
@@ -84,6 +90,10 @@ async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Verb::Annotate(a) => label::run(session.await?, a, label::Which::Annotations).await,
         Verb::Image(a) => device::images(session.await?, a).await,
         Verb::Plugin(a) => device::plugins(session.await?, a).await,
+        Verb::Auth(a) => access::auth(session.await?, a).await,
+        Verb::Certificate(a) => access::certificate(session.await?, a).await,
+        Verb::Backup(a) => backup::backup(session.await?, a).await,
+        Verb::Restore(a) => backup::restore(session.await?, a).await,
         Verb::ApiResources => resource::list(session.await?).await,
         Verb::Version(a) => version::run(session.await.ok(), a).await,
         Verb::Completion { .. } => Ok(ExitCode::SUCCESS),

@@ -34,6 +34,17 @@ pub enum Verb {
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
     },
+    /// Replace every object of a stopped device by those of a file that `edgectl backup` wrote.
+    Restore {
+        /// The backup.
+        file: PathBuf,
+        /// Where the device keeps its state; made when it is not there.
+        #[arg(long, value_name = "DIR", default_value = DATA_DIR)]
+        data_dir: PathBuf,
+        /// Also take over the keys in it: this device is then the one that was backed up.
+        #[arg(long)]
+        keys: bool,
+    },
 }
 
 /// How to run the daemon.

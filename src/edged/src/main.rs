@@ -10,6 +10,7 @@ mod device;
 mod layout;
 mod plugins;
 mod ports;
+mod restore;
 mod run;
 mod streams;
 mod uploads;
@@ -59,6 +60,13 @@ fn act(arguments: Arguments, zygote: Zygote) -> Result<(), Fault> {
             let config = cleanup::configuration(&layout, config.as_deref())?;
             start_log(&config)?;
             runtime()?.block_on(cleanup::everything(&layout, &config))
+        }
+        Some(Verb::Restore { file, data_dir, keys }) => {
+            drop(zygote);
+            let layout = Layout::of(&data_dir)?;
+            let _seat = Seat::take(&layout)?;
+            start_log(&Config::default())?;
+            runtime()?.block_on(restore::stopped(&layout, &file, keys))
         }
         None => {
             let run = arguments.run;

@@ -248,6 +248,10 @@ fn api_config(
         port: listening.port(),
         service_network: (range.base(), range.prefix()),
         removed_versions: config.api.removed_versions,
+        encryption: kedge_apiserver::Encryption {
+            secrets: config.store.encrypt_secrets,
+            config: config.store.encryption_config.clone(),
+        },
         authentication: kedge_apiserver::Authentication {
             anonymous_paths: config.authentication.anonymous_paths.clone(),
             token_file: config.authentication.token_file.clone(),

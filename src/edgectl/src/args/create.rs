@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 
-use super::{DryRun, Files};
+use super::{CreateRole, DryRun, Files};
 
 /// `create`.
 #[derive(Debug, Args)]
@@ -76,6 +76,9 @@ pub enum CreateWhat {
         #[command(subcommand)]
         what: CreateSecret,
     },
+    /// Create a role, a cluster role or a binding.
+    #[command(flatten)]
+    Role(CreateRole),
     /// Create a service account.
     #[command(visible_alias = "sa")]
     Serviceaccount {
@@ -94,6 +97,15 @@ pub enum CreateWhat {
         /// Audience; may be repeated.
         #[arg(long)]
         audience: Vec<String>,
+        /// Kind of an object that the token ends with: Pod, Secret or Node.
+        #[arg(long, value_name = "KIND", requires = "bound_object_name")]
+        bound_object_kind: Option<String>,
+        /// Name of that object.
+        #[arg(long, value_name = "NAME", requires = "bound_object_kind")]
+        bound_object_name: Option<String>,
+        /// UID of that object.
+        #[arg(long, value_name = "UID", requires = "bound_object_kind")]
+        bound_object_uid: Option<String>,
     },
 }
 
@@ -109,6 +121,19 @@ pub enum CreateSecret {
         of_type: Option<String>,
         #[command(flatten)]
         from: FromData,
+        #[command(flatten)]
+        how: CreateHow,
+    },
+    /// Create a secret from a certificate and its key.
+    Tls {
+        /// Its name.
+        name: String,
+        /// The certificate's file (PEM).
+        #[arg(long, required = true, value_name = "FILE")]
+        cert: std::path::PathBuf,
+        /// The key's file (PEM).
+        #[arg(long, required = true, value_name = "FILE")]
+        key: std::path::PathBuf,
         #[command(flatten)]
         how: CreateHow,
     },

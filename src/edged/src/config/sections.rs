@@ -93,11 +93,15 @@ pub struct Store {
     pub backups: u32,
     /// Hours between two backups, if anything was written.
     pub backup_hours: u32,
+    /// Keep Secrets encrypted, with a key that is made at the first start.
+    pub encrypt_secrets: bool,
+    /// An `EncryptionConfiguration` of `apiserver.config.k8s.io/v1` instead; mode 0600.
+    pub encryption_config: Option<PathBuf>,
 }
 
 impl Default for Store {
     fn default() -> Self {
-        Store { backups: 2, backup_hours: 24 }
+        Store { backups: 2, backup_hours: 24, encrypt_secrets: false, encryption_config: None }
     }
 }
 
