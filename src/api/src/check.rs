@@ -67,10 +67,9 @@ pub fn object(
         Refusal(format!("{} in version \"{}\" cannot be handled as a {}: {why}", gvk.kind, gvk.version, gvk.kind))
     };
     let mut value = decoded.value;
-    let mut issues: Vec<String> =
-        decoded.duplicates.into_iter().map(|path| format!("duplicate field \"{path}\"")).collect();
     let unknown = prune(schema, &mut value).map_err(|fault| cannot(&fault))?;
-    issues.extend(unknown.into_iter().map(|path| format!("unknown field \"{path}\"")));
+    let mut issues: Vec<String> = unknown.into_iter().map(|path| format!("unknown field \"{path}\"")).collect();
+    issues.extend(decoded.duplicates.into_iter().map(|path| format!("duplicate field \"{path}\"")));
     match validation {
         FieldValidation::Ignore => issues.clear(),
         FieldValidation::Warn => {}

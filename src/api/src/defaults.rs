@@ -33,6 +33,14 @@ pub fn apply(gvk: &Gvk, object: &mut Value) {
     }
 }
 
+/// The status of an object of which nothing is known yet, where Kubernetes always writes one.
+pub fn blank_status(gvk: &Gvk) -> Option<Value> {
+    let field = schema::of(gvk)?.field("status").filter(|field| field.is_always_written())?;
+    let mut status = Map::new();
+    fill(field.node().as_struct()?, &mut status, true);
+    Some(Value::Object(status))
+}
+
 fn fill(own: Struct<'_>, map: &mut Fields, in_status: bool) {
     let name = short(own.name());
     derive(name, map);

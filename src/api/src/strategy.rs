@@ -45,7 +45,10 @@ pub fn prepare_create(kind: &Kind, object: &mut Object) {
     }
     // A node registers itself with its status.
     if kind.has_sub(Sub::Status) && !kind.gvk().is("", "Node") {
-        remove(object, "status");
+        match crate::defaults::blank_status(&kind.stored_gvk()) {
+            Some(blank) => object["status"] = blank,
+            None => remove(object, "status"),
+        }
     }
     match (&*kind.group, &*kind.kind) {
         ("", "Pod") => pod::create(object),

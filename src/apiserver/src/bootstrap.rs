@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 
 use futures::StreamExt as _;
-use kedge_api::kinds::Gvk;
+use kedge_api::kinds::{Gvk, Sub};
 use kedge_api::status::{Reason, Status};
 use kedge_api::{Object, meta};
 use serde_json::{Value, json};
@@ -35,8 +35,51 @@ pub async fn run(core: &Core) -> Result<(), Status> {
     ensure(core, roles, defaults::reconcile).await?;
     ensure(core, priority_classes(), |_, _| None).await?;
     ensure(core, flow::defaults::objects(), flow::defaults::reconcile).await?;
+    service_range(core).await?;
     note_services(core).await?;
     kubernetes(core).await
+}
+
+/// Makes the ServiceCIDR that stands for the configured range, and says that it is ready.
+async fn service_range(core: &Core) -> Result<(), Status> {
+    let (network, prefix) = core.config.service_network;
+    let range = json!({
+        "apiVersion": "networking.k8s.io/v1", "kind": "ServiceCIDR", "metadata": {"name": "kubernetes"},
+        "spec": {"cidrs": [format!("{network}/{prefix}")]},
+    });
+    let key = key(core, &range)?;
+    ensure(core, vec![range], |_, _| None).await?;
+    let read = |error| Status::internal(format!("cannot read what is kept: {error}"));
+    let Some(entry) = core.store.get(&key).await.map_err(read)? else { return Ok(()) };
+    let mut found = body::decode(&entry.bytes).map_err(|error| Status::internal(error.to_string()))?;
+    if !meta::list_at(&found, &["status", "conditions"]).is_empty() {
+        return Ok(());
+    }
+    found["status"] = json!({"conditions": [{
+        "type": "Ready", "status": "True", "reason": "", "message": "Kubernetes default Service CIDR is ready",
+        "lastTransitionTime": core.timestamp(),
+    }]});
+    let kinds = core.kinds();
+    let kind = kinds.by_gvk(&gvk(&found)).ok_or_else(Status::no_such_resource)?;
+    let (who, warnings) = (Identity::master("system:apiserver"), Mutex::new(Vec::new()));
+    let audit = Notes::default();
+    let act = Act {
+        core,
+        who: &who,
+        kind,
+        spoken: kind,
+        sub: Some(Sub::Status),
+        namespace: "",
+        name: "kubernetes",
+        dry_run: false,
+        manager: "kube-apiserver",
+        warnings: &warnings,
+        audit: &audit,
+    };
+    match update::update(&act, Change::Replace(found)).await {
+        Err(status) if status.reason != Reason::Conflict => Err(status),
+        _ => Ok(()),
+    }
 }
 
 /// Makes the Service `kubernetes` and its endpoints if they are missing or point elsewhere.

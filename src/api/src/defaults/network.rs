@@ -41,6 +41,15 @@ pub(super) fn service(service: &mut Fields) {
     }
     if kind == "LoadBalancer" {
         put(spec, "allocateLoadBalancerNodePorts", true);
+        let ingress = object(service, "status")
+            .and_then(|status| object(status, "loadBalancer"))
+            .and_then(|balancer| balancer.get_mut("ingress"))
+            .and_then(Value::as_array_mut);
+        for point in ingress.into_iter().flatten().filter_map(Value::as_object_mut) {
+            if !text(point, "ip").is_empty() {
+                put(point, "ipMode", "VIP");
+            }
+        }
     }
 }
 

@@ -28,7 +28,7 @@ fn status_is_not_taken_from_whoever_creates() {
         "v1",
         "Deployment",
         json!({"metadata": {"name": "a", "deletionTimestamp": "x"}, "spec": {}, "status": {"replicas": 3}}),
-        json!({"metadata": {"name": "a", "generation": 1}, "spec": {}}),
+        json!({"metadata": {"name": "a", "generation": 1}, "spec": {}, "status": {}}),
     );
     creates(
         "",
@@ -72,7 +72,7 @@ fn new_objects_get_their_first_state() {
         json!({"metadata": {"name": "j", "uid": "u", "generation": 1}, "spec": {
             "selector": {"matchLabels": {"batch.kubernetes.io/controller-uid": "u"}},
             "template": {"metadata": {"labels": {"job-name": "j", "batch.kubernetes.io/job-name": "j",
-                "controller-uid": "u", "batch.kubernetes.io/controller-uid": "u"}}}}}),
+                "controller-uid": "u", "batch.kubernetes.io/controller-uid": "u"}}}}, "status": {}}),
     );
 }
 

@@ -72,11 +72,8 @@ fn the_status_of_a_service() {
         check_update("v1", "Service", Part::Status, service(kind, point), old, expected);
     };
     status("LoadBalancer", json!({"ip": "1.2.3.4", "ipMode": "VIP"}), &[]);
-    status(
-        "LoadBalancer",
-        json!({"ip": "1.2.3.4"}),
-        &["status.loadBalancer.ingress[0].ipMode: Required value: must be specified when `ip` is set"],
-    );
+    // The mode has a default.
+    status("LoadBalancer", json!({"ip": "1.2.3.4"}), &[]);
     status(
         "LoadBalancer",
         json!({"hostname": "1.2.3.4"}),
