@@ -62,6 +62,6 @@ async fn a_schema_without_a_level_says_so_until_it_comes() {
     });
     server.admin.post(LEVELS, later).await.ok();
     until(async || dangling(&server.admin.get(&path).await.ok()).as_deref() == Some("False")).await;
-    let text = server.admin.get("/metrics").await.text;
-    assert!(text.contains("apiserver_flowcontrol_nominal_limit_seats{priority_level=\"later\"}"), "{text}");
+    let figure = "apiserver_flowcontrol_nominal_limit_seats{priority_level=\"later\"}";
+    until(async || server.admin.get("/metrics").await.text.contains(figure)).await;
 }
