@@ -11,6 +11,7 @@ mod proxy;
 pub mod settings;
 pub mod token;
 mod token_file;
+pub mod webhook;
 
 use std::borrow::Cow;
 use std::collections::HashMap;

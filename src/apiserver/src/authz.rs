@@ -7,6 +7,7 @@ pub mod cache;
 pub mod defaults;
 pub mod node;
 pub mod rules;
+pub mod webhook;
 
 pub use cache::RoleCache;
 pub use node::Fields;

@@ -13,13 +13,14 @@ use kedge_api::status::{Reason, Status};
 use kedge_api::{Object, meta};
 use serde_json::{Value, json};
 
+use crate::aggregation::{AUTOMANAGED, table};
 use crate::audit::Notes;
 use crate::authz::defaults;
 use crate::core::Core;
 use crate::flow;
 use crate::identity::Identity;
 use crate::registry::update::Change;
-use crate::registry::{Act, body, create, keys, rules, update};
+use crate::registry::{Act, body, create, delete, keys, rules, update};
 
 /// The namespaces of the system.
 const NAMESPACES: [&str; 4] = ["default", "kube-system", "kube-public", "kube-node-lease"];
@@ -37,6 +38,8 @@ pub async fn run(core: &Core) -> Result<(), Status> {
     ensure(core, flow::defaults::objects(), flow::defaults::reconcile).await?;
     service_range(core).await?;
     note_services(core).await?;
+    ensure(core, vec![authentication(core)], points_here).await?;
+    services(core).await?;
     kubernetes(core).await
 }
 
@@ -80,6 +83,66 @@ async fn service_range(core: &Core) -> Result<(), Status> {
         Err(status) if status.reason != Reason::Conflict => Err(status),
         _ => Ok(()),
     }
+}
+
+/// The APIServices of what this server answers; those that an earlier release made and this one
+/// does not go.
+async fn services(core: &Core) -> Result<(), Status> {
+    let wanted = table::wanted(&core.kinds());
+    for found in core.reader().list("apiregistration.k8s.io", "apiservices", "").await? {
+        let ours = meta::label(&found, AUTOMANAGED) == Some("onstart");
+        if ours && !wanted.iter().any(|object| meta::name(object) == meta::name(&found)) {
+            remove(core, &found).await?;
+        }
+    }
+    ensure(core, wanted, |_, _| None).await
+}
+
+/// Makes an object unless it is there.
+pub async fn make(core: &Core, object: Object) -> Result<(), Status> {
+    write(core, object, false).await
+}
+
+/// Removes an object, if it is there.
+pub async fn remove(core: &Core, object: &Object) -> Result<(), Status> {
+    let kinds = core.kinds();
+    let kind = kinds.by_gvk(&gvk(object)).ok_or_else(Status::no_such_resource)?;
+    let who = Identity::master("system:apiserver");
+    let (warnings, audit) = (Mutex::default(), Notes::default());
+    let act = Act {
+        core,
+        who: &who,
+        kind,
+        spoken: kind,
+        sub: None,
+        namespace: meta::namespace(object),
+        name: meta::name(object),
+        dry_run: false,
+        manager: "kube-apiserver",
+        warnings: &warnings,
+        audit: &audit,
+    };
+    match delete::delete(&act, &delete::DeleteOptions::default()).await {
+        Err(status) if status.reason != Reason::NotFound => Err(status),
+        _ => Ok(()),
+    }
+}
+
+/// What aggregated servers need to know whom to believe.
+fn authentication(core: &Core) -> Object {
+    json!({
+        "apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": {"name": "extension-apiserver-authentication", "namespace": "kube-system"},
+        "data": {
+            "client-ca-file": core.authority.certificate_pem(),
+            "requestheader-allowed-names": r#"["front-proxy-client"]"#,
+            "requestheader-client-ca-file": core.aggregator.front.authority_pem(),
+            "requestheader-extra-headers-prefix": r#"["X-Remote-Extra-"]"#,
+            "requestheader-group-headers": r#"["X-Remote-Group"]"#,
+            "requestheader-uid-headers": r#"["X-Remote-Uid"]"#,
+            "requestheader-username-headers": r#"["X-Remote-User"]"#,
+        },
+    })
 }
 
 /// Makes the Service `kubernetes` and its endpoints if they are missing or point elsewhere.
@@ -246,7 +309,7 @@ fn kubernetes_endpoints(core: &Core) -> Vec<Object> {
 
 /// What the endpoints must become after the device's address or port changed.
 fn points_here(found: &Object, wanted: &Object) -> Option<Object> {
-    let parts = ["subsets", "endpoints", "ports", "addressType"];
+    let parts = ["subsets", "endpoints", "ports", "addressType", "data"];
     let mut fixed = found.clone();
     for part in parts {
         if let Some(value) = wanted.get(part)

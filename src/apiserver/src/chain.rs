@@ -17,7 +17,7 @@ use futures::FutureExt as _;
 use http::Request;
 use kedge_api::status::{Access, Reason, Status};
 
-use crate::audit::Notes;
+use crate::audit::{Notes, Trail};
 use crate::authn::Shown;
 use crate::authz::{Fields, Wanted, node};
 use crate::core::Core;
@@ -28,7 +28,7 @@ use crate::metrics::Series;
 use crate::query::Query;
 use crate::request::{self, RequestInfo, Verb};
 use crate::respond::{self, Answer};
-use crate::{compress, error, paths, resource};
+use crate::{aggregation, compress, error, paths, resource};
 
 /// Where a request came from.
 #[derive(Debug, Clone)]
@@ -112,35 +112,78 @@ async fn admit(core: Arc<Core>, origin: Origin, info: RequestInfo, query: Query,
     let (head, body) = request.into_parts();
     let format = media::negotiate(&head.headers, media::Offer { shapes: true, protobuf: true })
         .map_or(Format::Json, |a| a.format);
+    let long = classify(&info) == Class::Long;
     let known = match &origin {
         Origin::Loopback(who) => Ok(Identity::clone(who)),
         Origin::Connection(shown) => crate::authn::authenticate(&core, shown, &head.headers, &info.path).await,
     };
     let who = match known {
         Ok(who) => who,
-        Err(status) => return respond::status(&status, format),
+        Err(status) => {
+            Trail::nobody(&core, &info, &head, long);
+            return respond::status(&status, format);
+        }
     };
+    let mut trail = Trail::begin(&core, &who, &info, &head, long);
+    let connected = matches!(origin, Origin::Connection(_));
+    let answer = act(core, who, Asked { info, query, head, body, format, connected }, &mut trail).await;
+    match trail {
+        Some(trail) => trail.finish(answer),
+        None => answer,
+    }
+}
+
+/// What somebody asks who is known.
+struct Asked {
+    info: RequestInfo,
+    query: Query,
+    head: http::request::Parts,
+    body: Body,
+    format: Format,
+    /// Whether it came on a connection.
+    connected: bool,
+}
+
+/// Authorizes and does it.
+async fn act(core: Arc<Core>, who: Identity, asked: Asked, trail: &mut Option<Trail>) -> Answer {
+    let Asked { info, query, head, body, format, connected } = asked;
     let who = match impersonate::apply(&core, who, &head.headers, wanted(&info)) {
         Ok(who) => who,
         Err(status) => return respond::status(&status, format),
     };
-    let takes = classify(&info) != Class::Long && !matches!(origin, Origin::Loopback(_));
+    let takes = classify(&info) != Class::Long && connected;
     let (marks, seat) = core.flow.enter(&who, &info, takes).await;
     let Ok(_seat) = seat else {
         core.metrics.dropped.fetch_add(1, Ordering::Relaxed);
         let status = Status::too_many_requests("Too many requests, please try again later.", 1);
         return respond::mark(respond::status(&status, format), marks);
     };
-    if let Err(status) = authorize(&core, &who, &info, &query).await {
-        return respond::mark(respond::status(&status, format), marks);
+    let audit = trail.as_ref().map(Trail::notes).unwrap_or_default();
+    if let Some(trail) = trail {
+        trail.acts_as(&who);
     }
-    // What is read at once and may be large.
+    match authorize(&core, &who, &info, &query).await {
+        Ok(reason) => {
+            audit.annotate("authorization.k8s.io/decision", "allow");
+            audit.annotate("authorization.k8s.io/reason", reason);
+        }
+        Err(status) => {
+            audit.annotate("authorization.k8s.io/decision", "forbid");
+            audit.annotate("authorization.k8s.io/reason", "");
+            return respond::mark(respond::status(&status, format), marks);
+        }
+    }
+    // What is read at once and may be large. What is written down of an answer is read as it is.
     let compress = matches!(info.verb, Verb::Get | Verb::List)
         && classify(&info) != Class::Long
-        && matches!(origin, Origin::Connection(_))
-        && compress::accepts(&head.headers);
-    let mut call =
-        Call { core, info, query, who, head, body: Mutex::new(body), warnings: Vec::new(), audit: Arc::default() };
+        && connected
+        && compress::accepts(&head.headers)
+        && !audit.wants_bodies();
+    let remote = core.aggregator.route(&info.path);
+    let mut call = Call { core, info, query, who, head, body: Mutex::new(body), warnings: Vec::new(), audit };
+    if let Some(remote) = remote {
+        return respond::mark(aggregation::proxy::serve(&mut call, &remote).await, marks);
+    }
     let outcome =
         if call.info.resource_request { resource::answer(&mut call).await } else { paths::answer(&mut call).await };
     let mut answer = outcome.unwrap_or_else(|status| respond::status(&status, format));
@@ -151,18 +194,27 @@ async fn admit(core: Arc<Core>, origin: Origin, info: RequestInfo, query: Query,
     respond::mark(answer, marks)
 }
 
-/// Whether they may.
-pub(crate) async fn authorize(core: &Core, who: &Identity, info: &RequestInfo, query: &Query) -> Result<(), Status> {
+/// Whether they may; out: which rule lets them.
+pub(crate) async fn authorize(
+    core: &Core,
+    who: &Identity,
+    info: &RequestInfo,
+    query: &Query,
+) -> Result<String, Status> {
     let wanted = wanted(info);
     let fields = Fields(query.get("fieldSelector").unwrap_or(""));
     let decision = core.authorizer.decide_selected(who, &wanted, fields);
     if decision.allowed {
-        return Ok(());
+        return Ok(decision.reason);
     }
     if let Some(node) = node::name_of(who)
         && crate::upkeep::nodes::look_again(core, node, &wanted).await
     {
-        return Ok(());
+        return Ok(String::new());
+    }
+    let decision = core.or_elsewhere(decision, who, &wanted).await;
+    if decision.allowed {
+        return Ok(decision.reason);
     }
     let status = match wanted {
         Wanted::Path { verb, path } => Status::path_denied(&who.name, verb, path),

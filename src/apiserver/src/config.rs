@@ -7,10 +7,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::admission::{Admission, AdmissionConfig};
+use crate::audit::AuditSettings;
 use crate::authn::settings::Authentication;
+use crate::authn::webhook::TokenWebhookSettings;
+use crate::authz::webhook::AccessWebhookSettings;
 use crate::clock::Clock;
 use crate::random::Random;
-use crate::registry::convert::{Converter, NoConverter};
+use crate::registry::convert::Converter;
 use crate::streams::NodeStreams;
 use crate::vault::settings::Encryption;
 use kedge_plugin_api::{AdmissionPlugins, NoAdmissionPlugins};
@@ -48,6 +51,12 @@ pub struct Config {
     pub removed_versions: bool,
     /// Which admission plugins run, and what they are told.
     pub admission: AdmissionConfig,
+    /// What is written down of requests; nothing unless it is said.
+    pub audit: Option<AuditSettings>,
+    /// Who is asked about tokens that nobody here knows.
+    pub token_webhook: Option<TokenWebhookSettings>,
+    /// Who is asked about rights that no role grants.
+    pub access_webhook: Option<AccessWebhookSettings>,
 }
 
 impl Default for Config {
@@ -67,6 +76,9 @@ impl Default for Config {
             every_version: false,
             removed_versions: true,
             admission: AdmissionConfig::default(),
+            audit: None,
+            token_webhook: None,
+            access_webhook: None,
         }
     }
 }
@@ -130,7 +142,7 @@ pub struct Parts {
     /// Logs, exec and the like of this node's containers.
     pub streams: Arc<dyn NodeStreams>,
     /// Converts custom resources whose definition names a webhook.
-    pub converter: Arc<dyn Converter>,
+    pub converter: Option<Arc<dyn Converter>>,
     /// Admission plugins that follow the built-in ones, in order.
     pub admission: Vec<Arc<dyn Admission>>,
     /// Those that follow them and are replaced while the server runs.
@@ -143,7 +155,7 @@ impl Default for Parts {
             clock: Clock::system(),
             random: Random::system(),
             streams: Arc::new(crate::streams::NoStreams),
-            converter: Arc::new(NoConverter),
+            converter: None,
             admission: Vec::new(),
             plugins: Arc::new(NoAdmissionPlugins),
         }

@@ -14,13 +14,18 @@ use crate::admission::policy::Policies;
 use crate::admission::presence::Presence;
 use crate::admission::webhook::Webhooks;
 use crate::admission::{Admission, Reader};
+use crate::aggregation::Aggregator;
+use crate::audit::Audit;
 use crate::authn::Authenticators;
-use crate::authz::Authorizer;
+use crate::authn::webhook::TokenWebhook;
+use crate::authz::webhook::AccessWebhook;
+use crate::authz::{Authorizer, Decision, Fields, Wanted};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::flow::FlowControl;
 use crate::gate::Gate;
 use crate::health::Health;
+use crate::identity::Identity;
 use crate::metrics::Metrics;
 use crate::outbound::Outbound;
 use crate::random::Random;
@@ -42,17 +47,25 @@ pub(crate) struct Core {
     pub kinds_changed: tokio::sync::watch::Sender<u64>,
     pub authorizer: Authorizer,
     pub admission: Vec<Arc<dyn Admission>>,
+    /// What other servers answer.
+    pub aggregator: Arc<Aggregator>,
     /// The webhooks that are asked.
     pub webhooks: Arc<Webhooks>,
     /// Which kinds that bind others there are objects of.
     pub presence: Presence,
     /// The admission policies that are asked.
     pub policies: Arc<Policies>,
+    /// The audit log, if there is one.
+    pub audit: Option<Arc<Audit>>,
     pub clock: Clock,
     pub random: Random,
     pub metrics: Metrics,
     /// Makes calls to others.
-    pub outbound: Outbound,
+    pub outbound: Arc<Outbound>,
+    /// Who is asked about tokens.
+    pub token_webhook: Option<TokenWebhook>,
+    /// Who is asked about rights.
+    pub access_webhook: Option<AccessWebhook>,
     pub health: Health,
     pub authority: Arc<Authority>,
     pub authn: Authenticators,
@@ -93,6 +106,23 @@ impl Core {
             *held = Arc::new(kinds);
             drop(held);
             self.kinds_changed.send_modify(|count| *count += 1);
+        }
+    }
+
+    /// Decides; what no role grants may be granted by whom the configuration names.
+    pub async fn decide(&self, who: &Identity, wanted: &Wanted<'_>, fields: Fields<'_>) -> Decision {
+        let decision = self.authorizer.decide_selected(who, wanted, fields);
+        self.or_elsewhere(decision, who, wanted).await
+    }
+
+    /// The decision, or that of whom the configuration names where it is a refusal.
+    pub async fn or_elsewhere(&self, decision: Decision, who: &Identity, wanted: &Wanted<'_>) -> Decision {
+        match &self.access_webhook {
+            Some(webhook) if !decision.allowed => {
+                let other = webhook.decide(&self.outbound, who, wanted).await;
+                if other.allowed || !other.reason.is_empty() { other } else { decision }
+            }
+            _ => decision,
         }
     }
 

@@ -5,6 +5,7 @@
 //! Never runs a container, schedules a pod or reconciles anything.
 
 pub mod admission;
+mod aggregation;
 pub mod audit;
 mod authn;
 mod authz;
@@ -14,6 +15,7 @@ mod chain;
 mod clock;
 mod compress;
 mod config;
+mod conversion;
 mod core;
 mod error;
 mod flow;
@@ -25,7 +27,6 @@ mod listen;
 mod loopback;
 mod media;
 pub mod metrics;
-#[expect(dead_code, reason = "kubeconfig files and upgrades have their users with the next parts")]
 mod outbound;
 mod paths;
 mod proxy;
@@ -37,13 +38,17 @@ mod resource;
 mod respond;
 mod server;
 pub mod streams;
+mod timed;
 mod tls;
 mod upkeep;
 mod vault;
 
 pub use admission::AdmissionConfig;
+pub use audit::{AuditError, AuditLog, AuditSettings};
 pub use authn::settings::Authentication;
 pub use authn::token::{Bound, TokenOrder};
+pub use authn::webhook::TokenWebhookSettings;
+pub use authz::webhook::AccessWebhookSettings;
 pub use backup::archive::{ArchiveFault, Keys, Manifest, unpack};
 pub use clock::{Clock, LastSeen};
 pub use config::{Config, Limits, Parts};

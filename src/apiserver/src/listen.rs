@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -34,6 +35,10 @@ const HEAD_BYTES: usize = 64 * 1024;
 const FAREWELL: Duration = Duration::from_secs(5);
 /// When descriptors run out, accepting rests this long; each round also drops an idle connection.
 const BREATH: Duration = Duration::from_millis(100);
+
+/// Whose connection a request came on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Peer(pub IpAddr);
 
 /// A connection that may not have asked anything yet.
 struct Pending {
@@ -127,6 +132,7 @@ async fn connection(
     let _counted = Counted::up(&core.metrics.connections);
     // Answers are small and wanted at once; coalescing is done above.
     let _ = stream.set_nodelay(true);
+    let peer = stream.peer_addr().ok().map(|address| Peer(address.ip().to_canonical()));
     let head = core.config.limits.head;
     let stream = match tokio::time::timeout(head, tls.accept(stream)).await {
         Ok(Ok(stream)) => stream,
@@ -142,8 +148,11 @@ async fn connection(
     };
     let service = {
         let core = core.clone();
-        tower::service_fn(move |request: http::Request<hyper::body::Incoming>| {
+        tower::service_fn(move |mut request: http::Request<hyper::body::Incoming>| {
             asked.store(true, Ordering::Relaxed);
+            if let Some(peer) = peer {
+                request.extensions_mut().insert(peer);
+            }
             let (core, origin) = (core.clone(), Origin::Connection(shown.clone()));
             async move { Ok::<_, std::convert::Infallible>(chain::handle(core, origin, request.map(Body::new)).await) }
         })

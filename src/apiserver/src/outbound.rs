@@ -27,13 +27,16 @@ use crate::clock::Clock;
 use crate::random::Random;
 use crate::vault::Vault;
 
+pub(crate) use answer::Collected;
 pub(crate) use connect::Stream;
 pub(crate) use credentials::Endpoint;
+pub use credentials::EndpointError;
 pub(crate) use fault::Fault;
-pub(crate) use target::Target;
-pub(crate) use trust::{Tls, Trust};
+pub(crate) use resolve::behind;
+pub(crate) use target::{Place, Target};
+pub(crate) use trust::{Roots, Tls, Trust};
 
-use answer::{Collected, Returned};
+use answer::Returned;
 use pool::Pool;
 
 /// An answer of a webhook is at most this: an object with a patch of its own size, twice as large in base64.

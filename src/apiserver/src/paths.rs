@@ -14,6 +14,7 @@ use kedge_api::{Object, discovery, meta, openapi};
 use kedge_store::Entry;
 use serde_json::json;
 
+use crate::aggregation;
 use crate::backup;
 use crate::chain::Call;
 use crate::media::{self, Accepted, Format};
@@ -48,10 +49,17 @@ pub async fn answer(call: &mut Call) -> Result<Answer, Status> {
         ["api"] => discover(call, &kinds, true),
         ["apis"] => discover(call, &kinds, false),
         ["api", version] => found(call, discovery::resources(&kinds, "", version)),
-        ["apis", group] => found(call, discovery::group(&kinds, group)),
+        ["apis", group] => found(
+            call,
+            aggregation::discovery::group(discovery::group(&kinds, group), group, &call.core.aggregator.all()),
+        ),
         ["apis", group, version] => found(call, discovery::resources(&kinds, group, version)),
         ["openapi", "v2"] => swagger(call, &kinds, &schemas_of(call, &kinds, None).await),
-        ["openapi", "v3"] => document(call, &openapi::v3_index(&kinds)),
+        ["openapi", "v3"] => {
+            let mut index = openapi::v3_index(&kinds);
+            aggregation::discovery::add_to_index(&mut index, &call.core.aggregator.all());
+            document(call, &index)
+        }
         ["openapi", "v3", "api", version] => schemas(call, &kinds, "", version, &NoSchemas),
         ["openapi", "v3", "apis", group, version] => {
             let kept = schemas_of(call, &kinds, Some((group, version))).await;
@@ -72,7 +80,12 @@ fn discover(call: &Call, kinds: &Kinds, core: bool) -> Result<Answer, Status> {
             if choice.param("v") != "v2" || choice.kind != "application/json" {
                 continue;
             }
-            let body = discovery::aggregated(kinds, core).to_string();
+            let mut body = discovery::aggregated(kinds, core);
+            if !core && call.core.aggregator.is_used() {
+                aggregation::discovery::add_to_aggregated(&mut body, kinds, &call.core.aggregator.all());
+                aggregation::discovery::refresh(&call.core);
+            }
+            let body = body.to_string();
             return Ok(tagged(
                 call,
                 "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList",
@@ -87,7 +100,9 @@ fn discover(call: &Call, kinds: &Kinds, core: bool) -> Result<Answer, Status> {
         let address = format!("{}:{}", call.core.advertised(), call.core.config.port);
         document(call, &discovery::core_versions(&address))
     } else {
-        document(call, &discovery::groups(kinds))
+        let mut groups = discovery::groups(kinds);
+        aggregation::discovery::add_to_groups(&mut groups, kinds, &call.core.aggregator.all());
+        document(call, &groups)
     }
 }
 

@@ -21,10 +21,14 @@ use tokio_util::task::TaskTracker;
 
 use crate::admission::presence::Presence;
 use crate::admission::webhook::Family;
+use crate::aggregation::{Aggregator, FrontProxy};
+use crate::audit::{Audit, AuditError};
 use crate::authn::Authenticators;
 use crate::authn::settings::{self, SettingsFault};
 use crate::authn::token::{self, Bound, TokenKey, TokenOrder};
+use crate::authn::webhook::TokenWebhook;
 use crate::authz::Authorizer;
+use crate::authz::webhook::AccessWebhook;
 use crate::chain::{self, Origin};
 use crate::clock::LastSeen;
 use crate::config::{Config, Parts};
@@ -35,13 +39,13 @@ use crate::health::{Check, Health, Probe};
 use crate::identity::Identity;
 use crate::loopback::Loopback;
 use crate::metrics::{Metrics, MetricsSource};
-use crate::outbound::Outbound;
+use crate::outbound::{EndpointError, Outbound};
 use crate::registry::services::Services;
 use crate::tls::client::ClientCertificates;
 use crate::tls::{Authority, AuthorityError, ServingCertificate};
 use crate::vault::Vault;
 use crate::vault::settings::{self as encryption, EncryptionFault};
-use crate::{admission, bootstrap, kubeconfig, listen, tls, upkeep};
+use crate::{admission, aggregation, audit, bootstrap, conversion, kubeconfig, listen, tls, upkeep};
 
 /// Why the API server could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +62,12 @@ pub enum OpenError {
     /// What was set for authentication cannot be used.
     #[error(transparent)]
     Authentication(#[from] SettingsFault),
+    /// Where a webhook is.
+    #[error("a webhook of authentication or authorization")]
+    Webhook(#[from] EndpointError),
+    /// The audit log.
+    #[error("the audit log")]
+    Audit(#[from] AuditError),
     /// The objects of the start could not be made.
     #[error("objects that must be there from the start: {0}")]
     Bootstrap(Status),
@@ -144,6 +154,20 @@ impl ApiServer {
         let kinds = if config.removed_versions { kinds.with_removed() } else { kinds };
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let outbound = Outbound::new(store.clone(), clock.clone(), parts.random.clone(), stop.clone(), tasks.clone());
+        let outbound = Arc::new(outbound);
+        let conversion = conversion::Webhook::new(outbound.clone(), parts.random.clone());
+        let conversions = conversion.figures.clone();
+        let converter = parts.converter.unwrap_or_else(|| Arc::new(conversion));
+        let token_webhook = config.token_webhook.as_ref().map(|s| TokenWebhook::open(s, &outbound)).transpose()?;
+        let access_webhook = config.access_webhook.as_ref().map(|s| AccessWebhook::open(s, &outbound)).transpose()?;
+        let (audit, log, receiver) = match &config.audit {
+            None => (None, None, None),
+            Some(settings) => {
+                let (audit, log, receiver) = Audit::open(settings, &outbound)?.parts();
+                (Some(Arc::new(audit)), log, receiver)
+            }
+        };
+        let front = FrontProxy::open(&pki, clock.clone())?;
         let core = Arc::new(Core {
             gate: Gate::new(&config.limits),
             flow: Arc::new(FlowControl::new(config.limits.seats)),
@@ -158,26 +182,39 @@ impl ApiServer {
             webhooks: Arc::default(),
             presence,
             policies: Arc::default(),
+            audit,
+            aggregator: Arc::new(Aggregator::new(front)),
             clock,
             random: parts.random,
             metrics: Metrics::default(),
             outbound,
+            token_webhook,
+            access_webhook,
             health: Health::default(),
             authority,
             authn: Authenticators::new(TokenKey::open(&pki)?, settings),
             streams: parts.streams,
-            converter: parts.converter,
             transfers: Arc::new(tokio::sync::Semaphore::new(1)),
+            converter,
             encoded: Default::default(),
             batches: Default::default(),
             progress: tokio::sync::watch::Sender::new(0),
             stop,
             tasks,
         });
+        if let Some(audit) = &core.audit {
+            core.metrics.add(audit.clone());
+            audit::Opened::start(log, receiver, &core);
+        }
         bootstrap::run(&core).await.map_err(OpenError::Bootstrap)?;
         let revision = upkeep::roles::fill(&core).await?;
         core.tasks.spawn(upkeep::roles::follow(core.clone(), revision));
         core.metrics.add(core.webhooks.clone());
+        core.metrics.add(conversions);
+        core.metrics.add(core.aggregator.clone());
+        let revision_of_services = aggregation::follow::fill(&core).await?;
+        core.tasks.spawn(aggregation::follow::run(core.clone(), revision_of_services));
+        core.tasks.spawn(aggregation::custom::run(core.clone(), revision));
         for family in Family::ALL {
             let revision = upkeep::webhooks::fill(&core, family).await?;
             core.tasks.spawn(upkeep::webhooks::follow(core.clone(), family, revision));

@@ -9,8 +9,10 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 mod admission;
+mod outward;
 mod sections;
 
+pub use outward::{Audit, Webhooks};
 #[cfg(test)]
 pub use sections::Plugin;
 pub use sections::{Api, Authentication, Containers, Images, Log, Network, Node, OnFailure, Plugins, Store};
@@ -27,6 +29,10 @@ pub struct Config {
     pub authentication: Authentication,
     /// What may change or refuse a write.
     pub admission: admission::Admission,
+    /// What is written down of requests.
+    pub audit: Audit,
+    /// Who is asked beside the device itself.
+    pub webhooks: Webhooks,
     /// The store.
     pub store: Store,
     /// The pod network.
@@ -121,6 +127,9 @@ impl Config {
         if let Err(fault) = self.admission.settings() {
             return refuse("admission.podSecurity.defaults", fault);
         }
+        if self.audit.max_mib == 0 {
+            return refuse("audit.maxMib", "0 would rotate with every line; 1 is the least".to_owned());
+        }
         for plugin in &self.plugins.list {
             if plugin.builtin.is_some() == plugin.file.is_some() {
                 return refuse("plugins.list", format!("{:?}: name exactly one of builtin and file", plugin.name));
@@ -176,6 +185,7 @@ mod tests {
         refused("node: {maxPods: 0}", &["node.maxPods", "1 and 1024"]);
         refused("network: {bridge: a-name-that-is-too-long}", &["network.bridge", "15"]);
         refused("containers: {logMaxBytes: 1}", &["logMaxBytes"]);
+        refused("audit: {maxMib: 0}", &["audit.maxMib"]);
         refused("plugins: {list: [{name: a}]}", &["exactly one"]);
         refused("api: {listen: nowhere}", &["listen"]);
         let levels = ["podSecurity.defaults", "enforce", "strict", "privileged, baseline, restricted"];

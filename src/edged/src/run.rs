@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use kedge_apiserver::{AccessWebhookSettings, AuditLog, AuditSettings, TokenWebhookSettings};
 use kedge_apiserver::{ApiServer, Identity, Parts, Probe};
 use kedge_client::Client;
 use kedge_controllers::Engine;
@@ -262,9 +263,34 @@ fn api_config(
         admission: config.admission.settings()?,
         ..kedge_apiserver::Config::default()
     };
+    settings.audit = audit_settings(layout, config);
+    settings.token_webhook = config.webhooks.authentication.clone().map(|kubeconfig| TokenWebhookSettings {
+        kubeconfig,
+        believed: Duration::from_secs(config.webhooks.authentication_ttl_seconds),
+    });
+    settings.access_webhook = config.webhooks.authorization.clone().map(|kubeconfig| AccessWebhookSettings {
+        kubeconfig,
+        authorized: Duration::from_secs(config.webhooks.authorized_ttl_seconds),
+        unauthorized: Duration::from_secs(config.webhooks.unauthorized_ttl_seconds),
+    });
     settings.limits.seats = config.api.max_in_flight;
     settings.limits.events.1 = Duration::from_secs(config.api.event_ttl_seconds);
     Ok(settings)
+}
+
+/// What is written down of requests, if there is a policy.
+fn audit_settings(layout: &Layout, config: &Config) -> Option<AuditSettings> {
+    const DAY: u64 = 24 * 3600;
+    let audit = &config.audit;
+    let policy = audit.policy.clone()?;
+    let log = audit.to_file.then(|| AuditLog {
+        path: audit.file.clone().unwrap_or_else(|| layout.root.join("audit/audit.log")),
+        max_bytes: audit.max_mib << 20,
+        max_files: audit.max_files,
+        max_age: Duration::from_secs(audit.max_age_days * DAY),
+        delay: Duration::from_secs(audit.delay_seconds),
+    });
+    Some(AuditSettings { policy, log, webhook: audit.webhook.clone() })
 }
 
 /// The runtime's settings; `cleanup` needs the same.

@@ -18,7 +18,7 @@ const LONGEST_VALUE: usize = 64 * 1024;
 pub struct Notes(Option<Mutex<Noted>>);
 
 /// What was noted.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Noted {
     /// Annotations, by key.
     pub annotations: BTreeMap<String, String>,
@@ -69,9 +69,9 @@ impl Notes {
     }
 
     /// What was noted so far.
-    pub fn take(&self) -> Noted {
+    pub fn seen(&self) -> Noted {
         let Some(noted) = &self.0 else { return Noted::default() };
-        std::mem::take(&mut *noted.lock().unwrap_or_else(PoisonError::into_inner))
+        noted.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -86,7 +86,7 @@ mod tests {
         notes.annotate("a", "2");
         notes.annotate("long", "é".repeat(LONGEST_VALUE));
         notes.request_body(&Bytes::from_static(b"x"));
-        let noted = notes.take();
+        let noted = notes.seen();
         assert_eq!(noted.annotations["a"], "1");
         assert_eq!(noted.annotations["long"].len(), LONGEST_VALUE);
         assert_eq!(noted.request, None);
@@ -96,6 +96,6 @@ mod tests {
     fn unwanted_notes_are_not_kept() {
         let notes = Notes::default();
         notes.annotate("a", "1");
-        assert!(!notes.is_wanted() && notes.take().annotations.is_empty());
+        assert!(!notes.is_wanted() && notes.seen().annotations.is_empty());
     }
 }

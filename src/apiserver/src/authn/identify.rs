@@ -56,6 +56,9 @@ pub enum Nobody {
     /// A token of a trusted issuer is at fault.
     #[error("[invalid bearer token, {0}]")]
     Oidc(OidcFault),
+    /// Whoever was asked about it names nobody, or could not be asked.
+    #[error("[invalid bearer token, {0}]")]
+    Elsewhere(String),
     /// The store could not be asked.
     #[error("the store could not be asked")]
     Store(#[from] kedge_store::ReadError),
@@ -87,8 +90,18 @@ pub async fn identify(core: &Core, token: &str, audiences: &[&str]) -> Result<Fo
     }
     match authn.oidc.identify(token, core.clock.now()).await {
         Ok((identity, _)) => for_this_server(identity, audiences),
-        Err(OidcFault::NotOurs) => Err(Nobody::Unknown),
+        Err(OidcFault::NotOurs) => elsewhere(core, token, audiences).await,
         Err(fault) => Err(Nobody::Oidc(fault)),
+    }
+}
+
+/// Whom somebody else says a token names, if there is somebody to be asked.
+async fn elsewhere(core: &Core, token: &str, audiences: &[&str]) -> Result<Found, Nobody> {
+    let webhook = core.token_webhook.as_ref().ok_or(Nobody::Unknown)?;
+    match webhook.identify(&core.outbound, token, audiences).await {
+        Ok(Some(identity)) => Ok(Found { identity, audiences: audiences.iter().map(|a| (*a).to_owned()).collect() }),
+        Ok(None) => Err(Nobody::Unknown),
+        Err(why) => Err(Nobody::Elsewhere(why)),
     }
 }
 

@@ -71,8 +71,6 @@ impl http_body::Body for Returned {
 /// A whole answer of a success.
 #[derive(Debug, Clone)]
 pub struct Collected {
-    /// Its code, 200 to 206, or 304.
-    pub code: u16,
     /// Its headers.
     pub headers: HeaderMap,
     /// Its body.
@@ -97,5 +95,5 @@ pub async fn collect(response: Response<Returned>, limit: usize) -> Result<Colle
         let kind = head.headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok());
         return Err(fault::refusal(code, kind.is_none_or(|kind| kind.starts_with("text/")), &bytes));
     }
-    Ok(Collected { code, headers: head.headers, body: bytes.freeze() })
+    Ok(Collected { headers: head.headers, body: bytes.freeze() })
 }

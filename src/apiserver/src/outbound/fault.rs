@@ -92,15 +92,6 @@ impl Fault {
         matches!(self, Fault::Closed)
     }
 
-    /// Whether time ran out.
-    pub fn is_deadline(&self) -> bool {
-        match self {
-            Fault::Call { fault, .. } => fault.is_deadline(),
-            Fault::Deadline => true,
-            _ => false,
-        }
-    }
-
     /// The code that is counted for it.
     pub fn code(&self) -> u16 {
         match self {
@@ -175,6 +166,5 @@ mod tests {
     fn a_fault_names_its_request_once() {
         let fault = Fault::Deadline.of(&Method::POST, "https://h/x").of(&Method::GET, "https://other");
         assert_eq!(fault.to_string(), "Post \"https://h/x\": context deadline exceeded");
-        assert!(fault.is_deadline());
     }
 }

@@ -24,6 +24,8 @@ use super::trust::Tls;
 const MOST_KEPT: usize = 16;
 /// How long a connection is kept unused: shorter than servers keep theirs.
 const KEPT_FOR: Duration = Duration::from_secs(30);
+/// A call under way has this long to end when the server stops.
+const FAREWELL: Duration = Duration::from_secs(3);
 /// The head of an answer, in bytes: as much as this server's own requests may have.
 const HEAD_BYTES: usize = 64 * 1024;
 
@@ -92,7 +94,11 @@ impl Pool {
                 ended = connection.with_upgrades() => if let Err(error) = ended {
                     tracing::debug!(%error, "a connection to a server that is called ended early");
                 },
-                () = stop.cancelled() => {}
+                // A last word may still be said; connections that nobody uses are dropped at once.
+                () = async {
+                    stop.cancelled().await;
+                    tokio::time::sleep(FAREWELL).await;
+                } => {}
             }
         });
         Ok(Connection { key, sender })

@@ -54,19 +54,30 @@ pub async fn backends(store: &Vault, place: &Place) -> Result<Vec<Backend>, Faul
     if meta::text_at(&service, &["spec", "type"]) == "ExternalName" {
         return Ok(vec![Backend::Name(meta::text_at(&service, &["spec", "externalName"]).to_owned(), port)]);
     }
-    let ports = meta::list_at(&service, &["spec", "ports"]);
+    let found = behind(store, namespace, name, &service, port).await?.unwrap_or_default();
+    if found.is_empty() { Err(Fault::NoBackend(name.clone())) } else { Ok(found) }
+}
+
+/// What stands behind a port of a Service; `None` if nobody said yet.
+pub async fn behind(
+    store: &Vault,
+    namespace: &str,
+    name: &str,
+    service: &Object,
+    port: u16,
+) -> Result<Option<Vec<Backend>>, Fault> {
+    let ports = meta::list_at(service, &["spec", "ports"]);
     let Some(wanted) = ports.iter().find(|p| meta::int_at(p, &["port"]) == Some(i64::from(port))) else {
         return Err(Fault::NoService(format!("no service port {port} found for service {name:?}")));
     };
-    let mut found = slices(store, namespace, name, wanted).await?;
-    if found.is_none() {
-        found = endpoints(store, namespace, name, wanted).await?;
+    if let Some(found) = slices(store, namespace, name, wanted).await? {
+        return Ok(Some(found));
     }
-    let found = match found {
-        Some(found) => found,
-        None => pods(store, namespace, &service, wanted).await?,
-    };
-    if found.is_empty() { Err(Fault::NoBackend(name.clone())) } else { Ok(found) }
+    if let Some(found) = endpoints(store, namespace, name, wanted).await? {
+        return Ok(Some(found));
+    }
+    let found = pods(store, namespace, service, wanted).await?;
+    Ok((!found.is_empty()).then_some(found))
 }
 
 async fn read(store: &Vault, key: &str) -> Result<Option<Object>, Fault> {

@@ -36,18 +36,8 @@ pub trait Converter: Send + Sync {
     ) -> Result<Vec<Object>, String>;
 }
 
-/// Calls nobody.
-pub struct NoConverter;
-
-#[async_trait]
-impl Converter for NoConverter {
-    async fn convert(&self, definition: &Definition, _: Vec<Object>, _: &str) -> Result<Vec<Object>, String> {
-        Err(format!("conversion webhook for {} failed: this server calls no webhooks", definition.name))
-    }
-}
-
-/// Objects converted in one go: a webhook's answer for them stays below 50 MB at 100 KB each.
-const BATCH: usize = 500;
+/// Objects converted in one go: a webhook's answer for them stays below 10 MB at 100 KB each.
+const BATCH: usize = 100;
 
 /// Whether what is kept may differ from what is served: another version, or a definition that was changed since
 /// objects were kept. Nothing is parsed where it is not.

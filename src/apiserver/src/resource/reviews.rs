@@ -40,12 +40,12 @@ pub async fn answer(call: &mut Call, act: &Act<'_>, kind: &Arc<Kind>) -> Result<
     }
     let status = match &*kind.plural {
         "selfsubjectreviews" => json!({"userInfo": user_info(&call.who)}),
-        "selfsubjectaccessreviews" => access(call, kind, &call.who, &review)?,
+        "selfsubjectaccessreviews" => access(call, kind, &call.who, &review).await?,
         "subjectaccessreviews" | "localsubjectaccessreviews" => {
             if kind.namespaced {
                 local(act, &mut review)?;
             }
-            access(call, kind, &subject(kind, &review)?, &review)?
+            access(call, kind, &subject(kind, &review)?, &review).await?
         }
         "selfsubjectrulesreviews" => rules(call, kind, &review)?,
         "tokenreviews" if meta::text_at(&review, &["spec", "token"]).is_empty() => {
@@ -110,7 +110,7 @@ fn subject(kind: &Kind, review: &Object) -> Result<Identity, Status> {
     })
 }
 
-fn access(call: &Call, kind: &Kind, who: &Identity, review: &Object) -> Result<Value, Status> {
+async fn access(call: &Call, kind: &Kind, who: &Identity, review: &Object) -> Result<Value, Status> {
     let resource = review.pointer("/spec/resourceAttributes");
     let path = review.pointer("/spec/nonResourceAttributes");
     let wanted = match (resource, path) {
@@ -139,7 +139,7 @@ fn access(call: &Call, kind: &Kind, who: &Identity, review: &Object) -> Result<V
         }
     };
     let fields = resource.map(|a| selected(kind, a)).transpose()?.unwrap_or_default();
-    let decision = call.core.authorizer.decide_selected(who, &wanted, Fields(&fields));
+    let decision = call.core.decide(who, &wanted, Fields(&fields)).await;
     let mut status = json!({"allowed": decision.allowed});
     if !decision.reason.is_empty() {
         status["reason"] = json!(decision.reason);

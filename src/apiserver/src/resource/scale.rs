@@ -79,8 +79,7 @@ async fn write(act: &Act<'_>, scale: &Object) -> Result<Object, Status> {
         );
         return Err(Status::invalid("autoscaling", "Scale", act.name, &[fault]));
     }
-    let path = custom(act.kind).map_or("spec.replicas", |scale| &*scale.spec);
-    let mut patch = path.rsplit('.').fold(json!(replicas), |value, name| json!({name: value}));
+    let mut patch = in_place(act.kind, replicas);
     for (key, value) in [("resourceVersion", meta::resource_version(scale)), ("uid", meta::uid(scale))] {
         if !value.is_empty() {
             patch["metadata"][key] = json!(value);
@@ -96,6 +95,12 @@ async fn write(act: &Act<'_>, scale: &Object) -> Result<Object, Status> {
         Outcome::Kept(entry) => convert::working(act.core, act.kind, &entry).await,
         Outcome::Made(object) => Ok(object),
     }
+}
+
+/// The number of replicas where the kind has it, as a merge patch.
+pub fn in_place(kind: &Kind, replicas: i64) -> Object {
+    let path = custom(kind).map_or("spec.replicas", |scale| &*scale.spec);
+    path.trim_start_matches('.').rsplit('.').fold(json!(replicas), |value, name| json!({name: value}))
 }
 
 /// Where a custom kind has its numbers.

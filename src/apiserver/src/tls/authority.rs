@@ -75,6 +75,11 @@ impl std::fmt::Debug for Authority {
 impl Authority {
     /// Loads `ca.crt` and `ca.key` of `dir`, or makes them if neither is there.
     pub fn open(dir: &Path, now: SystemTime) -> Result<Self, AuthorityError> {
+        Authority::open_as(dir, "kedge-ca", now)
+    }
+
+    /// The same; one that is made bears that name.
+    pub fn open_as(dir: &Path, name: &str, now: SystemTime) -> Result<Self, AuthorityError> {
         let (certificate_path, key_path) = (dir.join("ca.crt"), dir.join("ca.key"));
         if !certificate_path.exists() && !key_path.exists() {
             std::fs::create_dir_all(dir).map_err(|source| AuthorityError::File {
@@ -83,7 +88,7 @@ impl Authority {
                 source,
             })?;
             let key = KeyPair::generate()?;
-            let certificate = authority_params(now)?.self_signed(&key)?;
+            let certificate = authority_params(name, now)?.self_signed(&key)?;
             // The key first: a certificate without its key could never be used again.
             write_private(&key_path, &key.serialize_pem())?;
             write_private(&certificate_path, &certificate.pem())?;
@@ -158,11 +163,11 @@ impl Authority {
     }
 }
 
-fn authority_params(now: SystemTime) -> Result<CertificateParams, AuthorityError> {
+fn authority_params(name: &str, now: SystemTime) -> Result<CertificateParams, AuthorityError> {
     let validity = Validity::starting(now, AUTHORITY_LIFETIME);
     let mut params = CertificateParams::default();
-    params.distinguished_name = distinguished_name("kedge-ca", None);
-    params.subject_alt_names = vec![SanType::DnsName("kedge-ca".try_into()?)];
+    params.distinguished_name = distinguished_name(name, None);
+    params.subject_alt_names = vec![SanType::DnsName(name.try_into()?)];
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     // The authority is dated back to 1970: devices that share it may wake up with any clock.

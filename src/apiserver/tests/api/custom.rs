@@ -1,5 +1,6 @@
 //! CustomResourceDefinitions and their objects: from the definition's acceptance to its end.
 
+mod converted;
 mod requests;
 mod rules;
 mod versions;

@@ -46,7 +46,7 @@ async fn figures_have_kubernetes_names() {
         "apiserver_request_duration_seconds_bucket{",
         "apiserver_current_inflight_requests{request_kind=\"readOnly\"}",
         "apiserver_longrunning_requests",
-        "apiserver_storage_objects{resource=\"configmaps\"} 1",
+        "apiserver_storage_objects{resource=\"configmaps\"} 2",
     ] {
         assert!(text.contains(line), "{line}");
     }

@@ -4,6 +4,9 @@
 
 mod access;
 mod admission;
+mod aggregated;
+mod asked;
+mod audits;
 mod backend;
 mod backups;
 mod certificates;

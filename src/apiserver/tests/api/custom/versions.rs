@@ -98,7 +98,7 @@ impl Converter for HostPort {
 
 #[tokio::test]
 async fn a_webhook_converts_what_is_read_and_written() {
-    let server = server_with(|_, parts| parts.converter = Arc::new(HostPort)).await;
+    let server = server_with(|_, parts| parts.converter = Some(Arc::new(HostPort))).await;
     let admin = &server.admin;
     let mut two = two();
     two["spec"]["conversion"] = json!({"strategy": "Webhook", "webhook": {"conversionReviewVersions": ["v1"], "clientConfig": {"url": "https://example.com/convert"}}});
