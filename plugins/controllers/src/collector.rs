@@ -121,6 +121,9 @@ pub fn reconcile(key: &Key) -> Outcome {
         Verdict::Keep => Ok(None),
         Verdict::Drop(gone) => drop_references(&kind, row, &references, &gone),
         Verdict::Delete(mode) => {
+            if closes_circle(&owners, dependents.iter().map(waits_for_dependents)) {
+                unblock(&kind, row, &references)?;
+            }
             let propagation = match mode {
                 Mode::Background => Propagation::Background,
                 Mode::Foreground => Propagation::Foreground,
@@ -136,6 +139,30 @@ pub fn reconcile(key: &Key) -> Outcome {
     }
 }
 
+/// Whether an object waits for its dependents to go.
+fn waits_for_dependents(row: Row<'_>) -> bool {
+    row.has(1) && list_of_texts(row.text(2)).iter().any(|finalizer| finalizer == FOREGROUND)
+}
+
+/// Whether an object that goes with its waiting owner would itself wait for one that waits already: owners may form a
+/// circle, and then somebody must not block. Kubernetes' rule; it also finds objects that are in no circle, which do
+/// no harm by not blocking.
+pub fn closes_circle(owners: &[Owner], dependents_wait: impl IntoIterator<Item = bool>) -> bool {
+    owners.iter().any(|owner| owner.there == There::WaitsForDependents)
+        && dependents_wait.into_iter().any(|waits| waits)
+}
+
+/// The object no longer blocks the deletion of its owners.
+fn unblock(kind: &Kind, row: Row<'_>, references: &[Value]) -> Outcome {
+    if references.iter().all(|reference| reference["blockOwnerDeletion"] != true) {
+        return Ok(None);
+    }
+    let mut free = references.to_vec();
+    free.iter_mut().filter(|r| r["blockOwnerDeletion"] == true).for_each(|r| r["blockOwnerDeletion"] = json!(false));
+    let patch = json!({"metadata": {"ownerReferences": free}});
+    ignore_gone(world::one(world::merge(kind, row.namespace(), row.name(), "", &patch)), "update", kind, row.name())
+}
+
 fn by_uid(uid: &str) -> Rows {
     world::rows(0, Query::Uid(uid.into()))
 }
@@ -147,8 +174,7 @@ fn look_up(reference: &Value, namespace: &str) -> Result<Owner, String> {
     let found = by_uid(&uid);
     if let Some(row) = found.first() {
         let same_namespace = row.namespace().is_empty() || row.namespace() == namespace;
-        let waits = row.has(1) && list_of_texts(row.text(2)).iter().any(|f| f == FOREGROUND);
-        let there = match (same_namespace, waits) {
+        let there = match (same_namespace, waits_for_dependents(row)) {
             (false, _) => There::No,
             (true, true) => There::WaitsForDependents,
             (true, false) => There::Yes,
@@ -258,6 +284,14 @@ mod tests {
         check(&[WaitsForDependents, Yes], &[], true, Verdict::Drop(vec!["0".into()]));
         check(&[No], &[], false, Verdict::Delete(Mode::Background));
         check(&[No, No], &[], true, Verdict::Delete(Mode::Background));
+    }
+
+    #[test]
+    fn whoever_closes_a_circle_does_not_block() {
+        let owner = |there| [Owner { uid: "o".into(), blocks: true, there }];
+        assert!(closes_circle(&owner(There::WaitsForDependents), [false, true]));
+        assert!(!closes_circle(&owner(There::WaitsForDependents), [false]));
+        assert!(!closes_circle(&owner(There::No), [true]));
     }
 
     #[test]

@@ -143,7 +143,7 @@ macro_rules! export_reviewer {
                 }
             }
 
-            $crate::admission::export_admission!(Exported with_types_in $crate::admission);
+    $crate::admission::export_admission!(Exported with_types_in $crate::admission);
         };
     };
 }

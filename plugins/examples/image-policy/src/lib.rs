@@ -33,7 +33,9 @@ impl Reviewer for ImagePolicy {
                 mutates: false,
                 rules: vec![rule(&[""], &["pods", "pods/ephemeralcontainers"], &writes)],
                 parts: Parts::OBJECT,
-                fields: ["spec.containers", "spec.initContainers", "spec.ephemeralContainers"].map(str::to_owned).into(),
+                fields: ["spec.containers", "spec.initContainers", "spec.ephemeralContainers"]
+                    .map(str::to_owned)
+                    .into(),
             },
             Hook {
                 name: "team".into(),
