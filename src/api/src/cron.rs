@@ -81,13 +81,15 @@ impl Schedule {
         let [minute, hour, day, month, weekday] = fields.as_slice() else {
             return Err(CronError::Fields { found: fields.len(), fields: fields.join(" ") });
         };
-        let (weekdays, any_weekday) = WEEKDAY.parse(weekday)?;
+        let (minutes, hours) = (MINUTE.parse(minute)?.0, HOUR.parse(hour)?.0 as u32);
         let (days, any_day) = DAY.parse(day)?;
+        let months = MONTH.parse(month)?.0 as u16;
+        let (weekdays, any_weekday) = WEEKDAY.parse(weekday)?;
         Ok(Schedule {
-            minutes: MINUTE.parse(minute)?.0,
-            hours: HOUR.parse(hour)?.0 as u32,
+            minutes,
+            hours,
             days: days as u32,
-            months: MONTH.parse(month)?.0 as u16,
+            months,
             weekdays: weekdays as u8,
             any_day,
             any_weekday,

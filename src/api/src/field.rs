@@ -124,7 +124,7 @@ pub struct FieldError {
     pub fault: Fault,
     /// Where, e.g. `spec.replicas`.
     pub field: String,
-    /// What stood there; not shown for `Required`, `Forbidden`, `TooLong` and `Internal`.
+    /// What stood there; not shown for `Required`, `Forbidden`, `TooLong`, `Rule` and `Internal`.
     pub value: Value,
     /// The rule, in words; may be empty.
     pub detail: String,
@@ -143,6 +143,11 @@ impl FieldError {
     /// `value` breaks the rule `detail`.
     pub fn invalid(path: &Path<'_>, value: impl Into<Value>, detail: impl Into<String>) -> FieldError {
         FieldError::new(Fault::Invalid, path, value.into(), detail)
+    }
+
+    /// Something under `path` breaks the rule `detail`; what stands there says nothing.
+    pub fn omitted(path: &Path<'_>, detail: impl Into<String>) -> FieldError {
+        FieldError::new(Fault::Rule, path, Value::Null, detail)
     }
 
     /// `value` is not one of `allowed`.

@@ -4,6 +4,7 @@
 //! object that is kept. Out: the same object with status, generation and the fields that clients may not set
 //! put right. Never refuses anything (`crate::validate` does).
 
+mod claim;
 mod pod;
 mod service;
 mod workload;
@@ -59,9 +60,16 @@ pub fn prepare_create(kind: &Kind, object: &mut Object) {
             let spec = meta::child_mut(object, "spec");
             add_text(spec, "finalizers", "kubernetes");
         }
-        ("", "PersistentVolume" | "PersistentVolumeClaim") => object["status"] = json!({"phase": "Pending"}),
+        ("", "PersistentVolume") => object["status"] = json!({"phase": "Pending"}),
+        ("", "PersistentVolumeClaim") => {
+            object["status"] = json!({"phase": "Pending"});
+            claim::sources(object, None);
+        }
+        ("", "ServiceAccount") => bare_secrets(object),
         ("", "Secret") => merge_string_data(object),
         ("", "Service") => service::create(object),
+        ("apps", "DaemonSet") => workload::count_templates(object, None),
+        ("apps", "StatefulSet") => workload::at_most_one_down(object, None),
         ("batch", "Job") => workload::create_job(object),
         ("apiextensions.k8s.io", "CustomResourceDefinition") => stored_versions(object),
         ("apiregistration.k8s.io", "APIService") if meta::at(object, &["spec", "service"]).is_none() => {
@@ -92,7 +100,7 @@ pub fn prepare_update(kind: &Kind, part: Part, new: &mut Object, old: &Object) {
         Part::EphemeralContainers => pod::ephemeral(new, old),
         Part::Resize => pod::resize(new, old),
     }
-    if matches!(part, Part::Main | Part::EphemeralContainers | Part::Resize) && counts_generations(kind) {
+    if matches!(part, Part::Main | Part::EphemeralContainers | Part::Resize) && counts_changes(kind) {
         bump(kind, new, old);
     }
 }
@@ -111,6 +119,10 @@ fn update_main(kind: &Kind, new: &mut Object, old: &Object) {
         }
         ("", "Secret") => merge_string_data(new),
         ("", "Service") => service::update(new, old),
+        ("", "PersistentVolumeClaim") => claim::sources(new, Some(old)),
+        ("", "ServiceAccount") => bare_secrets(new),
+        ("apps", "DaemonSet") => workload::count_templates(new, Some(old)),
+        ("apps", "StatefulSet") => workload::at_most_one_down(new, Some(old)),
         ("certificates.k8s.io", "CertificateSigningRequest") => copy(new, old, "spec"),
         ("apiextensions.k8s.io", "CustomResourceDefinition") => stored_versions(new),
         _ => {}
@@ -123,7 +135,8 @@ fn update_status(kind: &Kind, new: &mut Object, old: &Object) {
         ("", "Pod") => pod::status(new, old),
         ("apps", "Deployment") => copy_within(new, old, "metadata", "labels"),
         ("certificates.k8s.io", "CertificateSigningRequest") => workload::sign(new, old),
-        _ if kind.custom || &*kind.group == "apiextensions.k8s.io" => {
+        ("", "PersistentVolume") => claim::phase_time(new, old),
+        _ if kind.custom || metadata_is_apart(kind) => {
             let managed = meta::at(new, &["metadata", "managedFields"]).cloned();
             let version = meta::resource_version(new).to_string();
             copy(new, old, "metadata");
@@ -134,6 +147,24 @@ fn update_status(kind: &Kind, new: &mut Object, old: &Object) {
             };
         }
         _ => {}
+    }
+}
+
+/// Kinds whose status is changed without their metadata.
+fn metadata_is_apart(kind: &Kind) -> bool {
+    match &*kind.group {
+        "admissionregistration.k8s.io"
+        | "apiextensions.k8s.io"
+        | "apiregistration.k8s.io"
+        | "flowcontrol.apiserver.k8s.io"
+        | "internal.apiserver.k8s.io"
+        | "resource.k8s.io"
+        | "scheduling.k8s.io"
+        | "storage.k8s.io"
+        | "storagemigration.k8s.io" => true,
+        "certificates.k8s.io" => &*kind.kind == "PodCertificateRequest",
+        "networking.k8s.io" => &*kind.kind == "ServiceCIDR",
+        _ => false,
     }
 }
 
@@ -181,16 +212,33 @@ fn desired_changed(kind: &Kind, new: &Object, old: &Object) -> bool {
 /// Kinds whose `metadata.generation` Kubernetes keeps.
 fn counts_generations(kind: &Kind) -> bool {
     let known = match &*kind.group {
-        "" => matches!(&*kind.kind, "Pod" | "ReplicationController"),
+        "" => matches!(&*kind.kind, "Pod" | "PodTemplate" | "ReplicationController"),
         "apps" => &*kind.kind != "ControllerRevision",
         "extensions" | "batch" | "policy" | "flowcontrol.apiserver.k8s.io" | "admissionregistration.k8s.io" => true,
-        "networking.k8s.io" => &*kind.kind != "IPAddress",
-        "discovery.k8s.io" | "scheduling.k8s.io" | "storagemigration.k8s.io" => true,
-        "apiextensions.k8s.io" => true,
-        "resource.k8s.io" => matches!(&*kind.kind, "ResourceSlice" | "DeviceClass"),
+        "networking.k8s.io" => matches!(&*kind.kind, "Ingress" | "IngressClass" | "NetworkPolicy"),
+        "scheduling.k8s.io" => &*kind.kind == "PriorityClass",
+        "discovery.k8s.io" | "apiextensions.k8s.io" => true,
+        "resource.k8s.io" => matches!(&*kind.kind, "ResourceSlice" | "DeviceClass" | "DeviceTaintRule"),
         _ => false,
     };
     known || kind.custom
+}
+
+/// Kinds whose generation grows: a PriorityClass keeps its first, a CSIDriver begins with none.
+fn counts_changes(kind: &Kind) -> bool {
+    match (&*kind.group, &*kind.kind) {
+        ("scheduling.k8s.io", "PriorityClass") => false,
+        ("storage.k8s.io", "CSIDriver") => true,
+        _ => counts_generations(kind),
+    }
+}
+
+/// Of the secrets of an account only the names are kept.
+fn bare_secrets(account: &mut Object) {
+    let secrets = account.get_mut("secrets").and_then(Value::as_array_mut);
+    for secret in secrets.into_iter().flatten().filter_map(Value::as_object_mut) {
+        secret.retain(|field, _| field == "name");
+    }
 }
 
 /// `stringData` of a Secret goes into `data`, and is gone.

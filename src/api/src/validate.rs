@@ -8,17 +8,20 @@ mod admission;
 mod at;
 mod batch;
 mod cluster;
+mod condition;
 mod config;
 mod definition;
 mod device;
 mod diff;
 mod expressions;
 mod extension;
+mod flow;
 mod metadata;
 mod network;
 mod pod;
 mod policy;
 mod request;
+mod scaler;
 mod service;
 mod storage;
 mod volume;
@@ -119,20 +122,20 @@ fn content(kind: &Kind, object: &Object, old: Option<&Object>, out: &mut Out) {
             _ => {}
         },
         ("batch", "Job") => batch::job(object, old, out),
-        ("batch", "CronJob") => batch::cron_job(object, out),
-        ("autoscaling", "HorizontalPodAutoscaler") => policy::scaler(object, out),
+        ("batch", "CronJob") => batch::cron_job(object, old, out),
+        ("autoscaling", "HorizontalPodAutoscaler") => scaler::all(object, old, out),
         ("policy", "PodDisruptionBudget") => policy::budget(object, out),
         ("scheduling.k8s.io", "PriorityClass") => policy::priority_class(object, old, out),
         ("node.k8s.io", "RuntimeClass") => policy::runtime_class(object, old, out),
-        ("flowcontrol.apiserver.k8s.io", "FlowSchema") => policy::flow_schema(object, out),
-        ("flowcontrol.apiserver.k8s.io", "PriorityLevelConfiguration") => policy::priority_level(object, out),
+        ("flowcontrol.apiserver.k8s.io", "FlowSchema") => flow::schema(object, out),
+        ("flowcontrol.apiserver.k8s.io", "PriorityLevelConfiguration") => flow::level(object, out),
         ("coordination.k8s.io", "Lease") => cluster::lease(object, out),
         ("discovery.k8s.io", "EndpointSlice") => network::slice(object, old, out),
-        ("networking.k8s.io", "Ingress") => network::ingress(object, out),
+        ("networking.k8s.io", "Ingress") => network::ingress(object, old, out),
         ("networking.k8s.io", "IngressClass") => network::class(object, old, out),
         ("networking.k8s.io", "ServiceCIDR") => network::cidr(object, old, out),
         ("networking.k8s.io", "IPAddress") => network::address(object, old, out),
-        ("networking.k8s.io", "NetworkPolicy") => network::policy(object, out),
+        ("networking.k8s.io", "NetworkPolicy") => network::policy(object, old, out),
         ("storage.k8s.io", name) => match name {
             "StorageClass" => storage::class(object, old, out),
             "VolumeAttributesClass" => storage::attributes_class(object, old, out),
@@ -147,17 +150,21 @@ fn content(kind: &Kind, object: &Object, old: Option<&Object>, out: &mut Out) {
             "ResourceClaim" => device::claim(object, old, out),
             "ResourceClaimTemplate" => device::claim_template(object, old, out),
             "ResourceSlice" => device::slice(object, old, out),
+            "DeviceTaintRule" => device::taint_rule(object, old, out),
             _ => {}
         },
         ("rbac.authorization.k8s.io", "Role" | "ClusterRole") => access::role(object, kind.namespaced, out),
         ("rbac.authorization.k8s.io", "RoleBinding" | "ClusterRoleBinding") => {
             access::binding(object, old, kind.namespaced, out);
         }
-        ("certificates.k8s.io", "CertificateSigningRequest") => access::request(object, out),
-        ("admissionregistration.k8s.io", "MutatingWebhookConfiguration") => extension::webhooks(object, true, out),
-        ("admissionregistration.k8s.io", "ValidatingWebhookConfiguration") => extension::webhooks(object, false, out),
-        ("admissionregistration.k8s.io", "ValidatingAdmissionPolicy") => admission::policy(object, false, out),
-        ("admissionregistration.k8s.io", "MutatingAdmissionPolicy") => admission::policy(object, true, out),
+        // What is asked for never changes.
+        ("certificates.k8s.io", "CertificateSigningRequest") if old.is_none() => access::request(object, out),
+        ("admissionregistration.k8s.io", "MutatingWebhookConfiguration") => extension::webhooks(object, old, true, out),
+        ("admissionregistration.k8s.io", "ValidatingWebhookConfiguration") => {
+            extension::webhooks(object, old, false, out)
+        }
+        ("admissionregistration.k8s.io", "ValidatingAdmissionPolicy") => admission::policy(object, old, false, out),
+        ("admissionregistration.k8s.io", "MutatingAdmissionPolicy") => admission::policy(object, old, true, out),
         ("admissionregistration.k8s.io", "ValidatingAdmissionPolicyBinding") => admission::binding(object, false, out),
         ("admissionregistration.k8s.io", "MutatingAdmissionPolicyBinding") => admission::binding(object, true, out),
         ("apiregistration.k8s.io", "APIService") => extension::api_service(object, out),
@@ -180,7 +187,15 @@ fn status(kind: &Kind, object: &Object, old: &Object, out: &mut Out) {
         ("storage.k8s.io", "VolumeAttachment") => storage::attachment_status(object, out),
         ("networking.k8s.io", "Ingress") => network::ingress_status(object, old, out),
         ("apiextensions.k8s.io", "CustomResourceDefinition") => definition::status(object, out),
-        ("apps", _) | ("", "ReplicationController") => workload::status(object, old, out),
+        ("apps", name) | ("", name @ "ReplicationController") => workload::status(name, object, old, out),
+        ("batch", "Job") => batch::job_status(object, old, out),
+        ("autoscaling", "HorizontalPodAutoscaler") => scaler::status(object, out),
+        ("policy", "PodDisruptionBudget") => policy::budget_status(object, out),
+        ("networking.k8s.io", "ServiceCIDR") => network::cidr_status(object, out),
+        ("flowcontrol.apiserver.k8s.io", _) => flow::status(object, out),
+        ("resource.k8s.io", "ResourceClaim") => device::claim_status(object, old, out),
+        ("resource.k8s.io", "DeviceTaintRule") => device::taint_rule_status(object, out),
+        ("apiregistration.k8s.io", "APIService") => extension::api_service_status(object, out),
         ("certificates.k8s.io", "CertificateSigningRequest") => access::request_status(object, old, out),
         _ => {}
     }

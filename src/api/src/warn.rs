@@ -88,8 +88,40 @@ pub fn version(gvk: &Gvk) -> Option<Cow<'static, str>> {
             Cow::Borrowed("v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice")
         }
         ("", ..) => return None,
-        _ => Cow::Owned(Removed::of(gvk)?.to_string()),
+        (group, version, kind) => match ending(group, version, kind) {
+            Some(words) => Cow::Owned(words),
+            None => Cow::Owned(Removed::of(gvk)?.to_string()),
+        },
     })
+}
+
+/// Versions that are still served, and the releases from which they were deprecated and will be gone.
+const ENDING: [(&str, &str, &[&str], u8, u8); 9] = [
+    (
+        "admissionregistration.k8s.io",
+        "v1alpha1",
+        &["MutatingAdmissionPolicy", "MutatingAdmissionPolicyBinding"],
+        35,
+        38,
+    ),
+    ("certificates.k8s.io", "v1alpha1", &["ClusterTrustBundle"], 34, 37),
+    ("coordination.k8s.io", "v1alpha2", &["LeaseCandidate"], 35, 38),
+    ("coordination.k8s.io", "v1beta1", &["LeaseCandidate"], 36, 39),
+    ("networking.k8s.io", "v1beta1", &["IPAddress", "ServiceCIDR"], 34, 37),
+    ("resource.k8s.io", "v1alpha3", &["DeviceTaintRule"], 36, 39),
+    ("resource.k8s.io", "v1beta1", &["DeviceClass", "ResourceClaim", "ResourceClaimTemplate", "ResourceSlice"], 35, 38),
+    ("resource.k8s.io", "v1beta2", &["DeviceClass", "ResourceClaim", "ResourceClaimTemplate", "ResourceSlice"], 36, 39),
+    ("storage.k8s.io", "v1beta1", &["VolumeAttributesClass"], 34, 37),
+];
+
+fn ending(group: &str, version: &str, kind: &str) -> Option<String> {
+    let row = ENDING.iter().find(|row| row.0 == group && row.1 == version && row.2.contains(&kind))?;
+    let instead = match kind {
+        "VolumeAttributesClass" => "; use storage.k8s.io/v1 VolumeAttributesClass",
+        _ => "",
+    };
+    let (from, to) = (row.3, row.4);
+    Some(format!("{group}/{version} {kind} is deprecated in v1.{from}+, unavailable in v1.{to}+{instead}"))
 }
 
 fn finalizers(object: &Object, out: &mut Vec<String>) {

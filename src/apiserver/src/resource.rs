@@ -79,7 +79,7 @@ async fn dispatch(
         Some(sub) => sub.verbs().has(verb),
     };
     if !allowed {
-        return Err(Status::method_not_supported(&kind.group, &kind.plural, call.info.verb.as_str()));
+        return Err(no_such_method(kind, call.info.verb.as_str()));
     }
     let core = call.core.clone();
     let today = core.kinds().modern(kind).cloned();
@@ -173,12 +173,20 @@ async fn get(call: &Call, act: &Act<'_>, kind: &Arc<Kind>) -> Result<Answer, Sta
     Ok(respond::kept(StatusCode::OK, render::entry(&view, &entry)?, view.accepted))
 }
 
+/// 405: a path of a built-in kind has no such method, or a custom kind no such verb.
+fn no_such_method(kind: &Kind, verb: &str) -> Status {
+    match kind.custom {
+        true => Status::method_not_supported(&kind.group, &kind.plural, verb),
+        false => Status::method_not_allowed(),
+    }
+}
+
 async fn post(call: &mut Call, act: &Act<'_>, kind: &Arc<Kind>) -> Result<Answer, Status> {
     if kind.namespaced && act.namespace.is_empty() {
         return Err(Status::method_not_allowed());
     }
     if !act.name.is_empty() {
-        return Err(Status::method_not_supported(&kind.group, &kind.plural, "create"));
+        return Err(no_such_method(kind, "create"));
     }
     let view = view(call, kind)?;
     let options = write_options(call, "CreateOptions")?;

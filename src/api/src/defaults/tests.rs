@@ -100,10 +100,7 @@ fn workloads_get_their_strategies() {
     );
     let mut set = json!({"spec": {"template": {}, "volumeClaimTemplates": [{"spec": {}}]}});
     apply(&Gvk::fixed("apps", "v1", "StatefulSet"), &mut set);
-    assert_eq!(
-        set["spec"]["updateStrategy"],
-        json!({"type": "RollingUpdate", "rollingUpdate": {"partition": 0, "maxUnavailable": 1}})
-    );
+    assert_eq!(set["spec"]["updateStrategy"], json!({"type": "RollingUpdate", "rollingUpdate": {"partition": 0}}));
     assert_eq!(
         set["spec"]["persistentVolumeClaimRetentionPolicy"],
         json!({"whenDeleted": "Retain", "whenScaled": "Retain"})

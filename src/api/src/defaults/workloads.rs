@@ -37,7 +37,6 @@ pub(super) fn stateful_set(set: &mut Fields) {
         && let Some(rolling) = strategy.get_mut("rollingUpdate").and_then(Value::as_object_mut)
     {
         put(rolling, "partition", 0);
-        put(rolling, "maxUnavailable", 1);
     }
 }
 

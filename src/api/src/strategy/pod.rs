@@ -30,6 +30,31 @@ pub(super) fn status(new: &mut Object, old: &Object) {
     if meta::text_at(new, &["status", "qosClass"]).is_empty() {
         copy_within(new, old, "status", "qosClass");
     }
+    observed(new, old);
+}
+
+/// Who does not know of generations does not take back which one was seen.
+fn observed(new: &mut Object, old: &Object) {
+    const FIELD: &str = "observedGeneration";
+    let seen = |value: &Value| value.get(FIELD).and_then(Value::as_i64).filter(|n| *n != 0);
+    let Some(status) = new.get_mut("status").and_then(Value::as_object_mut) else { return };
+    let before = old.get("status").cloned().unwrap_or(Value::Null);
+    if status.get(FIELD).and_then(Value::as_i64).unwrap_or(0) == 0
+        && let Some(generation) = seen(&before)
+    {
+        status.insert(FIELD.into(), generation.into());
+    }
+    let mut kept: Vec<&Value> = list_at(&before, &["conditions"]).iter().collect();
+    let conditions = status.get_mut("conditions").and_then(Value::as_array_mut);
+    for condition in conditions.into_iter().flatten() {
+        let Some(index) = kept.iter().position(|k| text(k, "type") == text(condition, "type")) else { continue };
+        let old = kept.remove(index);
+        if seen(condition).is_none()
+            && let (Some(generation), Some(map)) = (seen(old), condition.as_object_mut())
+        {
+            map.insert(FIELD.into(), generation.into());
+        }
+    }
 }
 
 pub(super) fn ephemeral(new: &mut Object, old: &Object) {

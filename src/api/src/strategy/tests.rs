@@ -170,3 +170,103 @@ fn quality_of_service() {
     check(json!([{"resources": {"limits": {"cpu": "1", "memory": "1Gi"}}}, {}]), "Burstable");
     check(json!([{"resources": {"requests": {"cpu": "1"}}}]), "Burstable");
 }
+
+#[test]
+fn a_claim_says_its_source_in_both_fields() {
+    let claim = |spec: Value| json!({"metadata": {"name": "c"}, "spec": spec, "status": {"phase": "Pending"}});
+    let made = |sent: Value, kept: Value| creates("", "v1", "PersistentVolumeClaim", claim(sent), claim(kept));
+    let other = json!({"kind": "PersistentVolumeClaim", "name": "o"});
+    made(json!({"dataSource": other}), json!({"dataSource": other, "dataSourceRef": other}));
+    made(json!({"dataSourceRef": other}), json!({"dataSource": other, "dataSourceRef": other}));
+    made(json!({"dataSource": {"apiGroup": "a", "kind": "B", "name": "o"}}), json!({}));
+    let far = json!({"apiGroup": "a", "kind": "B", "name": "o", "namespace": "n"});
+    made(json!({"dataSourceRef": far}), json!({"dataSourceRef": far}));
+    updates(
+        ("", "v1", "PersistentVolumeClaim"),
+        Part::Main,
+        claim(json!({"dataSource": other})),
+        claim(json!({"dataSource": other})),
+        claim(json!({"dataSource": other})),
+    );
+}
+
+#[test]
+fn a_daemon_set_counts_its_templates() {
+    let set = |generation: i64, count: Option<&str>, image: &str| {
+        let mut set = json!({"metadata": {"name": "d", "generation": generation}, "spec": {"template": {"spec": {"containers": [{"image": image}]}}}});
+        if let Some(count) = count {
+            meta::set_annotation(&mut set, "deprecated.daemonset.template.generation", count);
+        }
+        set
+    };
+    creates("apps", "v1", "DaemonSet", set(9, None, "a"), set(1, Some("1"), "a"));
+    creates("apps", "v1", "DaemonSet", set(9, Some("4"), "a"), set(1, Some("4"), "a"));
+    let daemon = ("apps", "v1", "DaemonSet");
+    updates(daemon, Part::Main, set(9, Some("9"), "b"), set(1, Some("4"), "a"), set(2, Some("5"), "b"));
+    updates(daemon, Part::Main, set(1, None, "a"), set(1, Some("4"), "a"), set(1, Some("4"), "a"));
+}
+
+#[test]
+fn what_is_off_is_dropped() {
+    let set = |down: Option<i64>| {
+        let mut rolling = json!({"partition": 0});
+        if let Some(down) = down {
+            rolling["maxUnavailable"] = json!(down);
+        }
+        json!({"metadata": {"name": "s", "generation": 1}, "spec": {"updateStrategy": {"rollingUpdate": rolling}}})
+    };
+    creates("apps", "v1", "StatefulSet", set(Some(2)), set(None));
+    updates(("apps", "v1", "StatefulSet"), Part::Main, set(Some(2)), set(Some(2)), set(Some(2)));
+    creates(
+        "",
+        "v1",
+        "ServiceAccount",
+        json!({"metadata": {"name": "a"}, "secrets": [{"name": "s", "kind": "Secret", "namespace": "n"}]}),
+        json!({"metadata": {"name": "a"}, "secrets": [{"name": "s"}]}),
+    );
+}
+
+#[test]
+fn a_status_leaves_metadata_alone_where_kubernetes_does() {
+    updates(
+        ("storage.k8s.io", "v1", "VolumeAttachment"),
+        Part::Status,
+        json!({"metadata": {"name": "v", "labels": {"a": "b"}}, "spec": {}, "status": {"attached": true}}),
+        json!({"metadata": {"name": "v"}, "spec": {"nodeName": "n"}, "status": {"attached": false}}),
+        json!({"metadata": {"name": "v"}, "spec": {"nodeName": "n"}, "status": {"attached": true}}),
+    );
+    let pod = |status: Value| json!({"metadata": {"name": "p"}, "spec": {}, "status": status});
+    updates(
+        ("", "v1", "Pod"),
+        Part::Status,
+        pod(json!({"conditions": [{"type": "Ready"}]})),
+        pod(json!({"observedGeneration": 3, "conditions": [{"type": "Ready", "observedGeneration": 2}]})),
+        pod(json!({"observedGeneration": 3, "conditions": [{"type": "Ready", "observedGeneration": 2}]})),
+    );
+    updates(
+        ("", "v1", "PersistentVolume"),
+        Part::Status,
+        json!({"metadata": {"name": "v"}, "spec": {}, "status": {"phase": "Bound"}}),
+        json!({"metadata": {"name": "v"}, "spec": {}, "status": {"phase": "Bound", "lastPhaseTransitionTime": "t"}}),
+        json!({"metadata": {"name": "v"}, "spec": {}, "status": {"phase": "Bound", "lastPhaseTransitionTime": "t"}}),
+    );
+}
+
+#[test]
+fn generations_grow_where_kubernetes_counts_them() {
+    let grows = |group: &'static str, name: &'static str, first: Option<i64>, then: Option<i64>| {
+        let kind = kind(group, "v1", name);
+        let mut new = json!({"metadata": {"name": "x"}, "spec": {"a": 1}});
+        prepare_create(&kind, &mut new);
+        assert_eq!(new["metadata"].get("generation").and_then(Value::as_i64), first, "{name}");
+        let mut changed = new.clone();
+        changed["spec"]["a"] = json!(2);
+        prepare_update(&kind, Part::Main, &mut changed, &new);
+        assert_eq!(changed["metadata"].get("generation").and_then(Value::as_i64), then, "{name}");
+    };
+    grows("networking.k8s.io", "Ingress", Some(1), Some(2));
+    grows("networking.k8s.io", "ServiceCIDR", None, None);
+    grows("scheduling.k8s.io", "PriorityClass", Some(1), Some(1));
+    grows("storage.k8s.io", "CSIDriver", None, Some(1));
+    grows("", "PodTemplate", Some(1), Some(2));
+}

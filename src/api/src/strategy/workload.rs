@@ -1,4 +1,4 @@
-//! Jobs and CertificateSigningRequests before they are kept.
+//! DaemonSets, StatefulSets, Jobs and CertificateSigningRequests before they are kept.
 //!
 //! In: the sent object, and the kept one. Out: the sent one put right.
 
@@ -32,6 +32,30 @@ pub(super) fn create_job(job: &mut Object) {
     }
     let selector = spec.entry("selector").or_insert_with(|| json!({}));
     meta::child_mut(selector, "matchLabels").entry(CONTROLLER_UID[1]).or_insert_with(|| uid.as_str().into());
+}
+
+/// The annotation in which a DaemonSet counts its templates.
+const GENERATION: &str = "deprecated.daemonset.template.generation";
+
+/// Counts the templates that a DaemonSet has had.
+pub(super) fn count_templates(set: &mut Object, old: Option<&Object>) {
+    let count = |set: &Object| meta::annotation(set, GENERATION).and_then(|n| n.parse::<i64>().ok()).unwrap_or(0);
+    let template = |set: &Object| meta::at(set, &["spec", "template"]).cloned();
+    let now = match old {
+        None => count(set).max(1),
+        Some(old) => count(old).max(1) + i64::from(template(set) != template(old)),
+    };
+    meta::set_annotation(set, GENERATION, &now.to_string());
+}
+
+/// How many pods of a StatefulSet may be down at a time is off in Kubernetes; who has said it keeps it.
+pub(super) fn at_most_one_down(set: &mut Object, old: Option<&Object>) {
+    let path = ["spec", "updateStrategy", "rollingUpdate", "maxUnavailable"];
+    if old.is_none_or(|old| meta::at(old, &path).is_none())
+        && let Some(rolling) = set.pointer_mut("/spec/updateStrategy/rollingUpdate").and_then(Value::as_object_mut)
+    {
+        rolling.remove(path[3]);
+    }
 }
 
 fn is_approval(condition: &Value) -> bool {

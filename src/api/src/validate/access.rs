@@ -2,11 +2,14 @@
 //!
 //! In: an object, on update also the old one. Out: faults. Whether somebody may grant a role is the authorizer's.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use super::at::{At, Out};
 use crate::base64;
 use crate::field::FieldError;
+use crate::meta;
 use crate::name;
 
 const GROUP: &str = "rbac.authorization.k8s.io";
@@ -70,7 +73,7 @@ pub(super) fn binding(object: &Value, old: Option<&Value>, namespaced: bool, out
         out.form(&name_at, name::check_path_segment);
     }
     for subject in At::root(object, "subjects").items() {
-        self::subject(&subject, out);
+        self::subject(&subject, namespaced, out);
     }
     if let Some(old) = old
         && role.value != &old["roleRef"]
@@ -79,7 +82,7 @@ pub(super) fn binding(object: &Value, old: Option<&Value>, namespaced: bool, out
     }
 }
 
-fn subject(at: &At<'_, '_>, out: &mut Out) {
+fn subject(at: &At<'_, '_>, namespaced: bool, out: &mut Out) {
     let (kind, group) = (at.get("kind"), at.get("apiGroup"));
     if at.text_of("name").is_empty() {
         out.required(&at.get("name"), "");
@@ -90,7 +93,7 @@ fn subject(at: &At<'_, '_>, out: &mut Out) {
             if !group.text().is_empty() {
                 out.push(FieldError::not_supported(&group.path, group.text(), &[""]));
             }
-            if at.text_of("namespace").is_empty() {
+            if !namespaced && at.text_of("namespace").is_empty() {
                 out.required(&at.get("namespace"), "");
             }
         }
@@ -115,7 +118,7 @@ pub(super) fn request(object: &Value, out: &mut Out) {
     if usages.len() == 0 {
         out.required(&usages, "");
     }
-    let mut seen = std::collections::BTreeSet::new();
+    let mut seen = BTreeSet::new();
     for usage in usages.items() {
         if !USAGES.contains(&usage.text()) {
             out.push(FieldError::not_supported(&usage.path, usage.text(), &USAGES));
@@ -124,7 +127,13 @@ pub(super) fn request(object: &Value, out: &mut Out) {
             out.duplicate(&usage);
         }
     }
-    signer(&spec.get("signerName"), out);
+    let name_at = spec.get("signerName");
+    match name_at.text() {
+        "kubernetes.io/legacy-unknown" => {
+            out.invalid(&name_at, "the legacy signerName is not allowed via this API version");
+        }
+        _ => signer(&name_at, out),
+    }
     let seconds = spec.get("expirationSeconds");
     if seconds.int().is_some_and(|n| n < EXPIRATION_LEAST) {
         out.invalid(&seconds, "may not specify a duration less than 600 seconds (10 minutes)");
@@ -179,35 +188,53 @@ pub(super) fn signer(at: &At<'_, '_>, out: &mut Out) {
     }
 }
 
+/// Conditions of an approval stand alone, are true, and stay; a certificate is given once.
 pub(super) fn request_status(object: &Value, old: &Value, out: &mut Out) {
     let status = At::root(object, "status");
     let list = status.get("conditions");
-    let mut seen = std::collections::BTreeSet::new();
+    let before = meta::list_at(old, &["status", "conditions"]);
+    let kinds: Vec<&str> = before.iter().map(|condition| meta::text(condition, "type")).collect();
+    let was_twice = kinds.iter().collect::<BTreeSet<_>>().len() < kinds.len();
+    let was_both = kinds.contains(&"Approved") && kinds.contains(&"Denied");
+    let mut seen = BTreeSet::new();
     for condition in list.items() {
-        let kind = condition.get("type");
-        if kind.text().is_empty() {
+        let (kind, truth) = (condition.get("type"), condition.get("status"));
+        if kind.text().is_empty() && !kinds.contains(&"") {
             out.required(&kind, "");
         }
-        if matches!(kind.text(), "Approved" | "Denied" | "Failed") && condition.text_of("status") != "True" {
-            let at = condition.get("status");
-            out.push(FieldError::not_supported(&at.path, at.text(), &["True"]));
+        let allowed: &[&str] = match kind.text() {
+            "Approved" | "Denied" | "Failed" => &["True"],
+            _ => &["False", "True", "Unknown"],
+        };
+        out.one_of_required(&truth, allowed);
+        let other = match kind.text() {
+            "Approved" => "Denied",
+            "Denied" => "Approved",
+            _ => "none",
+        };
+        if !was_both && seen.contains(other) {
+            let text = "Approved and Denied conditions are mutually exclusive";
+            out.push(FieldError::invalid(&list.path, kind.text(), text));
         }
-        if !seen.insert(kind.text()) {
-            out.duplicate(&condition);
-        }
-    }
-    if seen.contains("Approved") && seen.contains("Denied") {
-        out.push(FieldError::invalid(&list.path, "Approved", "Approved and Denied conditions are mutually exclusive"));
-    }
-    for kept in crate::meta::list_at(old, &["status", "conditions"]) {
-        let kind = crate::meta::text(kept, "type");
-        if matches!(kind, "Approved" | "Denied" | "Failed") && !seen.contains(kind) {
-            out.forbidden(&list, format!("updates may not remove a condition of type {kind:?}"));
+        if !seen.insert(kind.text()) && !was_twice {
+            out.push(FieldError::duplicate(&kind.path, kind.text()));
         }
     }
     let certificate = status.get("certificate");
-    let kept = crate::meta::text_at(old, &["status", "certificate"]);
+    let kept = meta::text_at(old, &["status", "certificate"]);
+    let pem = base64::decode(certificate.text()).and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default();
+    if certificate.text() != kept && !certificate.text().is_empty() && !pem.contains("-----BEGIN CERTIFICATE-----") {
+        let text = "must contain at least one CERTIFICATE PEM block";
+        out.push(FieldError::invalid(&certificate.path, "<certificate data>", text));
+    }
+    let count = |list: &[Value], kind: &str| list.iter().filter(|c| meta::text(c, "type") == kind).count();
+    let now = meta::list_at(object, &["status", "conditions"]);
+    for kind in ["Approved", "Denied", "Failed"] {
+        if count(now, kind) < count(before, kind) {
+            out.forbidden(&list, format!("updates may not remove a condition of type {kind:?}"));
+        }
+    }
     if !kept.is_empty() && certificate.text() != kept {
-        out.forbidden(&certificate, "updates may not modify a set certificate");
+        out.forbidden(&certificate, "updates may not modify existing certificate content");
     }
 }

@@ -191,15 +191,6 @@ impl Out {
         }
     }
 
-    /// In the range, when it is there, said with both bounds apart.
-    pub fn within_words(&mut self, at: &At<'_, '_>, low: i64, high: i64) {
-        if at.int().is_some_and(|n| n < low) {
-            self.invalid(at, format!("must be greater than or equal to {low}"));
-        } else if at.int().is_some_and(|n| n > high) {
-            self.invalid(at, format!("must be less than or equal to {high}"));
-        }
-    }
-
     /// A port number from 1 to 65535.
     pub fn port(&mut self, at: &At<'_, '_>) {
         self.within(at, 1, 65535);

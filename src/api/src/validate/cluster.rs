@@ -288,7 +288,7 @@ pub(super) fn lease(object: &Value, out: &mut Out) {
         });
     }
     if !preferred.text().is_empty() && strategy.text().is_empty() {
-        out.forbidden(&preferred, "may only be specified if strategy is defined");
+        out.forbidden(&preferred, "may only be specified if `strategy` is defined");
     }
 }
 

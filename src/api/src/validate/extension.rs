@@ -8,32 +8,37 @@ use serde_json::Value;
 
 use super::at::{At, Out};
 use crate::field::FieldError;
+use crate::meta;
 use crate::name;
 
-pub(super) fn webhooks(object: &Value, mutating: bool, out: &mut Out) {
+const OPERATIONS: [&str; 5] = ["*", "CONNECT", "CREATE", "DELETE", "UPDATE"];
+
+pub(super) fn webhooks(object: &Value, old: Option<&Value>, mutating: bool, out: &mut Out) {
+    // What older rules let in stays in, as long as it was there.
+    let before = old.map_or(&[][..], |old| meta::list_at(old, &["webhooks"]));
+    let once = before.iter().map(meta_name).collect::<BTreeSet<_>>().len() == before.len();
+    let harmless = before.iter().all(|hook| matches!(meta::text(hook, "sideEffects"), "None" | "NoneOnDryRun"));
+    let understood = before.iter().all(|hook| {
+        let versions = meta::list_at(hook, &["admissionReviewVersions"]);
+        versions.is_empty() || versions.iter().any(|v| matches!(v.as_str(), Some("v1" | "v1beta1")))
+    });
+    let kept = |hooks: &[Value]| hooks.iter().map(|hook| hook.get("matchConditions").cloned()).collect::<Vec<_>>();
+    let conditions = old.is_none() || kept(meta::list_at(object, &["webhooks"])) != kept(before);
+    let effects: &[&str] =
+        if harmless { &["None", "NoneOnDryRun"] } else { &["None", "NoneOnDryRun", "Some", "Unknown"] };
     let mut names = BTreeSet::new();
     for hook in At::root(object, "webhooks").items() {
         let name_at = hook.get("name");
         qualified(&name_at, out);
-        if !name_at.text().is_empty() && !names.insert(name_at.text()) {
-            out.duplicate(&name_at);
-        }
-        let versions = hook.get("admissionReviewVersions");
-        if versions.len() == 0 {
-            out.required(&versions, "must specify one of v1, v1beta1");
-        } else if !versions.items().any(|v| matches!(v.text(), "v1" | "v1beta1")) {
-            out.invalid(&versions, "must include at least one of v1, v1beta1");
-        }
         for rule in hook.get("rules").items() {
             self::rule(&rule, out);
         }
         out.one_of(&hook.get("failurePolicy"), &["Fail", "Ignore"]);
         out.one_of(&hook.get("matchPolicy"), &["Equivalent", "Exact"]);
-        let effects = hook.get("sideEffects");
-        if effects.text().is_empty() {
-            out.required(&effects, "must specify one of None, NoneOnDryRun");
-        } else {
-            out.one_of(&effects, &["None", "NoneOnDryRun"]);
+        let effect = hook.get("sideEffects");
+        match effect.text() {
+            "" => out.required(&effect, &format!("must specify one of {}", effects.join(", "))),
+            _ => out.one_of(&effect, effects),
         }
         let timeout = hook.get("timeoutSeconds");
         if timeout.int().is_some_and(|n| !(1..=30).contains(&n)) {
@@ -45,8 +50,35 @@ pub(super) fn webhooks(object: &Value, mutating: bool, out: &mut Out) {
         if mutating {
             out.one_of(&hook.get("reinvocationPolicy"), &["IfNeeded", "Never"]);
         }
-        super::expressions::conditions(&hook.get("matchConditions"), false, out);
         client_config(&hook.get("clientConfig"), out);
+        if conditions {
+            super::expressions::conditions(&hook.get("matchConditions"), false, out);
+        }
+        review_versions(&hook.get("admissionReviewVersions"), understood, out);
+        if once && !name_at.text().is_empty() && !names.insert(name_at.text()) {
+            out.duplicate(&name_at);
+        }
+    }
+}
+
+fn meta_name(hook: &Value) -> &str {
+    meta::text(hook, "name")
+}
+
+fn review_versions(at: &At<'_, '_>, understood: bool, out: &mut Out) {
+    if at.len() == 0 {
+        out.required(at, "must specify one of v1, v1beta1");
+        return;
+    }
+    let mut seen = BTreeSet::new();
+    for version in at.items() {
+        match seen.insert(version.text()) {
+            true => out.form(&version, name::check_label_1035),
+            false => out.invalid(&version, "duplicate version"),
+        }
+    }
+    if understood && !seen.contains("v1") && !seen.contains("v1beta1") {
+        out.invalid(at, "must include at least one of v1, v1beta1");
     }
 }
 
@@ -63,23 +95,68 @@ fn qualified(at: &At<'_, '_>, out: &mut Out) {
 
 /// Which requests are meant.
 pub(super) fn rule(at: &At<'_, '_>, out: &mut Out) {
-    let star = |list: &At<'_, '_>| list.len() > 1 && list.items().any(|v| v.text() == "*");
-    for field in ["apiGroups", "apiVersions", "resources", "operations"] {
-        let list = at.get(field);
-        if list.len() == 0 {
-            out.required(&list, "");
-        }
-        if star(&list) {
-            out.invalid(&list, "if '*' is present, must not specify other values");
+    let named = at.get("operations");
+    alone(&named, "operations", out);
+    for operation in named.items() {
+        if !OPERATIONS.contains(&operation.text()) {
+            out.push(FieldError::not_supported(&operation.path, operation.text(), &OPERATIONS));
         }
     }
-    for version in at.get("apiVersions").items() {
+    alone(&at.get("apiGroups"), "API groups", out);
+    let versions = at.get("apiVersions");
+    alone(&versions, "API versions", out);
+    for version in versions.items() {
         out.filled(&version);
     }
-    for operation in at.get("operations").items() {
-        out.one_of(&operation, &["*", "CONNECT", "CREATE", "DELETE", "UPDATE"]);
-    }
+    resources(&at.get("resources"), out);
     out.one_of(&at.get("scope"), &["*", "Cluster", "Namespaced"]);
+}
+
+/// A list that is not empty, and has `*` only alone.
+fn alone(at: &At<'_, '_>, what: &str, out: &mut Out) {
+    if at.len() == 0 {
+        out.required(at, "");
+    }
+    if at.len() > 1 && at.items().any(|one| one.text() == "*") {
+        out.invalid(at, format!("if '*' is present, must not specify other {what}"));
+    }
+}
+
+/// `pods`, `pods/status`, `pods/*`, `*/scale`, `*` and `*/*`, as long as none says what another says already.
+fn resources(at: &At<'_, '_>, out: &mut Out) {
+    if at.len() == 0 {
+        out.required(at, "");
+    }
+    let (mut any_sub, mut any_resource) = (BTreeSet::new(), BTreeSet::new());
+    let (mut all, mut plain) = (false, false);
+    for one in at.items() {
+        if !out.filled(&one) {
+            continue;
+        }
+        all |= one.text() == "*";
+        let Some((resource, sub)) = one.text().split_once('/') else {
+            plain = one.text() != "*";
+            continue;
+        };
+        if any_sub.contains(resource) {
+            out.invalid(&one, format!("if '{resource}/*' is present, must not specify {}", one.text()));
+        }
+        if any_resource.contains(sub) {
+            out.invalid(&one, format!("if '*/{sub}' is present, must not specify {}", one.text()));
+        }
+        if sub == "*" {
+            any_sub.insert(resource);
+        }
+        if resource == "*" {
+            any_resource.insert(sub);
+        }
+    }
+    if at.len() > 1 && at.items().any(|one| one.text() == "*/*") {
+        out.invalid(at, "if '*/*' is present, must not specify other resources");
+    }
+    if all && plain {
+        out.invalid(at, "if '*' is present, must not specify other resources without subresources");
+    }
 }
 
 /// Where a webhook listens: one of an address and a service.
@@ -90,37 +167,61 @@ pub(super) fn client_config(at: &At<'_, '_>, out: &mut Out) {
         (false, true) => {
             out.filled(&service.get("name"));
             out.filled(&service.get("namespace"));
-            let path = service.get("path");
-            if path.is_set() && !path.text().is_empty() && !path.text().starts_with('/') {
-                out.invalid(&path, "must start with a '/'");
-            }
             let port = service.get("port");
-            if port.is_set() {
-                out.port(&port);
+            if port.int().is_some_and(|n| !(1..=65535).contains(&n)) {
+                out.invalid(&port, format!("port is not valid: {}", name::range(1, 65535)));
             }
+            service_path(&service.get("path"), out);
         }
         _ => out.required(at, "exactly one of url or service is required"),
     }
 }
 
+/// Parts of a path are not empty, and domains.
+fn service_path(at: &At<'_, '_>, out: &mut Out) {
+    match at.text() {
+        "" | "/" => return,
+        "//" => {
+            out.invalid(at, "segment[0] may not be empty");
+            return;
+        }
+        text if !text.starts_with('/') => out.invalid(at, "must start with a '/'"),
+        _ => {}
+    }
+    let inner: String = at.text().chars().skip(1).collect();
+    for (i, step) in inner.strip_suffix('/').unwrap_or(&inner).split('/').enumerate() {
+        if step.is_empty() {
+            out.invalid(at, format!("segment[{i}] may not be empty"));
+            continue;
+        }
+        for fault in name::check_subdomain(step).err().into_iter().flatten() {
+            out.invalid(at, format!("segment[{i}]: {fault}"));
+        }
+    }
+}
+
 fn url(at: &At<'_, '_>, out: &mut Out) {
     let form = "desired format: https://host[/path]";
-    let Some(rest) = at.text().strip_prefix("https://") else {
-        out.invalid(at, format!("'https' is the only allowed URL scheme; {form}"));
-        return;
-    };
-    let host = rest.split(['/', '?', '#']).next().unwrap_or("");
+    let (scheme, rest) = at.text().split_once("://").unwrap_or(("", at.text()));
+    let mut wrong = |part: &str, text: String| out.push(FieldError::invalid(&at.path, part, text));
+    if !scheme.eq_ignore_ascii_case("https") {
+        wrong(scheme, format!("'https' is the only allowed URL scheme; {form}"));
+    }
+    let (rest, fragment) = rest.split_once('#').unwrap_or((rest, ""));
+    let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let authority = if scheme.is_empty() { "" } else { rest.split('/').next().unwrap_or("") };
+    let (user, host) = authority.rsplit_once('@').unwrap_or(("", authority));
     if host.is_empty() {
-        out.invalid(at, format!("host must be specified; {form}"));
+        wrong("", format!("host must be specified; {form}"));
     }
-    if host.contains('@') {
-        out.invalid(at, "user information is not permitted in the URL");
-    }
-    if rest.contains('#') {
-        out.invalid(at, "fragments are not permitted in the URL");
-    }
-    if rest.contains('?') {
-        out.invalid(at, "query parameters are not permitted in the URL");
+    for (part, text) in [
+        (user, "user information is not permitted in the URL"),
+        (fragment, "fragments are not permitted in the URL"),
+        (query, "query parameters are not permitted in the URL"),
+    ] {
+        if !part.is_empty() {
+            wrong(part, text.to_owned());
+        }
     }
 }
 
@@ -155,7 +256,9 @@ pub(super) fn api_service(object: &Value, out: &mut Out) {
     let bundle = spec.get("caBundle");
     if !service.is_set() {
         if !bundle.text().is_empty() {
-            out.invalid(&bundle, "local APIServices may not have a caBundle");
+            let size = crate::base64::decoded_len(bundle.text()).unwrap_or(0);
+            let text = "local APIServices may not have a caBundle";
+            out.push(FieldError::invalid(&bundle.path, format!("{size} bytes"), text));
         }
         if spec.get("insecureSkipTLSVerify").yes() {
             out.invalid(&spec.get("insecureSkipTLSVerify"), "local APIServices may not have insecureSkipTLSVerify");
@@ -167,10 +270,21 @@ pub(super) fn api_service(object: &Value, out: &mut Out) {
             out.required(&service.get(field), "");
         }
     }
-    if service.get("port").is_set() {
-        out.port(&service.get("port"));
+    let port = service.get("port");
+    if port.int().is_some_and(|n| !(1..=65535).contains(&n)) {
+        out.invalid(&port, format!("port is not valid: {}", name::range(1, 65535)));
     }
     if spec.get("insecureSkipTLSVerify").yes() && !bundle.text().is_empty() {
         out.invalid(&spec.get("insecureSkipTLSVerify"), "may not be true if caBundle is present");
+    }
+}
+
+pub(super) fn api_service_status(object: &Value, out: &mut Out) {
+    let status = At::root(object, "status");
+    for condition in status.get("conditions").items() {
+        let at = condition.get("status");
+        if !matches!(at.text(), "True" | "False" | "Unknown") {
+            out.push(FieldError::not_supported(&at.path, at.text(), &["True", "False", "Unknown"]));
+        }
     }
 }

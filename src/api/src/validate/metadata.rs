@@ -20,7 +20,9 @@ const SUBRESOURCE_MOST: usize = 256;
 /// The rule for names of this kind.
 pub(super) fn name_rule(kind: &Kind) -> fn(&str) -> Result<(), Faults> {
     match (&*kind.group, &*kind.kind) {
-        ("", "Namespace" | "Service") => name::check_label,
+        ("", "Namespace" | "Service") | ("apps", "StatefulSet") => name::check_label,
+        ("coordination.k8s.io", "LeaseCandidate") => name::check_config_key,
+        ("certificates.k8s.io", "CertificateSigningRequest") => |_| Ok(()),
         ("rbac.authorization.k8s.io", _) => name::check_path_segment,
         ("networking.k8s.io", "IPAddress") => name::check_ip,
         ("certificates.k8s.io", "ClusterTrustBundle") => |text| name::check_subdomain(&text.replace(':', ".")),

@@ -29,9 +29,12 @@ use crate::meta;
 use crate::name;
 use crate::strategy::Part;
 
-pub(super) use placement::node_selector;
+pub(super) use placement::{node_selector, tolerations};
 pub(super) use remote::driver as csi_driver;
-pub(super) use resources::{extended, standard_container_resource, standard_resource};
+pub(super) use resources::{
+    container_name as container_resource, extended, of_class as overhead_of_class, standard_container_resource,
+    standard_resource,
+};
 pub(super) use volume::{host_path, needs};
 
 /// Most search domains of a pod's resolver.

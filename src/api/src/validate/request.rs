@@ -54,9 +54,14 @@ pub(super) fn access_review(object: &Value, own: bool, local: bool, out: &mut Ou
         }
         _ => {}
     }
+    let described = metadata_said(object, local);
     if !own && spec.text_of("user").is_empty() && spec.get("groups").len() == 0 {
         let text = "at least one of user or group must be specified";
         out.push(FieldError::invalid(&spec.get("user").path, "", text));
+    }
+    if described {
+        let text = if local { "must be empty except for namespace" } else { "must be empty" };
+        out.invalid(&At::root(object, "metadata"), text);
     }
     if local {
         let wanted = crate::meta::namespace(object);
@@ -68,6 +73,21 @@ pub(super) fn access_review(object: &Value, own: bool, local: bool, out: &mut Ou
             out.invalid(&path, "disallowed on this kind of request");
         }
     }
+}
+
+/// Reviews are about nothing that has a name.
+fn metadata_said(object: &Value, local: bool) -> bool {
+    let metadata = object.get("metadata").and_then(Value::as_object);
+    metadata.into_iter().flatten().any(|(field, value)| {
+        let empty = match value {
+            Value::Null => true,
+            Value::String(text) => text.is_empty(),
+            Value::Array(list) => list.is_empty(),
+            Value::Object(map) => map.is_empty(),
+            _ => false,
+        };
+        !empty && field != "managedFields" && !(local && field == "namespace")
+    })
 }
 
 pub(super) fn eviction(object: &Value, out: &mut Out) {

@@ -3,6 +3,7 @@
 mod kinds;
 mod machine_made;
 mod pods;
+mod sets;
 mod things;
 mod workloads;
 

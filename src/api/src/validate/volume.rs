@@ -76,12 +76,43 @@ pub(super) fn all(object: &Value, old: Option<&Value>, out: &mut Out) {
     out.immutable(&At::root(at.value, "volumeMode"), before.get("volumeMode").unwrap_or(&Value::Null));
     let affinity = At::root(at.value, "nodeAffinity");
     let kept = before.get("nodeAffinity").filter(|a| !a.is_null());
-    if kept.is_some() && kept != Some(affinity.value) {
-        out.invalid(&affinity, super::at::IMMUTABLE);
+    if kept.is_some_and(|kept| renewed(kept, affinity.value) != *affinity.value) {
+        let text = format!("{}, except for updating from beta label to GA", super::at::IMMUTABLE);
+        out.invalid(&affinity, text);
     }
     let class = at.get("volumeAttributesClassName");
     if before.get("volumeAttributesClassName").is_some_and(|class| !class.is_null()) && !class.is_set() {
         out.forbidden(&class, "update from non-nil value to nil is forbidden");
+    }
+}
+
+/// The old value, with the beta labels that are no longer beta in the new one named so.
+fn renewed(old: &Value, new: &Value) -> Value {
+    const GROWN: [(&str, &str); 5] = [
+        ("beta.kubernetes.io/arch", "kubernetes.io/arch"),
+        ("beta.kubernetes.io/instance-type", "node.kubernetes.io/instance-type"),
+        ("beta.kubernetes.io/os", "kubernetes.io/os"),
+        ("failure-domain.beta.kubernetes.io/region", "topology.kubernetes.io/region"),
+        ("failure-domain.beta.kubernetes.io/zone", "topology.kubernetes.io/zone"),
+    ];
+    match (old, new) {
+        (Value::Object(old), Value::Object(new)) => {
+            let part = |(key, value): (&String, &Value)| {
+                let now = new.get(key).unwrap_or(&Value::Null);
+                let grown = |pair: &&(&str, &str)| *value == pair.0 && *now == pair.1;
+                let kept = match key == "key" && GROWN.iter().any(|pair| grown(&pair)) {
+                    true => now.clone(),
+                    false => renewed(value, now),
+                };
+                (key.clone(), kept)
+            };
+            Value::Object(old.iter().map(part).collect())
+        }
+        (Value::Array(old), Value::Array(new)) => {
+            let part = |(i, value): (usize, &Value)| renewed(value, new.get(i).unwrap_or(&Value::Null));
+            Value::Array(old.iter().enumerate().map(part).collect())
+        }
+        _ => old.clone(),
     }
 }
 

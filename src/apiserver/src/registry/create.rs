@@ -81,6 +81,7 @@ async fn attempt(act: &Act<'_>, mut object: Object, applied: bool) -> Result<Out
     meta::set_creation_timestamp(&mut object, &core.timestamp());
     rules::prepare_create(act.kind, &mut object);
     hooks::sign(act, &mut object);
+    hooks::begin(act, &mut object);
     let name = meta::name(&object).to_owned();
     let named = act.on(&name);
     let about = About::new(act.kind, &name);

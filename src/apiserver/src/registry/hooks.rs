@@ -69,8 +69,22 @@ pub fn faults(act: &Act<'_>, object: &Object) -> Option<FieldError> {
     }
 }
 
-/// Dates the conditions of a request that came without dates.
+/// Dates a new volume's phase.
+pub fn begin(act: &Act<'_>, object: &mut Object) {
+    if is_volume(act) {
+        object["status"]["lastPhaseTransitionTime"] = json!(act.core.timestamp());
+    }
+}
+
+/// Dates the conditions of a request that came without dates, and a volume's new phase.
 pub fn date(act: &Act<'_>, new: &mut Object, old: &Object) {
+    if is_volume(act) && act.sub == Some(Sub::Status) {
+        let time = |object: &Object| meta::text_at(object, &["status", "lastPhaseTransitionTime"]).to_owned();
+        let phase = |object: &Object| meta::text_at(object, &["status", "phase"]).to_owned();
+        if phase(new) != phase(old) && (time(new).is_empty() || time(new) == time(old)) {
+            new["status"]["lastPhaseTransitionTime"] = json!(act.core.timestamp());
+        }
+    }
     if !is_request(act) || !matches!(act.sub, Some(Sub::Approval | Sub::Status)) {
         return;
     }
@@ -93,6 +107,10 @@ pub fn date(act: &Act<'_>, new: &mut Object, old: &Object) {
             condition.insert("lastTransitionTime".into(), json!(since));
         }
     }
+}
+
+fn is_volume(act: &Act<'_>) -> bool {
+    act.kind.plural == "persistentvolumes" && act.kind.group.is_empty()
 }
 
 fn is_request(act: &Act<'_>) -> bool {

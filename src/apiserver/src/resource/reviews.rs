@@ -32,7 +32,7 @@ pub async fn answer(call: &mut Call, act: &Act<'_>, kind: &Arc<Kind>) -> Result<
         return components(call, act);
     }
     if call.info.verb != Verb::Create || !act.name.is_empty() {
-        return Err(Status::method_not_supported(&kind.group, &kind.plural, call.info.verb.as_str()));
+        return Err(Status::method_not_allowed());
     }
     let mut review = asked(call, act, &kind.gvk()).await?;
     if !review["metadata"].is_object() {

@@ -22,6 +22,7 @@ mod objects;
 mod plugins;
 mod policies;
 mod proxies;
+mod refusals;
 mod removed;
 mod sealed;
 mod sockets;

@@ -91,7 +91,10 @@ async fn an_eviction_respects_budgets() {
     let evict = json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "a"}});
     let path = format!("{PODS}/a/eviction");
     admin.patch("merge", &format!("{budgets}/b/status"), json!({"status": {"observedGeneration": 1, "disruptionsAllowed": 0, "currentHealthy": 1, "desiredHealthy": 1, "expectedPods": 1}})).await.ok();
-    let refused = admin.post(&path, evict.clone()).await.fails(429, "violate the pod's disruption budget");
+    // Old clients say beta.
+    let mut beta = evict.clone();
+    beta["apiVersion"] = json!("policy/v1beta1");
+    let refused = admin.post(&path, beta).await.fails(429, "violate the pod's disruption budget");
     assert_eq!(refused["details"]["causes"][0]["reason"], "DisruptionBudget");
     admin.patch("merge", &format!("{budgets}/b/status"), json!({"status": {"disruptionsAllowed": 1}})).await.ok();
     assert_eq!(admin.post(&path, evict).await.code, 201);

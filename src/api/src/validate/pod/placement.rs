@@ -152,7 +152,7 @@ fn keys(at: &At<'_, '_>, selects: bool, out: &mut Out) {
 }
 
 /// Tolerations: operators, values and effects that fit together.
-pub(super) fn tolerations(at: &At<'_, '_>, out: &mut Out) {
+pub(in super::super) fn tolerations(at: &At<'_, '_>, out: &mut Out) {
     for toleration in at.items() {
         let (key, operator) = (toleration.get("key"), toleration.get("operator"));
         out.optional_form(&key, name::check_qualified);

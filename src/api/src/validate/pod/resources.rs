@@ -188,6 +188,17 @@ pub(super) fn overhead(at: &At<'_, '_>, out: &mut Out) {
     }
 }
 
+/// The overhead of a runtime class, which is judged as limits that are named otherwise.
+pub(in super::super) fn of_class(at: &At<'_, '_>, out: &mut Out) {
+    let shown = serde_json::json!({"limits": at.value.get("podFixed")});
+    requirements(&At { value: &shown, path: at.path }, resource_name, out);
+}
+
+/// The name of a resource that containers have.
+pub(in super::super) fn container_name(at: &At<'_, '_>, out: &mut Out) {
+    resource_name(at, at.text(), out);
+}
+
 fn lists(requests: &At<'_, '_>, limits: &At<'_, '_>, named: Named, out: &mut Out) {
     for (name, entry) in limits.entries() {
         named(&entry, name, out);

@@ -291,14 +291,17 @@ fn the_network() {
         &[
             "spec.rules[0].host: Invalid value: \"1.2.3.4\": must be a DNS name, not an IP address",
             "spec.rules[0].http.paths[0].path: Invalid value: \"x\": must be an absolute path",
-            "spec.rules[0].http.paths[0].backend: Required value: resource or service backend is required",
+            "spec.rules[0].http.paths[0].backend: Invalid value: \"\": resource or service backend is required",
         ],
     );
     check(
         "discovery.k8s.io/v1",
         "EndpointSlice",
         json!({"addressType": "IPv4", "endpoints": [{"addresses": ["10.0.0.1"]}, {"addresses": ["::1"]}]}),
-        &["endpoints[1].addresses[0]: Invalid value: \"::1\": must be an IPv4 address"],
+        &[
+            "endpoints[1].addresses: Invalid value: \"::1\": must be an IPv4 address",
+            "endpoints[1].addresses[0]: Invalid value: \"::1\": may not be in the loopback range (127.0.0.0/8, ::1/128)",
+        ],
     );
 }
 
@@ -317,6 +320,7 @@ fn policies() {
         &[
             "spec.maxReplicas: Invalid value: 2: must be greater than or equal to `minReplicas`",
             "spec.scaleTargetRef.name: Required value",
+            "spec.scaleTargetRef.apiVersion: Invalid value: \"\": apiVersion must specify API group",
         ],
     );
     check(
@@ -336,10 +340,10 @@ fn policies() {
         "ValidatingWebhookConfiguration",
         json!({"webhooks": [{"name": "a.b.c", "clientConfig": {"url": "http://x"}, "timeoutSeconds": 31}]}),
         &[
-            "webhooks[0].admissionReviewVersions: Required value: must specify one of v1, v1beta1",
             "webhooks[0].sideEffects: Required value: must specify one of None, NoneOnDryRun",
             "webhooks[0].timeoutSeconds: Invalid value: 31: the timeout value must be between 1 and 30 seconds",
-            "webhooks[0].clientConfig.url: Invalid value: \"http://x\": 'https' is the only allowed URL scheme; desired format: https://host[/path]",
+            "webhooks[0].clientConfig.url: Invalid value: \"http\": 'https' is the only allowed URL scheme; desired format: https://host[/path]",
+            "webhooks[0].admissionReviewVersions: Required value: must specify one of v1, v1beta1",
         ],
     );
     check(
@@ -396,8 +400,8 @@ fn devices_and_addresses() {
         json!({"spec": {"devices": {"requests": [
         {"name": "a", "exactly": {"deviceClassName": "c"}}, {"name": "a"}], "constraints": [{"requests": ["b"], "matchAttribute": "x/y"}]}}}),
         &[
-            "spec.devices.requests[1].name: Duplicate value: \"a\"",
             "spec.devices.requests[1]: Required value: exactly one of `exactly` or `firstAvailable` is required",
+            "spec.devices.requests[1]: Duplicate value: \"a\"",
             "spec.devices.constraints[0].requests[0]: Invalid value: \"b\": must be the name of a request...",
         ],
     );
@@ -446,10 +450,10 @@ fn admission_policies() {
         "ValidatingAdmissionPolicy",
         json!({"spec": {"variables": [{"name": "a"}]}}),
         &[
+            "spec.matchConstraints: Required value",
+            "spec.variables[0].expression: Required value: expression is not specified",
             "spec.validations: Required value: validations or auditAnnotations must contain at least one item",
             "spec.auditAnnotations: Required value: validations or auditAnnotations must contain at least one item",
-            "spec.variables[0].expression: Required value: expression is not specified",
-            "spec.matchConstraints: Required value",
         ],
     );
     check(

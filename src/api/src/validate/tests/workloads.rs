@@ -34,7 +34,15 @@ fn deployments() {
         workload(json!({"selector": {}})),
         &["spec.selector: Invalid value: {}: empty selector is invalid for deployment"],
     );
-    check("apps/v1", "Deployment", workload(json!({"selector": null})), &["spec.selector: Required value"]);
+    check(
+        "apps/v1",
+        "Deployment",
+        workload(json!({"selector": null})),
+        &[
+            "spec.selector: Required value",
+            "spec.template.metadata.labels: Invalid value: {\"a\":\"b\"}: `selector` does not match template `labels`",
+        ],
+    );
     check(
         "apps/v1",
         "Deployment",
