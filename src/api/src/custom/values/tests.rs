@@ -1,3 +1,7 @@
+//! Rows: schemas, objects, and the faults that are found.
+//!
+//! In: JSON. Out: asserts.
+
 use super::*;
 use crate::schema::Custom;
 use serde_json::json;
