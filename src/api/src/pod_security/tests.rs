@@ -1,3 +1,7 @@
+//! Rows: what each pod security level says of a pod.
+//!
+//! In: JSON. Out: asserts.
+
 use super::*;
 use crate::testdata;
 use serde_json::json;

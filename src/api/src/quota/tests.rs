@@ -1,3 +1,7 @@
+//! Rows: what a quota counts of an object.
+//!
+//! In: JSON. Out: asserts.
+
 use super::*;
 use crate::resources::{self, Amounts};
 use serde_json::{Value, json};

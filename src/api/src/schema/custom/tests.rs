@@ -1,3 +1,7 @@
+//! Rows: what a definition's schema makes of an object.
+//!
+//! In: JSON. Out: asserts.
+
 use super::*;
 use crate::schema::ListType;
 use serde_json::json;

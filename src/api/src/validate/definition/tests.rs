@@ -1,3 +1,7 @@
+//! Rows: which definitions of custom kinds are refused, and how.
+//!
+//! In: JSON. Out: asserts.
+
 use super::super::{create, update};
 use crate::kinds::Kinds;
 use crate::strategy::{self, Part};
