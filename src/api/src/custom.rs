@@ -11,6 +11,7 @@ pub mod expressions;
 pub(crate) mod formats;
 mod lists;
 pub mod prune;
+mod replicas;
 mod rules;
 pub mod values;
 

@@ -6,11 +6,15 @@
 //! Words, order and the choice among failed alternatives are those of the validator that Kubernetes uses; that is why
 //! checks are counted ([`Found::checks`]): of failed alternatives the one that got furthest is told.
 
+mod number;
+
 use super::formats;
+use super::replicas::replicas;
 use crate::field::{Fault, FieldError};
 use crate::meta;
 use crate::schema::ListType;
 use crate::schema::custom::{Additional, Branches, Form, Place, Rule};
+use number::{Multiple, beyond, float, float_value, is_whole, multiple, number_text, out_of_range};
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 use std::fmt;
@@ -405,86 +409,6 @@ fn type_fault<'s>(form: Form, format: Option<&'s str>, value: &Value) -> Option<
     if fits { None } else { Some((type_names(form), seen)) }
 }
 
-/// Whether a float is a whole number, nearly, and small enough to be told from its neighbours.
-fn is_whole(number: f64) -> bool {
-    const SAFE: f64 = 9_007_199_254_740_991.0;
-    if !number.is_finite() || number.abs() > SAFE {
-        return false;
-    }
-    number == 0.0 || number.fract() == 0.0 || ((number - number.round()) / number).abs() < 1e-9
-}
-
-/// A value that its format's number cannot hold.
-fn out_of_range(form: Form, format: Option<&str>, value: &Value, at: &str) -> Option<String> {
-    let in_int = |low: i64, high: i64| value.as_i64().is_some_and(|number| (low..=high).contains(&number));
-    let fits = match (form, format) {
-        (Form::Integer, Some("int32")) => {
-            in_int(i32::MIN.into(), i32::MAX.into())
-                || !value.is_i64() && value.as_f64().is_some_and(|n| n.fract() == 0.0 && n.abs() < 2_147_483_648.0)
-        }
-        (Form::Integer, _) => value.is_i64() || value.as_f64().is_some_and(|n| n.fract() == 0.0 && n.abs() < 9.3e18),
-        (Form::Number, Some("float")) => value.as_f64().is_some_and(|number| number.abs() <= f64::from(f32::MAX)),
-        _ => true,
-    };
-    if fits {
-        return None;
-    }
-    Some(match format {
-        Some(format) => format!("Checked value must be of type {} with format {format} in {at}", form.name()),
-        None => format!("Checked value must be of type {} (default format) in {at}", form.name()),
-    })
-}
-
-enum Multiple {
-    Yes,
-    No,
-    NoFactor,
-}
-
-fn multiple(value: &Value, factor: f64) -> Multiple {
-    let said = |is: bool| if is { Multiple::Yes } else { Multiple::No };
-    if let Some(number) = value.as_i64() {
-        let factor = factor as i64;
-        return if factor <= 0 { Multiple::NoFactor } else { said(number % factor == 0) };
-    }
-    let number = value.as_f64().unwrap_or_default();
-    if factor <= 0.0 {
-        return Multiple::NoFactor;
-    }
-    said(is_whole(if factor < 1.0 { 1.0 / factor * number } else { number / factor }))
-}
-
-/// Whether a number is beyond a bound: below it if `low`, else above it.
-fn beyond(value: &Value, bound: f64, exclusive: bool, low: bool) -> bool {
-    if let Some(number) = value.as_i64() {
-        let bound = bound as i64;
-        return if low { number < bound } else { number > bound } || exclusive && number == bound;
-    }
-    let number = value.as_f64().unwrap_or_default();
-    (if low { number < bound } else { number > bound }) || exclusive && number == bound
-}
-
-/// A bound as it is told beside a value: whole beside whole numbers.
-fn number_text(value: &Value, bound: f64) -> String {
-    if value.is_i64() { (bound as i64).to_string() } else { float(bound) }
-}
-
-/// A float as Go prints it.
-fn float(number: f64) -> String {
-    let size = number.abs();
-    if size != 0.0 && !(1e-4..1e21).contains(&size) {
-        let text = format!("{number:e}");
-        let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
-        let (sign, exponent) = exponent.strip_prefix('-').map_or(("+", exponent), |rest| ("-", rest));
-        return format!("{digits}e{sign}{exponent:0>2}");
-    }
-    format!("{number}")
-}
-
-fn float_value(number: f64) -> Value {
-    if number.fract() == 0.0 && number.abs() < 1e15 { Value::from(number as i64) } else { Value::from(number) }
-}
-
 /// Whether two values are the same, numbers by their value.
 fn equal(a: &Value, b: &Value) -> bool {
     match (a, b) {
@@ -496,72 +420,6 @@ fn equal(a: &Value, b: &Value) -> bool {
 fn has_duplicates(list: &[Value]) -> bool {
     let mut seen = BTreeSet::new();
     !list.iter().all(|item| seen.insert(item.to_string()))
-}
-
-/// What `/scale` reads must be a number of replicas and a selector, whatever the schema says.
-pub fn replicas(scale: &super::Scale, object: &Value, with_spec: bool, out: &mut Vec<FieldError>) {
-    let mut number = |path: &str| {
-        let mut push = |value: Value, detail: String| {
-            out.push(FieldError { fault: Fault::Invalid, field: format!(".{path}"), value, detail });
-        };
-        match walk(object, path) {
-            Ok(None) => {}
-            Ok(Some(value)) => match value.as_i64() {
-                None => push(0.into(), accessor(path, value, "int64")),
-                Some(count) if count < 0 => push(count.into(), "should be a non-negative integer".to_owned()),
-                Some(count) if count > i64::from(i32::MAX) => {
-                    push(count.into(), format!("should be less than or equal to {}", i32::MAX));
-                }
-                Some(_) => {}
-            },
-            Err((at, value)) => push(0.into(), accessor(&at, value, "map[string]interface{}")),
-        }
-    };
-    if with_spec {
-        number(&scale.spec);
-    }
-    number(&scale.status);
-    if !scale.selector.is_empty() {
-        let path = &*scale.selector;
-        let fault = match walk(object, path) {
-            Ok(Some(value)) if !value.is_string() => Some(accessor(path, value, "string")),
-            Err((at, value)) => Some(accessor(&at, value, "map[string]interface{}")),
-            _ => None,
-        };
-        if let Some(detail) = fault {
-            out.push(FieldError { fault: Fault::Invalid, field: format!(".{path}"), value: "".into(), detail });
-        }
-    }
-}
-
-/// The value at a path of fields; a fault where something on the way is no object.
-fn walk<'v>(object: &'v Value, path: &str) -> Result<Option<&'v Value>, (String, &'v Value)> {
-    let (mut at, mut gone) = (object, String::new());
-    for name in path.split('.') {
-        let Some(map) = at.as_object() else {
-            return if at.is_null() { Ok(None) } else { Err((gone, at)) };
-        };
-        let Some(below) = map.get(name) else { return Ok(None) };
-        if !gone.is_empty() {
-            gone.push('.');
-        }
-        gone.push_str(name);
-        at = below;
-    }
-    Ok(Some(at))
-}
-
-fn accessor(path: &str, value: &Value, wanted: &str) -> String {
-    let seen = match value {
-        Value::Null => "<nil>",
-        Value::Bool(_) => "bool",
-        Value::Number(number) if number.is_i64() => "int64",
-        Value::Number(_) => "float64",
-        Value::String(_) => "string",
-        Value::Array(_) => "[]interface {}",
-        Value::Object(_) => "map[string]interface {}",
-    };
-    format!(".{path} accessor error: {value} is of the type {seen}, expected {wanted}")
 }
 
 /// Every fault of an object of this version, on create and update.

@@ -2,6 +2,8 @@
 //!
 //! In: the selectors of a request. Out: [`Selection`], which judges index bytes. Never parses objects.
 
+use std::sync::Arc;
+
 use kedge_api::fields::{self, Index};
 use kedge_api::kinds::Kind;
 use kedge_api::selector::{FieldSelector, LabelSelector, Lookup};
@@ -30,7 +32,8 @@ impl Lookup for Seen {
 pub struct Selection {
     labels: LabelSelector,
     fields: FieldSelector,
-    /// Whether fields are read from objects: a definition may name new ones after objects were kept.
+    /// Whether fields are read from objects as they are served: a definition may name new ones after objects were
+    /// kept, and a webhook may have them elsewhere in each version.
     reads: bool,
 }
 
@@ -50,11 +53,28 @@ impl Selection {
                     return Err(Status::bad_request(format!("field label not supported: {}", term.field)));
                 }
                 let names_custom = parsed.terms().iter().any(|term| !term.field.starts_with("metadata."));
-                (parsed, names_custom && kind.definition.as_ref().is_some_and(|d| d.changed()))
+                let moves = kind.definition.as_ref().is_some_and(|d| d.changed() || d.webhook.is_some());
+                (parsed, names_custom && moves)
             }
             None => (fields::resolve(&kind.gvk(), &parsed, &[]).map_err(Status::bad_request)?, false),
         };
         Ok(Selection { labels, fields, reads })
+    }
+
+    /// What of it can be said of objects as they are kept; the rest is for when they are as they are served.
+    pub fn of_kept(&self) -> Selection {
+        if !self.reads {
+            return self.clone();
+        }
+        let terms = self.fields.terms().iter().filter(|term| term.field.starts_with("metadata.")).cloned();
+        Selection { labels: self.labels.clone(), fields: FieldSelector::of(terms.collect()), reads: false }
+    }
+
+    /// Leaves out what is not meant, of entries as they are served.
+    pub fn narrow(&self, entries: &mut Vec<Arc<Entry>>) {
+        if self.reads {
+            entries.retain(|entry| self.has(entry));
+        }
     }
 
     /// Whether nothing is left out.

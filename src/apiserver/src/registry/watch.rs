@@ -127,8 +127,10 @@ pub async fn open(act: &Act<'_>, core: &Arc<Core>, options: &ListOptions, view: 
         Start::Everything { not_before, marked } => {
             reach(act, not_before).await?;
             let all = ListOptions { limit: 0, ..ListOptions::default() };
-            let listing = list::list(act, &all, &feed.selection).await?;
-            feed.initial = convert::entries(core, act.kind, listing.entries).await?.into_iter();
+            let listing = list::list(act, &all, &feed.selection.of_kept()).await?;
+            let mut entries = convert::entries(core, act.kind, listing.entries).await?;
+            feed.selection.narrow(&mut entries);
+            feed.initial = entries.into_iter();
             feed.first = Some(marked);
             listing.revision
         }

@@ -29,8 +29,9 @@ pub async fn list(call: &Call, act: &Act<'_>, kind: &Arc<Kind>) -> Result<Answer
     let view = view(call, kind)?;
     let options = ListOptions::parse(&call.query).map_err(|f| error::option(&f))?;
     let selection = Selection::parse(act.kind, &options.label_selector, &options.field_selector)?;
-    let mut listing = list::list(act, &options, &selection).await?;
+    let mut listing = list::list(act, &options, &selection.of_kept()).await?;
     listing.entries = convert::entries(act.core, kind, listing.entries).await?;
+    selection.narrow(&mut listing.entries);
     let accepted = view.accepted;
     let few = listing.entries.len() <= WHOLE;
     let body = ListBody::new(view, listing);
@@ -53,7 +54,9 @@ pub async fn delete(call: &mut Call, act: &Act<'_>, kind: &Arc<Kind>) -> Result<
     deletion.uid = None;
     deletion.version = None;
     let selection = Selection::parse(act.kind, &options.label_selector, &options.field_selector)?;
-    let listing = list::list(act, &options, &selection).await?;
+    let mut listing = list::list(act, &options, &selection.of_kept()).await?;
+    listing.entries = convert::entries(act.core, kind, listing.entries).await?;
+    selection.narrow(&mut listing.entries);
     let mut entries = Vec::with_capacity(listing.entries.len());
     for entry in &listing.entries {
         let Some((namespace, name)) = keys::parse(&entry.key) else { continue };

@@ -212,23 +212,3 @@ fn what_did_not_change_is_not_judged_again() {
         &["spec.a: Invalid value: 6: spec.a in body should be less than or equal to 1"],
     );
 }
-
-#[test]
-fn replicas_are_numbers_in_range() {
-    let scale = crate::custom::Scale {
-        spec: "spec.replicas".into(),
-        status: "status.replicas".into(),
-        selector: "status.selector".into(),
-    };
-    let mut out = Vec::new();
-    replicas(&scale, &json!({"spec": {"replicas": -1}, "status": {"replicas": "x", "selector": 1}}), true, &mut out);
-    let seen: Vec<String> = out.iter().map(ToString::to_string).collect();
-    assert_eq!(
-        seen,
-        [
-            ".spec.replicas: Invalid value: -1: should be a non-negative integer",
-            ".status.replicas: Invalid value: 0: .status.replicas accessor error: \"x\" is of the type string, expected int64",
-            ".status.selector: Invalid value: \"\": .status.selector accessor error: 1 is of the type int64, expected string",
-        ]
-    );
-}

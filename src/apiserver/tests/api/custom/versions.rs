@@ -7,7 +7,7 @@ use kedge_api::custom::Definition;
 use kedge_apiserver::Converter;
 use serde_json::{Value, json};
 
-use super::{DEFINITIONS, WIDGETS, definition, established, open, widget};
+use super::{DEFINITIONS, WIDGETS, definition, established, open, widget, with_spec};
 use crate::support::{server, server_with};
 
 const NEWER: &str = "/apis/example.com/v2/namespaces/default/widgets";
@@ -101,6 +101,11 @@ async fn a_webhook_converts_what_is_read_and_written() {
     let server = server_with(|_, parts| parts.converter = Some(Arc::new(HostPort))).await;
     let admin = &server.admin;
     let mut two = two();
+    two["spec"]["versions"][0]["schema"] = json!({"openAPIV3Schema": with_spec(json!({"type": "object", "properties": {"host": {"type": "string"}, "port": {"type": "integer"}}}))});
+    two["spec"]["versions"][0]["selectableFields"] = json!([{"jsonPath": ".spec.host"}]);
+    two["spec"]["versions"][1]["schema"] =
+        json!({"openAPIV3Schema": with_spec(json!({"type": "object", "properties": {"address": {"type": "string"}}}))});
+    two["spec"]["versions"][1]["selectableFields"] = json!([{"jsonPath": ".spec.address"}]);
     two["spec"]["conversion"] = json!({"strategy": "Webhook", "webhook": {"conversionReviewVersions": ["v1"], "clientConfig": {"url": "https://example.com/convert"}}});
     established(admin, two).await;
     let mut newer = widget("a", json!({"address": "h:80"}));
@@ -108,10 +113,21 @@ async fn a_webhook_converts_what_is_read_and_written() {
     assert_eq!(admin.post(NEWER, newer).await.ok()["spec"], json!({"address": "h:80"}));
     assert_eq!(admin.get(&format!("{WIDGETS}/a")).await.ok()["spec"], json!({"host": "h", "port": 80}));
     assert_eq!(admin.get(NEWER).await.ok()["items"][0]["spec"], json!({"address": "h:80"}));
+    // Each version is selected by its own fields.
+    let count = async |path: &str| admin.get(path).await.ok()["items"].as_array().unwrap().len();
+    assert_eq!(count(&format!("{NEWER}?fieldSelector=spec.address%3Dh:80")).await, 1);
+    assert_eq!(count(&format!("{NEWER}?fieldSelector=spec.address%3Dh:81")).await, 0);
+    assert_eq!(count(&format!("{WIDGETS}?fieldSelector=spec.host%3Dh")).await, 1);
+    admin
+        .get(&format!("{WIDGETS}?fieldSelector=spec.address%3Dh"))
+        .await
+        .fails(400, "field label not supported: spec.address");
+    let mut chosen = admin.watch(&format!("{NEWER}?watch=true&fieldSelector=spec.address%3Dh:81")).await;
     let mut watch = admin.watch(&format!("{NEWER}?watch=true")).await;
     assert_eq!(watch.next().await.unwrap()["object"]["spec"], json!({"address": "h:80"}));
     admin.patch("merge", &format!("{WIDGETS}/a"), json!({"spec": {"port": 81}})).await.ok();
     assert_eq!(watch.next().await.unwrap()["object"]["spec"], json!({"address": "h:81"}));
+    assert_eq!(chosen.line().await, "ADDED a");
     let patched = admin.patch("merge", &format!("{NEWER}/a"), json!({"spec": {"address": "i:82"}})).await.ok();
     assert_eq!(patched["spec"], json!({"address": "i:82"}));
     let deleted = admin.delete(&format!("{NEWER}/a"), Value::Null).await.ok();
