@@ -143,10 +143,10 @@ impl World {
         self.woken(cache, &key, old.as_ref(), Some(&row))
     }
 
-    /// An object is gone.
+    /// An object is gone. The answer to a write of ours may come after that news: it is remembered for a while.
     pub fn remove(&mut self, cache: usize, key: &RowKey, uid: &str) -> Vec<Woken> {
         let held = &mut self.caches[cache];
-        held.deleted.remove(uid);
+        held.entomb(uid);
         if held.rows.get(key).is_none_or(|row| &*row.uid != uid) {
             return Vec::new();
         }
@@ -156,16 +156,7 @@ impl World {
 
     /// We deleted an object and the server says that it is gone: late news of it is to be ignored.
     pub fn bury(&mut self, cache: usize, key: &RowKey, uid: &str) -> Vec<Woken> {
-        let there = self.caches[cache].rows.get(key).is_some_and(|row| &*row.uid == uid);
-        let woken = self.remove(cache, key, uid);
-        let held = &mut self.caches[cache];
-        if held.deleted.len() >= TOMBSTONES {
-            held.deleted.clear();
-        }
-        if there {
-            held.deleted.insert(uid.into());
-        }
-        woken
+        self.remove(cache, key, uid)
     }
 
     /// The keys of one kind in a cache; taken when a list begins, to find out what is gone when it ends.
@@ -256,6 +247,15 @@ impl World {
 }
 
 impl Cache {
+    fn entomb(&mut self, uid: &str) {
+        if self.deleted.len() >= TOMBSTONES {
+            self.deleted.clear();
+        }
+        if !self.deleted.contains(uid) {
+            self.deleted.insert(uid.into());
+        }
+    }
+
     fn new(target: Target) -> Self {
         Cache {
             target,

@@ -19,7 +19,7 @@ const MOST_ANNOTATIONS: usize = 20;
 /// The expression of an audit annotation is at most this long.
 const LONGEST_ANNOTATION: usize = 5 * 1024;
 
-const REASONS: [&str; 4] = ["Forbidden", "Invalid", "RequestEntityTooLarge", "Unauthorized"];
+const REASONS: [&str; 3] = ["Forbidden", "Invalid", "RequestEntityTooLarge"];
 
 /// An expression that comes to what is wanted. Out: its type.
 fn compile(at: &At<'_, '_>, scope: &Scope, wanted: Wanted, out: &mut Out) -> Option<Type> {
