@@ -59,7 +59,7 @@ async fn service_range(core: &Core) -> Result<(), Status> {
         return Ok(());
     }
     found["status"] = json!({"conditions": [{
-        "type": "Ready", "status": "True", "reason": "", "message": "Kubernetes default Service CIDR is ready",
+        "type": "Ready", "status": "True", "reason": "DefaultRange", "message": "Kubernetes default Service CIDR is ready",
         "lastTransitionTime": core.timestamp(),
     }]});
     let kinds = core.kinds();
