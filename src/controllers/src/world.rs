@@ -159,8 +159,10 @@ impl World {
         self.remove(cache, key, uid)
     }
 
-    /// The keys of one kind in a cache; taken when a list begins, to find out what is gone when it ends.
-    pub fn keys(&self, cache: usize, kind: u32) -> Vec<(RowKey, Box<str>)> {
+    /// The keys of one kind in a cache; taken when a list begins, to find out what is gone when it ends. What a list
+    /// has is there, whatever was heard before: a restored backup brings objects back.
+    pub fn keys(&mut self, cache: usize, kind: u32) -> Vec<(RowKey, Box<str>)> {
+        self.caches[cache].deleted.clear();
         let rows = self.caches[cache].rows.iter();
         rows.filter(|(key, _)| key.kind == kind).map(|(key, row)| (key.clone(), row.uid.clone())).collect()
     }

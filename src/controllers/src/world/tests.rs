@@ -114,6 +114,8 @@ fn what_we_deleted_does_not_come_back() {
     assert!(!world.bury(PODS, &key, "a").is_empty());
     assert_eq!(put(&mut world, PODS, 0, &pod("a", 3, "Running", true)), [""; 0], "late news");
     assert!(world.remove(PODS, &key, "a").is_empty());
+    assert_eq!(put(&mut world, PODS, 0, &pod("a", 3, "Running", true)), [""; 0], "the answer to a write comes late");
+    assert!(world.keys(PODS, 0).is_empty(), "a list begins");
     assert!(!put(&mut world, PODS, 0, &pod("a", 9, "Running", true)).is_empty());
 }
 
