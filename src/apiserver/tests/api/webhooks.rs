@@ -1,6 +1,5 @@
 //! Admission webhooks over real TLS: what they are shown, what they may change and refuse.
 
-use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -8,9 +7,8 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::Request;
 use serde_json::{Value, json};
-use tokio::net::{TcpListener, TcpStream, UdpSocket};
 
-use crate::backend::{Backend, json_answer};
+use crate::backend::{Backend, door, json_answer};
 use crate::support::{CONFIG_MAPS, DEPLOYMENTS, PODS, Server, config_map, deployment, pod, server};
 
 const MUTATING: &str = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
@@ -224,21 +222,6 @@ async fn failing_to_ask_is_a_refusal_or_nothing() {
             .text
             .contains("apiserver_admission_webhook_fail_open_count{name=\"fails.example.com\",type=\"validating\"} 6")
     );
-}
-
-/// A way to the backend from the machine's own address.
-async fn door(backend: SocketAddr) -> Option<SocketAddr> {
-    let probe = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).await.ok()?;
-    probe.connect("192.0.2.1:9").await.ok()?;
-    let listener = TcpListener::bind((probe.local_addr().ok()?.ip(), 0)).await.ok()?;
-    let address = listener.local_addr().ok()?;
-    tokio::spawn(async move {
-        while let Ok((mut outside, _)) = listener.accept().await {
-            let Ok(mut inside) = TcpStream::connect(backend).await else { return };
-            tokio::spawn(async move { tokio::io::copy_bidirectional(&mut outside, &mut inside).await.ok() });
-        }
-    });
-    Some(address)
 }
 
 #[tokio::test]
