@@ -30,6 +30,8 @@ pub struct Owner {
     pub uid: Box<str>,
     /// `controller: true`.
     pub controller: bool,
+    /// `blockOwnerDeletion: true`.
+    pub blocks: bool,
 }
 
 /// What is kept of one object.
@@ -75,6 +77,7 @@ impl Row {
                     name: meta::text(reference, "name").into(),
                     uid: meta::text(reference, "uid").into(),
                     controller: reference.get("controller").and_then(Value::as_bool).unwrap_or(false),
+                    blocks: reference.get("blockOwnerDeletion").and_then(Value::as_bool).unwrap_or(false),
                 }
             })
             .collect();

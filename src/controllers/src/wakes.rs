@@ -117,10 +117,13 @@ impl Wake {
         match self {
             Wake::Itself if kind.is_none() => by_uid(change.uid()),
             Wake::Itself => vec![named(&change.key.name)],
-            // What waits for its dependents to go has to hear of those that went or changed their owner, and of nothing
-            // else.
+            // What waits for its dependents to go has to hear of those that went, changed their owner or block it no
+            // more, and of nothing else.
             Wake::Owner { .. } if kind.is_none() => {
-                let lost = |owner: &&crate::row::Owner| !change.new.is_some_and(|row| row.is_owned_by(&owner.uid));
+                let lost = |owner: &&crate::row::Owner| {
+                    let holds = |now: &crate::row::Owner| now.uid == owner.uid && (now.blocks || !owner.blocks);
+                    !change.new.is_some_and(|row| row.owners.iter().any(holds))
+                };
                 change
                     .old
                     .into_iter()

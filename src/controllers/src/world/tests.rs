@@ -236,4 +236,8 @@ fn the_going_of_a_dependent_wakes_its_owner() {
     assert_eq!(names(world.remove(EVERY, &key, "a")), ["1 /a", "1 /s1"]);
     put(&mut world, EVERY, 7, &pod("b", 3, "Pending", true));
     assert_eq!(put(&mut world, EVERY, 7, &pod("b", 4, "Pending", false)), ["1 /b", "1 /s1"]);
+    let mut blocking = pod("c", 5, "Pending", true);
+    blocking["metadata"]["ownerReferences"][0]["blockOwnerDeletion"] = json!(true);
+    put(&mut world, EVERY, 7, &blocking);
+    assert_eq!(put(&mut world, EVERY, 7, &pod("c", 6, "Pending", true)), ["1 /c", "1 /s1"], "it blocks no more");
 }
