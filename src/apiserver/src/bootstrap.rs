@@ -322,7 +322,7 @@ fn points_here(found: &Object, wanted: &Object) -> Option<Object> {
 }
 
 /// Whether `found` says everything that `wanted` does; defaults may say more.
-fn covers(found: &Value, wanted: &Value) -> bool {
+pub(crate) fn covers(found: &Value, wanted: &Value) -> bool {
     match (found, wanted) {
         (Value::Object(found), Value::Object(wanted)) => {
             wanted.iter().all(|(key, value)| found.get(key).is_some_and(|f| covers(f, value)))

@@ -6,6 +6,8 @@
 use kedge_api::Object;
 use serde_json::{Value, json};
 
+use crate::bootstrap::covers;
+
 /// Says that a suggested object is put right at every start.
 const AUTOUPDATE: &str = "apf.kubernetes.io/autoupdate-spec";
 const API_VERSION: &str = "flowcontrol.apiserver.k8s.io/v1";
@@ -30,19 +32,6 @@ pub fn reconcile(found: &Object, wanted: &Object) -> Option<Object> {
     let mut fixed = found.clone();
     fixed["spec"] = wanted["spec"].clone();
     Some(fixed)
-}
-
-/// Whether `found` says what `wanted` does; defaults may say more.
-fn covers(found: &Value, wanted: &Value) -> bool {
-    match (found, wanted) {
-        (Value::Object(found), Value::Object(wanted)) => {
-            wanted.iter().all(|(key, value)| found.get(key).is_some_and(|f| covers(f, value)))
-        }
-        (Value::Array(found), Value::Array(wanted)) => {
-            found.len() == wanted.len() && found.iter().zip(wanted).all(|(f, w)| covers(f, w))
-        }
-        (found, wanted) => found == wanted,
-    }
 }
 
 fn object(kind: &str, name: &str, spec: Value) -> Object {
