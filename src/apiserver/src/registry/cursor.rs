@@ -1,6 +1,6 @@
 //! Continue tokens: where a list goes on, and at which revision.
 //!
-//! In: a token as base64 of JSON, in Kubernetes' form. Out: revision and the last key seen.
+//! In: a token as base64 of JSON, in Kubernetes' form. Out: revision, when the list began, and the last key seen.
 //! A token holds no secret: a forged one reads what its bearer may list anyway.
 
 use base64::Engine as _;
@@ -14,19 +14,35 @@ pub struct Cursor {
     /// The revision of the first page; `None` once that has expired and the client chose to go on
     /// with what there is now.
     pub revision: Option<Revision>,
+    /// When the first page was read, in seconds since 1970.
+    pub began: u64,
     /// The part of the last key after the list's prefix.
     pub after: String,
 }
 
 /// No key is longer; a longer token is nobody's.
 const MAX_TOKEN: usize = 4096;
+/// A list may take so many seconds; then it goes on with what there is. Kubernetes documents five minutes, and clients
+/// count on being told.
+const LASTS: u64 = 300;
 
 impl Cursor {
     /// The token.
     pub fn encode(&self) -> String {
         let revision = self.revision.map_or(-1, |r| i64::try_from(r).unwrap_or(i64::MAX));
-        let text = json!({"v": "meta.k8s.io/v1", "rv": revision, "start": format!("{}\0", self.after)});
+        let start = format!("{}\0", self.after);
+        let text = json!({"v": "meta.k8s.io/v1", "rv": revision, "start": start, "began": self.began});
         URL_SAFE_NO_PAD.encode(text.to_string())
+    }
+
+    /// Whether the list began too long ago to be told as it was then.
+    pub fn is_old(&self, now: u64) -> bool {
+        self.revision.is_some() && now.saturating_sub(self.began) > LASTS
+    }
+
+    /// The token that goes on from here with what there is now.
+    pub fn anew(self) -> String {
+        Cursor { revision: None, ..self }.encode()
     }
 
     /// Reads a token.
@@ -56,7 +72,9 @@ impl Cursor {
         if after.starts_with('/') || after.split('/').any(|p| p == "..") {
             return Err("continue key is not valid: encoded start key is outside of the list");
         }
-        Ok(Cursor { revision, after: after.to_owned() })
+        // A token without a time is of an earlier program: as old as can be.
+        let began = value["began"].as_u64().unwrap_or_default();
+        Ok(Cursor { revision, began, after: after.to_owned() })
     }
 }
 
@@ -66,11 +84,24 @@ mod tests {
 
     #[test]
     fn tokens_go_round() {
-        for cursor in
-            [Cursor { revision: Some(17), after: "default/a".into() }, Cursor { revision: None, after: "n1".into() }]
-        {
+        for cursor in [
+            Cursor { revision: Some(17), began: 1_700_000_000, after: "default/a".into() },
+            Cursor { revision: None, began: 0, after: "n1".into() },
+        ] {
             assert_eq!(Cursor::decode(&cursor.encode()), Ok(cursor));
         }
+    }
+
+    #[test]
+    fn a_list_lasts_five_minutes() {
+        let cursor = Cursor { revision: Some(17), began: 1000, after: "a".into() };
+        assert!(!cursor.is_old(1300));
+        assert!(cursor.is_old(1301));
+        // A clock that was set back, and a list that is told as it is now anyway.
+        assert!(!cursor.is_old(10));
+        assert!(!Cursor { revision: None, ..cursor.clone() }.is_old(9999));
+        let fresh = Cursor::decode(&cursor.anew()).unwrap();
+        assert_eq!((fresh.revision, fresh.after.as_str()), (None, "a"));
     }
 
     #[test]

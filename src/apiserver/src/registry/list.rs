@@ -116,6 +116,8 @@ pub(super) fn refused(faults: &[FieldError]) -> Status {
 pub async fn list(act: &Act<'_>, options: &ListOptions, selection: &Selection) -> Result<Listing, Status> {
     let at = at(options)?;
     let (mut revision, mut after) = (None, None);
+    let now = act.core.clock.unix();
+    let mut began = now;
     match at {
         At::Now => {}
         At::NotBefore(wanted) => reach(act, wanted).await?,
@@ -127,10 +129,12 @@ pub async fn list(act: &Act<'_>, options: &ListOptions, selection: &Selection) -
             revision = Some(wanted);
         }
         At::Next(cursor) => {
-            if cursor.revision.is_some_and(|r| rules::is_forgotten(act.core, act.kind, r)) {
-                let fresh = Cursor { revision: None, ..cursor }.encode();
-                return Err(Status::continue_expired(Some(&fresh)));
+            let forgotten = cursor.revision.is_some_and(|r| rules::is_forgotten(act.core, act.kind, r));
+            if forgotten || cursor.is_old(now) {
+                return Err(Status::continue_expired(Some(&cursor.anew())));
             }
+            // Whoever goes on with what there is now begins a list of its own.
+            began = cursor.revision.map_or(now, |_| cursor.began);
             revision = cursor.revision;
             after = Some(cursor.after);
         }
@@ -144,10 +148,10 @@ pub async fn list(act: &Act<'_>, options: &ListOptions, selection: &Selection) -
         return single(act, name, selection).await;
     }
     let after = after.map(|rest| format!("{prefix}{rest}"));
-    read(act, &prefix, revision, after, options.limit, selection).await.map_err(|fault| match fault {
+    read(act, &prefix, Start { revision, began, after }, options.limit, selection).await.map_err(|fault| match fault {
         ReadError::Compacted { .. } if continued => {
             let token = options.continue_token.as_deref().and_then(|t| Cursor::decode(t).ok());
-            let fresh = token.map(|cursor| Cursor { revision: None, ..cursor }.encode());
+            let fresh = token.map(Cursor::anew);
             Status::continue_expired(fresh.as_deref())
         }
         fault => error::read(fault, act.about()),
@@ -163,17 +167,26 @@ async fn single(act: &Act<'_>, name: &str, selection: &Selection) -> Result<List
     Ok(Listing { entries, revision, next: None, remaining: None })
 }
 
+/// Where reading begins.
+struct Start {
+    /// At which revision, if not now.
+    revision: Option<Revision>,
+    /// When the first page was read.
+    began: u64,
+    /// The last key of the page before.
+    after: Option<String>,
+}
+
 async fn read(
     act: &Act<'_>,
     prefix: &str,
-    revision: Option<Revision>,
-    mut after: Option<String>,
+    start: Start,
     limit: u64,
     selection: &Selection,
 ) -> Result<Listing, ReadError> {
     let wanted = usize::try_from(limit).unwrap_or(usize::MAX);
     let all = selection.is_everything();
-    let mut at = revision;
+    let Start { revision: mut at, began, mut after } = start;
     let mut entries: Vec<Arc<Entry>> = Vec::new();
     loop {
         // 0 is everything, for the store as for clients.
@@ -190,7 +203,7 @@ async fn read(
             let key = entry.key.clone();
             entries.push(entry);
             if last {
-                let cursor = Cursor { revision: Some(page.revision), after: key[prefix.len()..].to_owned() };
+                let cursor = Cursor { revision: Some(page.revision), began, after: key[prefix.len()..].to_owned() };
                 let left = page.remaining + (count - place - 1) as u64;
                 return Ok(Listing {
                     entries,
@@ -240,7 +253,7 @@ mod tests {
 
     #[test]
     fn version_and_match_say_which_revision() {
-        let token = Cursor { revision: Some(9), after: "a".into() }.encode();
+        let token = Cursor { revision: Some(9), began: 1, after: "a".into() }.encode();
         check("", Ok(At::Now));
         check("resourceVersion=0", Ok(At::Now));
         check("resourceVersion=0&limit=5", Ok(At::Now));
@@ -254,10 +267,10 @@ mod tests {
         check("resourceVersion=7&resourceVersionMatch=Newest", Err(422));
         check("resourceVersion=seven", Err(422));
         check("sendInitialEvents=true", Err(422));
-        check(&format!("continue={token}"), Ok(At::Next(Cursor { revision: Some(9), after: "a".into() })));
+        check(&format!("continue={token}"), Ok(At::Next(Cursor { revision: Some(9), began: 1, after: "a".into() })));
         check(
             &format!("continue={token}&resourceVersion=0"),
-            Ok(At::Next(Cursor { revision: Some(9), after: "a".into() })),
+            Ok(At::Next(Cursor { revision: Some(9), began: 1, after: "a".into() })),
         );
         check(&format!("continue={token}&resourceVersion=7"), Err(400));
         check(&format!("continue={token}&resourceVersion=7&resourceVersionMatch=Exact"), Err(422));
