@@ -14,4 +14,5 @@ mod pods;
 mod restarts;
 mod rollouts;
 mod streams;
+mod surroundings;
 mod words;

@@ -9,12 +9,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use http::{Method, Request, Response, header};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
-use kube::client::Body;
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use serde_json::Value;
 use tower::{BoxError, Service};
 
 use crate::options::{DeleteOptions, ListOptions, PatchKind, PatchOptions, WriteOptions};
+use crate::transport::{Body, Transport, Within};
 use crate::{ClientError, ResourcePath, Result};
 
 /// The largest answer that is held in memory: a list of 110 pods of 64 KiB, with room.
@@ -29,26 +29,26 @@ type Tell = Arc<dyn Fn(&str) + Send + Sync>;
 /// A handle on the API. Cheap to clone.
 #[derive(Clone)]
 pub struct Client {
-    inner: kube::Client,
+    transport: Arc<dyn Transport>,
+    default_namespace: Arc<str>,
     warned: Option<Tell>,
 }
 
 impl Client {
-    /// A client over a tower service, e.g. the API server's in-process loopback. Needs a tokio runtime.
+    /// A client over a tower service, e.g. the API server's in-process loopback.
     pub fn from_service<S, B>(service: S, default_namespace: &str) -> Self
     where
-        S: Service<Request<Body>, Response = Response<B>> + Send + 'static,
+        S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone + Send + Sync + 'static,
         S::Future: Send + 'static,
         S::Error: Into<BoxError>,
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        Client { inner: kube::Client::new(service, default_namespace), warned: None }
+        Client::over(Within(service), default_namespace)
     }
 
-    /// A client over an existing kube-rs client.
-    pub fn from_kube(inner: kube::Client) -> Self {
-        Client { inner, warned: None }
+    pub(crate) fn over(transport: impl Transport + 'static, default_namespace: &str) -> Self {
+        Client { transport: Arc::new(transport), default_namespace: default_namespace.into(), warned: None }
     }
 
     /// Tells the server's warnings: deprecated and unknown fields and the like.
@@ -58,32 +58,36 @@ impl Client {
         self
     }
 
-    /// The kube-rs client, for typed `kube::Api` use and for WebSockets.
-    pub fn kube(&self) -> &kube::Client {
-        &self.inner
-    }
-
     /// The namespace used where none is named.
     pub fn default_namespace(&self) -> &str {
-        self.inner.default_namespace()
+        &self.default_namespace
+    }
+
+    /// Sends a request as it is and gives the answer as it is, whatever its code.
+    pub async fn pass(&self, request: Request<Bytes>) -> Result<Response<Body>> {
+        self.transport.send(request).await.map_err(ClientError::Unreachable)
     }
 
     /// Sends a request as it is; answers of 400 and above become errors.
-    pub async fn send(&self, request: Request<Body>) -> Result<Response<Body>> {
+    pub async fn send(&self, request: Request<Bytes>) -> Result<Response<Body>> {
         let path = request.uri().path().to_owned();
-        let answer = self.inner.send(request).await.map_err(|e| ClientError::Unreachable(e.into()))?;
-        if let Some(tell) = &self.warned {
-            let headers = answer.headers().get_all(header::WARNING).iter();
-            headers.filter_map(|value| warning(value.to_str().ok()?)).for_each(|text| tell(&text));
-        }
-        let code = answer.status().as_u16();
+        let answer = self.pass(request).await?;
+        let (head, body) = answer.into_parts();
+        self.told(&head.headers);
+        let code = head.status.as_u16();
         if code < 400 {
-            return Ok(answer);
+            return Ok(Response::from_parts(head, body));
         }
-        let retry_after =
-            answer.headers().get(header::RETRY_AFTER).and_then(|v| v.to_str().ok()).and_then(|v| v.parse().ok());
-        let body = collect(&path, answer.into_body()).await?;
+        let retry_after = head.headers.get(header::RETRY_AFTER).and_then(|v| v.to_str().ok()?.parse().ok());
+        let body = collect(&path, body).await?;
         Err(ClientError::from_status(code, &body, retry_after))
+    }
+
+    /// Hands on what the server warns of.
+    fn told(&self, headers: &http::HeaderMap) {
+        let Some(tell) = &self.warned else { return };
+        let warnings = headers.get_all(header::WARNING).iter();
+        warnings.filter_map(|value| warning(value.to_str().ok()?)).for_each(|text| tell(&text));
     }
 
     /// Sends a request with a body of bytes and gives the whole answer.
@@ -93,7 +97,7 @@ impl Client {
     }
 
     /// Sends a request as it is and gives the whole answer, of at most `limit` bytes.
-    pub async fn fetch(&self, request: Request<Body>, limit: usize) -> Result<Bytes> {
+    pub async fn fetch(&self, request: Request<Bytes>, limit: usize) -> Result<Bytes> {
         let path = request.uri().path().to_owned();
         collect_within(&path, self.send(request).await?.into_body(), limit).await
     }
@@ -163,12 +167,12 @@ fn encode(value: &Value) -> Vec<u8> {
     serde_json::to_vec(value).expect("a JSON value has string keys only, so it encodes")
 }
 
-pub(crate) fn request(method: Method, target: &str, media_type: Option<&str>, body: Vec<u8>) -> Result<Request<Body>> {
+pub(crate) fn request(method: Method, target: &str, media_type: Option<&str>, body: Vec<u8>) -> Result<Request<Bytes>> {
     let mut builder = Request::builder().method(method).uri(target).header(header::ACCEPT, JSON);
     if let Some(media_type) = media_type {
         builder = builder.header(header::CONTENT_TYPE, media_type);
     }
-    builder.body(Body::from(body)).map_err(|source| ClientError::Request { path: target.to_owned(), source })
+    builder.body(Bytes::from(body)).map_err(|source| ClientError::Request { path: target.to_owned(), source })
 }
 
 /// The text of a `Warning: 299 - "text"` header; others are about caches and of no interest.

@@ -9,6 +9,7 @@ use http::Uri;
 use kube::Config;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 
+use crate::transport::Kube;
 use crate::{Client, ClientError, Result};
 
 /// Which server, as whom; unset fields follow the kubeconfig.
@@ -37,8 +38,10 @@ pub struct ConnectOptions {
 }
 
 /// What a client is connected to, for messages.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Server {
+    /// The kube-rs client, for WebSockets.
+    pub kube: kube::Client,
     /// The URL.
     pub url: String,
     /// The namespace used where none is named.
@@ -89,8 +92,8 @@ impl Client {
         if !options.impersonate_groups.is_empty() {
             config.auth_info.impersonate_groups = Some(options.impersonate_groups.clone());
         }
-        let server = Server { url: config.cluster_url.to_string(), namespace: config.default_namespace.clone() };
-        let inner = kube::Client::try_from(config).map_err(|e| config_error(&e))?;
-        Ok((Client::from_kube(inner), server))
+        let (url, namespace) = (config.cluster_url.to_string(), config.default_namespace.clone());
+        let kube = kube::Client::try_from(config).map_err(|e| config_error(&e))?;
+        Ok((Client::over(Kube(kube.clone()), &namespace), Server { kube, url, namespace }))
     }
 }

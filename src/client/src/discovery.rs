@@ -4,7 +4,6 @@
 //! Never caches: callers keep what they need of it.
 
 use http::header;
-use kube::client::Body;
 use serde::Deserialize;
 
 use crate::{Client, ClientError, Result};
@@ -45,10 +44,10 @@ pub async fn discover(client: &Client) -> Result<Vec<Served>> {
     for path in ["/api", "/apis"] {
         let request = http::Request::get(path)
             .header(header::ACCEPT, DISCOVERY)
-            .body(Body::empty())
+            .body(bytes::Bytes::new())
             .map_err(|source| ClientError::Request { path: path.to_owned(), source })?;
-        let body = client.fetch(request, LIMIT).await?;
-        all.extend(read(&body).map_err(|source| ClientError::Decode { path: path.to_owned(), source })?);
+        let document = client.fetch(request, LIMIT).await?;
+        all.extend(read(&document).map_err(|source| ClientError::Decode { path: path.to_owned(), source })?);
     }
     Ok(all)
 }

@@ -171,8 +171,12 @@ impl<T: DeserializeOwned> Informer<T> {
                     let version = std::mem::take(version);
                     self.failed(Some(version), &ClientError::Unreachable(e.into()));
                 }
-                // The server ended the watch in good order: go on from where it was.
-                None => self.state = State::Listed { version: std::mem::take(version) },
+                // The server ended the watch in good order: go on from where it was, after a breath, since one that
+                // is shutting down ends each watch at once.
+                None => {
+                    let version = Some(std::mem::take(version));
+                    self.state = State::Waiting { version, sleep: Box::pin(tokio::time::sleep(BACKOFF_FIRST)) };
+                }
             },
             State::Waiting { version, sleep } => {
                 sleep.as_mut().await;

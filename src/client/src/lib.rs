@@ -1,4 +1,4 @@
-//! How everyone else reaches the API: by an in-process service or by HTTPS, on kube-rs.
+//! How everyone else reaches the API: by an in-process service or by HTTPS, the latter on kube-rs.
 //!
 //! In: paths, objects and options. Out: objects, streams and errors that carry the server's `Status`.
 //! Never caches an object and never decides what to write: callers do both.
@@ -11,6 +11,7 @@ pub mod events;
 mod informer;
 mod options;
 mod path;
+mod transport;
 
 pub use client::{ByteStream, Client};
 pub use connect::{ConnectOptions, Server};
@@ -19,3 +20,4 @@ pub use informer::{Informer, Step, WatchOptions};
 pub use kube;
 pub use options::{DeleteOptions, FieldValidation, ListOptions, PatchKind, PatchOptions, Propagation, WriteOptions};
 pub use path::ResourcePath;
+pub use transport::Body;

@@ -9,7 +9,6 @@ use std::process::ExitCode;
 
 use futures::StreamExt;
 use http::header;
-use kedge_client::kube::client::Body;
 use kedge_client::{ClientError, Informer, ListOptions, Step, WatchOptions};
 use serde_json::{Value, json};
 
@@ -235,7 +234,7 @@ async fn fetch(
     let accept = if as_table { AS_TABLE } else { "application/json" };
     let request = http::Request::get(&url)
         .header(header::ACCEPT, accept)
-        .body(Body::empty())
+        .body(bytes::Bytes::new())
         .map_err(|source| ClientError::Request { path: url.clone(), source })?;
     let body = session.client.fetch(request, LIMIT).await?;
     serde_json::from_slice(&body).map_err(|source| ClientError::Decode { path: url, source })

@@ -9,11 +9,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use http::{Request, Response, StatusCode, header};
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use kedge_client::kube::client::Body;
+use kedge_client::Body;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::Semaphore;
@@ -102,7 +102,7 @@ impl Gate {
             },
             None => return text(StatusCode::NOT_FOUND, "404 page not found"),
         };
-        let (mut head, body) = request.into_parts();
+        let (mut head, sent) = request.into_parts();
         let Ok(uri) = target.parse() else { return text(StatusCode::BAD_REQUEST, "Bad Request") };
         head.uri = uri;
         for name in
@@ -110,15 +110,15 @@ impl Gate {
         {
             head.headers.remove(name);
         }
-        let body = match Limited::new(body, BODY).collect().await {
+        let sent = match Limited::new(sent, BODY).collect().await {
             Ok(whole) => whole.to_bytes(),
             Err(fault) if fault.is::<LengthLimitError>() => {
                 return text(StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large");
             }
             Err(_) => return text(StatusCode::BAD_REQUEST, "Bad Request"),
         };
-        let request = Request::from_parts(head, Body::from(body.to_vec()));
-        match self.session.client.kube().send(request).await {
+        let request = Request::from_parts(head, sent);
+        match self.session.client.pass(request).await {
             Ok(mut response) => {
                 for name in [header::CONNECTION, header::TRANSFER_ENCODING] {
                     response.headers_mut().remove(name);
@@ -142,7 +142,7 @@ fn passes(host: &str, path: &str) -> bool {
 }
 
 fn text(code: StatusCode, words: &str) -> Response<Body> {
-    let mut response = Response::new(Body::from(format!("{words}\n").into_bytes()));
+    let mut response = Response::new(Full::from(format!("{words}\n")).map_err(|never| match never {}).boxed_unsync());
     *response.status_mut() = code;
     response
 }

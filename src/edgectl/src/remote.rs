@@ -95,7 +95,7 @@ pub async fn connect(session: &Session, target: &str) -> Result<kedge_client::ku
     let request = http::Request::get(target)
         .body(Vec::new())
         .map_err(|source| kedge_client::ClientError::Request { path: target.to_owned(), source })?;
-    session.client.kube().connect(request).await.map_err(said)
+    session.kube.connect(request).await.map_err(said)
 }
 
 /// Runs a session: input goes out until its end, output is handed to `show` with its channel.

@@ -16,6 +16,8 @@ use crate::resource::Catalogue;
 pub struct Session {
     /// The server.
     pub client: Client,
+    /// The same for WebSockets.
+    pub kube: kedge_client::kube::Client,
     /// The namespace where none is named.
     pub namespace: String,
     /// `--namespace` was given.
@@ -45,7 +47,12 @@ impl Session {
                 eprintln!("Warning: {text}");
             }
         });
-        Ok(Session { client, namespace: server.namespace, namespace_given: global.namespace.is_some() })
+        Ok(Session {
+            client,
+            kube: server.kube,
+            namespace: server.namespace,
+            namespace_given: global.namespace.is_some(),
+        })
     }
 
     /// What the server serves.

@@ -24,6 +24,9 @@ use args::{Arguments, Verb};
 use config::{Config, Overrides};
 use kedge_runtime::zygote::Zygote;
 use layout::{Layout, Seat};
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// Threads of the runtime: two serve the API of a gateway; what blocks has threads of its own.
 const WORKERS: usize = 2;
@@ -92,9 +95,10 @@ fn runtime() -> Result<tokio::runtime::Runtime, Fault> {
 }
 
 fn start_log(config: &Config) -> Result<(), Fault> {
-    let filter = tracing_subscriber::EnvFilter::try_new(&config.log.level)
-        .map_err(|e| format!("the configuration was not accepted: log.level: {e}"))?;
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
+    let filter = config.log.level.parse::<Targets>();
+    let filter = filter.map_err(|e| format!("the configuration was not accepted: log.level: {e}"))?;
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(false);
+    tracing_subscriber::registry().with(filter).with(lines).init();
     Ok(())
 }
 

@@ -59,12 +59,12 @@ pub(crate) struct Piece {
 
 const DELETED: i64 = 2;
 
+pub(crate) const NEWEST: &str = "SELECT revision, change, created, idx, value FROM log INDEXED BY log_key \
+     WHERE key = ?1 ORDER BY revision DESC LIMIT 1";
+
 /// The newest row of a key.
 pub(crate) fn newest(connection: &Connection, key: &str) -> rusqlite::Result<Option<Newest>> {
-    let mut statement = connection.prepare_cached(
-        "SELECT revision, change, created, idx, value FROM log INDEXED BY log_key \
-         WHERE key = ?1 ORDER BY revision DESC LIMIT 1",
-    )?;
+    let mut statement = connection.prepare_cached(NEWEST)?;
     let row = |row: &Row<'_>| {
         let revision = revision(row, 0)?;
         if row.get::<_, i64>(1)? == DELETED {

@@ -89,6 +89,8 @@ fn connect(path: &Path, options: &Options) -> rusqlite::Result<Connection> {
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     // The log stays on disk, at its size, to be overwritten by the next start.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    // A statement is planned once, whatever is bound to it: without this SQLite plans again for each new key.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.set_prepared_statement_cache_capacity(24);
     Ok(connection)
 }
@@ -100,4 +102,24 @@ pub(crate) fn identity(connection: &Connection) -> rusqlite::Result<(i64, i64)> 
 
 pub(crate) fn pragma(connection: &Connection, name: &str) -> rusqlite::Result<i64> {
     connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rusqlite::StatementStatus;
+
+    #[test]
+    fn a_get_is_planned_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let connection = Connection::open(folder.path().join("a")).unwrap();
+        connection.execute_batch(TABLES).unwrap();
+        let connection = connect(&folder.path().join("a"), &Options::new(folder.path())).unwrap();
+        for key in ["/a", "/b", "/c"] {
+            assert!(crate::log::newest(&connection, key).unwrap().is_none());
+        }
+        let statement = connection.prepare_cached(crate::log::NEWEST).unwrap();
+        assert_eq!(statement.get_status(StatementStatus::RePrepare), 0);
+        assert_eq!(statement.get_status(StatementStatus::Run), 3, "it is the statement that was run");
+    }
 }

@@ -9,6 +9,7 @@ mod device;
 mod etcd;
 mod http;
 mod idle;
+mod keys;
 mod lists;
 mod load;
 mod machine;

@@ -3,8 +3,9 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
+use bytes::Bytes;
 use http::{Request, Response};
-use kube::client::Body;
+use http_body_util::Full;
 use serde_json::{Value, json};
 
 use super::*;
@@ -16,13 +17,13 @@ fn api(answers: &[(u16, &str)]) -> (Client, Arc<Mutex<Vec<String>>>) {
     let script: Script = Arc::new(Mutex::new(answers.iter().map(|(c, b)| (*c, (*b).to_owned())).collect()));
     let asked = Arc::new(Mutex::new(Vec::new()));
     let seen = asked.clone();
-    let service = tower::service_fn(move |request: Request<Body>| {
+    let service = tower::service_fn(move |request: Request<Full<Bytes>>| {
         seen.lock().unwrap().push(request.uri().to_string());
         let answer = script.lock().unwrap().pop_front();
         async move {
             match answer {
                 Some((code, body)) => Ok::<_, std::io::Error>(
-                    Response::builder().status(code).body(Body::from(body.into_bytes())).unwrap(),
+                    Response::builder().status(code).body(Full::new(Bytes::from(body))).unwrap(),
                 ),
                 None => std::future::pending().await,
             }

@@ -9,9 +9,8 @@ use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream;
 use http::{Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt, StreamBody};
+use http_body_util::{BodyExt, Full, StreamBody};
 use kedge_client::Client;
-use kedge_client::kube::client::Body;
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
 
@@ -45,7 +44,7 @@ impl Default for Api {
 impl Api {
     pub fn client(&self) -> Client {
         let api = self.clone();
-        let service = tower::service_fn(move |request: Request<Body>| {
+        let service = tower::service_fn(move |request: Request<Full<Bytes>>| {
             let api = api.clone();
             async move { Ok::<_, Infallible>(api.answer(request).await) }
         });
@@ -126,7 +125,7 @@ impl Api {
         answer
     }
 
-    async fn answer(&self, request: Request<Body>) -> Response<StreamBody<Frames>> {
+    async fn answer(&self, request: Request<Full<Bytes>>) -> Response<StreamBody<Frames>> {
         let (parts, body) = request.into_parts();
         let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
         let body: Value = serde_json::from_slice(&body).unwrap_or_default();

@@ -1,7 +1,8 @@
 //! Debian's etcd as the peer of durable writes.
 //!
-//! In: keys and values. Out: answers to `Put` over gRPC, on plain HTTP/2 with one connection for each client: the
-//! shortest way into it, without TLS, authentication or validation, all of which our side has.
+//! In: keys and values. Out: answers to `Put` over gRPC, one HTTP/2 connection for each client: in the open, the
+//! shortest way into it, or by TLS with client certificates, as every control plane asks it. Without rights and
+//! validation either way, which our side has.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -15,10 +16,14 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::Request;
 use hyper::client::conn::http2::{SendRequest, handshake};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::pki_types::ServerName;
 
 use super::device::free_port;
+use super::keys::Keys;
 use super::load::{Outcome, Until};
 use super::said;
 use crate::command::{self, Done, Failure, on_path};
@@ -31,32 +36,38 @@ pub struct Etcd {
     child: Child,
     folder: PathBuf,
     address: SocketAddr,
+    tls: Option<TlsConnector>,
 }
 
 impl Etcd {
     /// Starts one beside our own data; none if it is not installed.
-    pub async fn start() -> Done<Option<Etcd>> {
+    pub async fn start(name: &str, sealed: bool) -> Done<Option<Etcd>> {
         if !on_path("etcd") {
             return Ok(None);
         }
-        let folder = command::target().join("bench/etcd");
+        let folder = command::target().join("bench").join(name);
         let _ = std::fs::remove_dir_all(&folder);
         std::fs::create_dir_all(&folder).map_err(|source| Failure::File {
             act: "make",
             path: folder.clone(),
             source,
         })?;
-        let (client, peer) = (free_port()?, free_port()?);
-        let (client, peer) = (format!("http://127.0.0.1:{client}"), format!("http://127.0.0.1:{peer}"));
+        let keys = sealed.then(|| Keys::make(&folder.join("keys"))).transpose()?;
+        let (client, peer) = (format!("127.0.0.1:{}", free_port()?), format!("http://127.0.0.1:{}", free_port()?));
+        let address = client.parse().map_err(said("the address of etcd"))?;
+        let client = format!("{}://{client}", if sealed { "https" } else { "http" });
         let mut etcd = Command::new("etcd");
-        etcd.arg("--data-dir").arg(&folder);
+        etcd.arg("--data-dir").arg(folder.join("data"));
+        if let Some(keys) = &keys {
+            etcd.arg("--client-cert-auth").arg("--trusted-ca-file").arg(&keys.authority);
+            etcd.arg("--cert-file").arg(&keys.certificate).arg("--key-file").arg(&keys.key);
+        }
         etcd.args(["--listen-client-urls", &client, "--advertise-client-urls", &client]);
         etcd.args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer]);
         etcd.args(["--initial-cluster", &format!("default={peer}")]);
         let child = etcd.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
         let child = child.map_err(|source| Failure::Start { program: "etcd".into(), source })?;
-        let address = client.trim_start_matches("http://").parse().map_err(said("the address of etcd"))?;
-        let etcd = Etcd { child, folder, address };
+        let etcd = Etcd { child, folder, address, tls: keys.map(|keys| keys.client) };
         let begun = Instant::now();
         while begun.elapsed() < READY {
             if let Ok(mut connection) = etcd.connect().await
@@ -72,12 +83,13 @@ impl Etcd {
     async fn connect(&self) -> Done<SendRequest<Full<Bytes>>> {
         let stream = TcpStream::connect(self.address).await.map_err(said("cannot connect to etcd"))?;
         stream.set_nodelay(true).map_err(said("cannot connect to etcd"))?;
-        let (sender, connection) =
-            handshake(TokioExecutor::new(), TokioIo::new(stream)).await.map_err(said("cannot connect to etcd"))?;
-        tokio::spawn(async move {
-            let _ = connection.await;
-        });
-        Ok(sender)
+        match &self.tls {
+            None => open(stream).await,
+            Some(tls) => {
+                let name = ServerName::from(self.address.ip());
+                open(tls.connect(name, stream).await.map_err(said("cannot connect to etcd"))?).await
+            }
+        }
     }
 
     /// The same load as on the API server.
@@ -122,6 +134,15 @@ impl Drop for Etcd {
         let _ = self.child.wait();
         let _ = std::fs::remove_dir_all(&self.folder);
     }
+}
+
+async fn open(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Done<SendRequest<Full<Bytes>>> {
+    let (sender, connection) =
+        handshake(TokioExecutor::new(), TokioIo::new(stream)).await.map_err(said("cannot connect to etcd"))?;
+    tokio::spawn(async move {
+        let _ = connection.await;
+    });
+    Ok(sender)
 }
 
 async fn put(connection: &mut SendRequest<Full<Bytes>>, address: SocketAddr, key: &str, value: &str) -> Done {
