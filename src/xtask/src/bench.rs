@@ -4,6 +4,7 @@
 //! what was to be reached and beside the peer of the same run; talk goes to stderr. Everything listens on loopback,
 //! lives under `target/bench` and is gone afterwards. Never judges by a figure of another machine or of another run.
 
+mod api;
 mod cycle;
 mod device;
 mod etcd;
@@ -13,6 +14,7 @@ mod keys;
 mod lists;
 mod load;
 mod machine;
+mod memory;
 mod pods;
 mod process;
 mod reconcile;
@@ -20,6 +22,8 @@ mod row;
 mod schedule;
 mod size;
 mod start;
+mod watch;
+mod wire;
 mod writes;
 
 use std::future::Future;
@@ -34,7 +38,8 @@ use row::{Row, table};
 /// What to measure.
 #[derive(clap::Args)]
 pub struct Options {
-    /// The parts to run, all without any: size, start, idle, pods, cycle, reconcile, schedule, writes, list, watch.
+    /// The parts to run, all without any: size, start, idle, pods, cycle, reconcile, schedule, writes, api, list, watch,
+    /// memory.
     #[arg(value_name = "NAME")]
     names: Vec<String>,
     /// Measure the binaries of `target/release` as they are, without building.
@@ -57,8 +62,10 @@ const PARTS: &[Part] = &[
     ("reconcile", || Box::pin(reconcile::measure())),
     ("schedule", || Box::pin(schedule::measure())),
     ("writes", || Box::pin(writes::measure())),
-    ("list", || Box::pin(lists::list())),
-    ("watch", || Box::pin(lists::watch())),
+    ("api", || Box::pin(api::measure())),
+    ("list", || Box::pin(lists::measure())),
+    ("watch", || Box::pin(watch::measure())),
+    ("memory", || Box::pin(memory::measure())),
 ];
 
 /// Builds, measures, prints.

@@ -26,8 +26,10 @@ use crate::command::{Done, Failure};
 /// The administrator of one device. Cheap to clone.
 #[derive(Clone)]
 pub struct Admin {
-    address: SocketAddr,
-    tls: TlsConnector,
+    /// Where its API server listens.
+    pub address: SocketAddr,
+    /// With its certificate.
+    pub tls: TlsConnector,
 }
 
 impl Admin {

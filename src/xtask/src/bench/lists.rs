@@ -1,101 +1,91 @@
-//! Reading much: one list of many objects, one object by many watchers.
+//! Reading many objects at once.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use hyper::Method;
-use tokio::task::JoinSet;
-use tokio::time::timeout;
+use serde_json::{Value, json};
 
 use super::device::Device;
+use super::http::refused;
 use super::load::{Until, create};
 use super::process::Memory;
 use super::row::{Row, median};
 use super::said;
+use super::schedule::pod;
+use super::wire::{Template, Wire};
 use super::writes::map;
-use crate::command::{Done, Failure};
+use crate::command::Done;
 
-/// Objects of the list.
-const OBJECTS: usize = 10_000;
+/// ConfigMaps of the list.
+const MAPS: usize = 10_000;
+/// Pods of the list.
+const PODS: usize = 3_000;
+/// What their list may take, in milliseconds.
+const REACH: f64 = 20.0;
 /// Lists measured.
 const LISTS: usize = 11;
-/// Watchers at once, each on a TLS connection of its own.
-const WATCHERS: usize = 1000;
-/// Events that each of them gets.
-const EVENTS: usize = 300;
 /// Clients that create.
 const CLIENTS: usize = 16;
-/// Longest wait for the last watcher.
-const PATIENCE: Duration = Duration::from_secs(90);
-const MAPS: &str = "/api/v1/namespaces/default/configmaps";
 
-/// A list of ten thousand ConfigMaps, whole.
-pub async fn list() -> Done<Vec<Row>> {
+/// Whole lists of ConfigMaps and of pods.
+pub async fn measure() -> Done<Vec<Row>> {
     let device = Device::start("list").await?;
-    create(&device.admin, CLIENTS, Until::Count(OBJECTS), MAPS, |at| map(&format!("c{at}"), 700)).await?;
-    let mut connection = device.admin.connect().await?;
-    let (mut each, mut bytes) = (Vec::new(), 0);
-    for _ in 0..LISTS {
-        let begun = Instant::now();
-        let (code, body) = connection.send(Method::GET, MAPS, String::new()).await?;
-        if code != 200 {
-            return Err(Failure::Said(format!("the list was answered with {code}")));
-        }
-        each.push(begun.elapsed().as_secs_f64() * 1e3);
-        bytes = body.len();
-    }
+    let maps = "/api/v1/namespaces/default/configmaps";
+    create(&device.admin, CLIENTS, Until::Count(MAPS), maps, |at| map(&format!("c{at}"), 700)).await?;
+    let of_maps = lists(&device, maps).await?;
     let memory = Memory::of(device.pid());
+    // Pods of a node that is only an object: nobody schedules them, nobody runs them.
+    let node = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "nowhere"}});
+    device.admin.create("/api/v1/nodes", &node).await?;
+    let pods = "/api/v1/namespaces/default/pods";
+    create(&device.admin, CLIENTS, Until::Count(PODS), pods, |at| placed(pod(at)).to_string()).await?;
+    let of_pods = lists(&device, pods).await?;
     device.end();
-    let took = median(&each);
-    Ok(vec![Row::new(
-        format!("list of {OBJECTS} ConfigMaps over TLS ({:.0} MB)", bytes as f64 / 1e6),
-        format!("{took:.0} ms; anonymous memory then {:.0} MB", memory.anonymous as f64 / 1024.0),
-    )])
+    let megabytes = |lists: &Lists| lists.bytes as f64 / 1e6;
+    Ok(vec![
+        Row::new(
+            format!("list of {MAPS} ConfigMaps over TLS ({:.0} MB)", megabytes(&of_maps)),
+            format!(
+                "{:.0} ms; anonymous memory then {:.0} MB",
+                median(&of_maps.each),
+                memory.anonymous as f64 / 1024.0
+            ),
+        ),
+        Row::new(
+            format!("list of {PODS} pods over TLS ({:.1} MB)", megabytes(&of_pods)),
+            format!("{:.1} ms", median(&of_pods.each)),
+        )
+        .reach("20 ms", median(&of_pods.each) <= REACH)
+        .peer("none can be installed; Kubernetes v1.36.2 in another run: 123 ms"),
+    ])
 }
 
-/// A thousand watchers of the same kind.
-pub async fn watch() -> Done<Vec<Row>> {
-    let device = Device::start("watch").await?;
-    let before = Memory::of(device.pid());
-    let mut tasks: JoinSet<Done> = JoinSet::new();
-    let (go, _) = tokio::sync::broadcast::channel::<()>(1);
-    for _ in 0..WATCHERS {
-        let mut lines =
-            device.admin.watch(&format!("{MAPS}?watch=true&fieldSelector=metadata.name%21%3Dkube-root-ca.crt")).await?;
-        let mut ended = go.subscribe();
-        tasks.spawn(async move {
-            let all = async {
-                let mut seen = 0;
-                while seen < EVENTS {
-                    seen += lines.count().await.ok_or_else(|| Failure::Said("a watch ended".into()))?;
-                }
-                Ok(())
-            };
-            tokio::select! {
-                done = all => done,
-                _ = ended.recv() => Err(Failure::Said("the measurement ended".into())),
+fn placed(mut pod: Value) -> Value {
+    pod["spec"]["nodeName"] = json!("nowhere");
+    pod
+}
+
+struct Lists {
+    /// The time of each in milliseconds.
+    each: Vec<f64>,
+    bytes: usize,
+}
+
+async fn lists(device: &Device, path: &str) -> Done<Lists> {
+    let (admin, mut request) = (device.admin.clone(), Template::new("GET", path, "", ""));
+    let path = path.to_owned();
+    let all = move || {
+        let mut wire = Wire::open(&admin)?;
+        let mut lists = Lists { each: Vec::new(), bytes: 0 };
+        for _ in 0..LISTS {
+            let begun = Instant::now();
+            let answer = wire.send(request.fill(0, 0))?;
+            if answer.code != 200 {
+                return Err(refused("GET", &path, answer.code, answer.body));
             }
-        });
-    }
-    let open = Memory::of(device.pid());
-    let begun = Instant::now();
-    let made = create(&device.admin, CLIENTS, Until::Count(EVENTS), MAPS, |at| map(&format!("w{at}"), 200)).await?;
-    let all = async {
-        while let Some(done) = tasks.join_next().await {
-            done.map_err(said("a watcher"))??;
+            lists.each.push(begun.elapsed().as_secs_f64() * 1e3);
+            lists.bytes = answer.body.len();
         }
-        Done::Ok(())
+        Ok(lists)
     };
-    timeout(PATIENCE, all).await.unwrap_or_else(|_| Err(Failure::Said("watchers waited too long".into())))?;
-    let took = begun.elapsed().as_secs_f64();
-    device.end();
-    drop(go);
-    let delivered = (WATCHERS * EVENTS) as f64 / took;
-    let each = open.proportional.saturating_sub(before.proportional) as f64 / WATCHERS as f64;
-    Ok(vec![Row::new(
-        format!("{WATCHERS} watchers over TLS"),
-        format!(
-            "{delivered:.0} events a second delivered, {:.0} a second written; {each:.0} KiB a watcher",
-            made.rate()
-        ),
-    )])
+    tokio::task::spawn_blocking(all).await.map_err(said("the lists"))?
 }
