@@ -6,6 +6,7 @@
 
 mod devices;
 mod files;
+mod unified;
 mod visit;
 
 use std::fs;
@@ -16,7 +17,6 @@ use kedge_api::machine::{Resources, Stats};
 use serde::{Deserialize, Serialize};
 
 pub use files::{convert_shares, mounted_v1};
-use files::{flat_value, number};
 pub use visit::Visit;
 
 use crate::sys;
@@ -46,29 +46,63 @@ impl Cgroups {
         Ok(Self::V1(hierarchies))
     }
 
-    /// Makes a cgroup and its parents and sets limits.
-    pub fn make(&self, cgroup: &Path, resources: &Resources) -> io::Result<()> {
+    /// Makes the parent of all cgroups, so that what the machine lacks is told at the start and not with each pod.
+    pub fn prepare(&self, parent: &Path) -> io::Result<()> {
         match self {
             Self::V1(hierarchies) => {
-                for (controllers, root) in hierarchies {
-                    make_v1(controllers, root, cgroup)?;
+                let names: Vec<&str> = hierarchies.iter().flat_map(|(names, _)| names).map(String::as_str).collect();
+                match unified::lacking(&names.join(" ")).as_slice() {
+                    [] => Ok(()),
+                    absent => Err(unified::missing(Path::new(ROOT), absent)),
                 }
             }
-            Self::V2 => make_v2(Path::new(ROOT), cgroup)?,
+            Self::V2 => unified::make(Path::new(ROOT), parent),
+        }
+    }
+
+    /// Makes a cgroup for others below it, and its parents, and sets limits.
+    pub fn make(&self, cgroup: &Path, resources: &Resources) -> io::Result<()> {
+        match self {
+            Self::V1(_) => self.make_leaf(cgroup)?,
+            Self::V2 => unified::make(Path::new(ROOT), cgroup)?,
         }
         self.limit(cgroup, resources)
+    }
+
+    /// Makes a cgroup that holds processes, and its parents.
+    pub fn make_leaf(&self, cgroup: &Path) -> io::Result<()> {
+        match self {
+            Self::V1(hierarchies) => {
+                hierarchies.iter().try_for_each(|(controllers, root)| make_v1(controllers, root, cgroup))
+            }
+            Self::V2 => unified::make_leaf(Path::new(ROOT), cgroup),
+        }
     }
 
     /// Sets limits.
     pub fn limit(&self, cgroup: &Path, resources: &Resources) -> io::Result<()> {
         for (controller, file, value) in self.settings(resources) {
             let Some(folder) = self.folder(controller, cgroup) else {
-                return Err(io::Error::new(
-                    io::ErrorKind::NotFound,
-                    format!("the machine has no cgroup controller {controller}, which a limit needs"),
-                ));
+                return Err(no_controller(controller));
             };
-            write(&folder.join(file), &value)?;
+            write(&folder.join(file), &value).map_err(|error| match error.kind() {
+                io::ErrorKind::NotFound if *self == Self::V2 => no_controller(controller),
+                _ => error,
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Makes a container's processes one for the OOM killer, and keeps them out of swap, as Kubernetes does. Only
+    /// version 2 can; where it has no swap there is nothing to keep out of.
+    pub fn bind_together(&self, cgroup: &Path) -> io::Result<()> {
+        if *self == Self::V2 {
+            for (file, value) in [("memory.oom.group", "1"), ("memory.swap.max", "0")] {
+                match write(&Path::new(ROOT).join(cgroup).join(file), value) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                    _ => {}
+                }
+            }
         }
         Ok(())
     }
@@ -107,10 +141,7 @@ impl Cgroups {
         match self {
             Self::V1(_) => {
                 let Some(folder) = self.folder("devices", cgroup) else {
-                    return Err(io::Error::new(
-                        io::ErrorKind::NotFound,
-                        "the machine has no cgroup controller devices",
-                    ));
+                    return Err(no_controller("devices"));
                 };
                 let (deny, allow) = devices::lines();
                 write(&folder.join("devices.deny"), deny)?;
@@ -136,32 +167,20 @@ impl Cgroups {
             let folder = folder.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, controller.to_owned()))?;
             fs::read_to_string(folder.join(file))
         };
-        let (cpu_nanos, usage, inactive, rss) = match self {
-            Self::V1(_) => {
-                let memory = read("memory", "memory.stat")?;
-                (
-                    number(&read("cpuacct", "cpuacct.usage")?),
-                    number(&read("memory", "memory.usage_in_bytes")?),
-                    flat_value(&memory, "total_inactive_file"),
-                    flat_value(&memory, "total_rss"),
-                )
-            }
-            Self::V2 => {
-                let memory = read("memory", "memory.stat")?;
-                (
-                    flat_value(&read("cpu", "cpu.stat")?, "usage_usec").saturating_mul(1000),
-                    number(&read("memory", "memory.current")?),
-                    flat_value(&memory, "inactive_file"),
-                    flat_value(&memory, "anon"),
-                )
-            }
-        };
-        Ok(Stats {
-            cpu_nanos,
-            usage,
-            working_set: usage.saturating_sub(inactive),
-            rss,
-            processes: number(&read("pids", "pids.current").unwrap_or_default()),
+        let processes = read("pids", "pids.current").unwrap_or_default();
+        Ok(match self {
+            Self::V1(_) => files::usage_v1(
+                &read("cpuacct", "cpuacct.usage")?,
+                &read("memory", "memory.usage_in_bytes")?,
+                &read("memory", "memory.stat")?,
+                &processes,
+            ),
+            Self::V2 => files::usage_v2(
+                &read("cpu", "cpu.stat")?,
+                &read("memory", "memory.current")?,
+                &read("memory", "memory.stat")?,
+                &processes,
+            ),
         })
     }
 
@@ -207,7 +226,7 @@ impl Cgroups {
     pub fn join(&self, cgroup: &Path, pid: i32) -> io::Result<()> {
         let Self::V1(hierarchies) = self else {
             let leaf = cgroup.join("holder");
-            make_leaf(&Path::new(ROOT).join(&leaf))?;
+            self.make_leaf(&leaf)?;
             return write(&Path::new(ROOT).join(leaf).join("cgroup.procs"), &pid.to_string());
         };
         for (_, root) in hierarchies {
@@ -315,36 +334,6 @@ fn make_v1(controllers: &[String], root: &Path, cgroup: &Path) -> io::Result<()>
     Ok(())
 }
 
-fn make_v2(root: &Path, cgroup: &Path) -> io::Result<()> {
-    let mut folder = root.to_owned();
-    for part in cgroup.components() {
-        enable(&folder);
-        folder.push(part);
-        match fs::create_dir(&folder) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(named(&folder, error)),
-            _ => {}
-        }
-    }
-    // Containers are below.
-    enable(&folder);
-    Ok(())
-}
-
-fn make_leaf(folder: &Path) -> io::Result<()> {
-    match fs::create_dir(folder) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(named(folder, error)),
-        _ => Ok(()),
-    }
-}
-
-/// Hands on every controller that can be; a limit that needs one that can't be fails by itself.
-fn enable(folder: &Path) {
-    let available = fs::read_to_string(folder.join("cgroup.controllers")).unwrap_or_default();
-    for controller in available.split_ascii_whitespace() {
-        let _ = fs::write(folder.join("cgroup.subtree_control"), format!("+{controller}"));
-    }
-}
-
 /// A folder and all below it, parents first.
 fn below(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
@@ -360,8 +349,13 @@ fn below(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
+fn no_controller(controller: &str) -> io::Error {
+    let text = format!("the machine has no cgroup controller {controller}, which a limit needs");
+    io::Error::new(io::ErrorKind::Unsupported, text)
+}
+
 fn write(file: &Path, value: &str) -> io::Result<()> {
-    fs::write(file, value)
+    unified::write_existing(file, value)
         .map_err(|error| io::Error::new(error.kind(), format!("write {value:?} to {}: {error}", file.display())))
 }
 
@@ -371,4 +365,58 @@ fn named(path: &Path, error: io::Error) -> io::Error {
 
 fn filesystem(path: &Path) -> io::Result<i64> {
     sys::filesystem(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(resources: &Resources, v1: &[&str], v2: &[&str]) {
+        let lines = |cgroups: Cgroups| -> Vec<String> {
+            let settings = cgroups.settings(resources).into_iter();
+            settings.map(|(_, file, value)| format!("{file}={value}")).collect()
+        };
+        assert_eq!(lines(Cgroups::V1(Vec::new())), v1);
+        assert_eq!(lines(Cgroups::V2), v2);
+    }
+
+    #[test]
+    fn limits_are_files_of_both_versions() {
+        check(&Resources::default(), &[], &[]);
+        let all = Resources {
+            cpu_shares: Some(1024),
+            cpu_quota: Some(20_000),
+            cpu_period: Some(100_000),
+            memory_limit: Some(32 << 20),
+            pids_limit: Some(100),
+        };
+        check(
+            &all,
+            &[
+                "cpu.shares=1024",
+                "cpu.cfs_period_us=100000",
+                "cpu.cfs_quota_us=20000",
+                "memory.limit_in_bytes=33554432",
+                "pids.max=100",
+            ],
+            &["cpu.weight=39", "cpu.max=20000 100000", "memory.max=33554432", "pids.max=100"],
+        );
+        let none = Resources { cpu_quota: Some(-1), memory_limit: Some(-1), pids_limit: Some(0), ..all };
+        check(
+            &Resources { cpu_shares: None, cpu_period: None, ..none },
+            &["cpu.cfs_period_us=100000", "cpu.cfs_quota_us=-1", "memory.limit_in_bytes=-1", "pids.max=max"],
+            &["cpu.max=max 100000", "memory.max=max", "pids.max=max"],
+        );
+    }
+
+    #[test]
+    fn a_machine_without_a_needed_controller_is_told_at_the_start() {
+        let hierarchy = |name: &str| (vec![name.to_owned()], Path::new(ROOT).join(name));
+        let some = Cgroups::V1(vec![hierarchy("cpu"), hierarchy("pids")]);
+        let error = some.prepare(Path::new("k")).expect_err("refused");
+        assert!(error.to_string().starts_with("/sys/fs/cgroup has no cgroup controllers memory: "), "{error}");
+        let all = Cgroups::V1(["cpu", "memory", "pids"].map(hierarchy).into());
+        assert!(all.prepare(Path::new("k")).is_ok());
+    }
 }

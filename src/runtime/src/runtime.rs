@@ -14,7 +14,7 @@ mod sandboxes;
 
 use std::io;
 use std::os::fd::AsRawFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -102,6 +102,7 @@ impl Runtime {
         let failed =
             |error: io::Error| RuntimeError::failed("connect to", options.state_dir.display().to_string(), error);
         let cgroups = Cgroups::find().map_err(failed)?;
+        cgroups.prepare(Path::new(&layout.cgroup_parent)).map_err(failed)?;
         let (events, _) = broadcast::channel(EVENTS);
         let inner = Arc::new(Inner {
             exits: Exits::new().map_err(failed)?,

@@ -8,7 +8,7 @@ mod mounts;
 
 use std::path::Path;
 
-use kedge_api::machine::{ContainerSpec, ExecSpec, Propagation, Resources, Seccomp, User};
+use kedge_api::machine::{ContainerSpec, ExecSpec, Propagation, Seccomp, User};
 use serde_json::{Value, json};
 
 use crate::capabilities::{bit, bits, names};
@@ -80,7 +80,6 @@ pub fn configuration(spec: &ContainerSpec, layout: &Layout, host: &Host) -> Valu
     let mut linux = json!({ "namespaces": namespaces(spec, layout, host) });
     if host.unified {
         linux["cgroupsPath"] = json!(Path::new("/").join(layout.cgroup(&spec.cgroup)));
-        linux["resources"] = limits(&spec.resources, spec.security.privileged);
     } else {
         // It is cloned inside its cgroup; what libcontainer does about cgroups goes to a stand-in.
         linux["cgroupsPath"] = json!("/");
@@ -195,26 +194,4 @@ fn namespaces(spec: &ContainerSpec, layout: &Layout, host: &Host) -> Value {
         list.push(json!({ "type": "cgroup" }));
     }
     list.into()
-}
-
-fn limits(resources: &Resources, all_devices: bool) -> Value {
-    let mut limits = json!({ "devices": devices::rules(all_devices) });
-    let mut cpu = serde_json::Map::new();
-    if let Some(shares) = resources.cpu_shares {
-        cpu.insert("shares".into(), shares.clamp(2, 262_144).into());
-    }
-    if let Some(quota) = resources.cpu_quota {
-        cpu.insert("quota".into(), quota.into());
-        cpu.insert("period".into(), resources.cpu_period.unwrap_or(100_000).into());
-    }
-    if !cpu.is_empty() {
-        limits["cpu"] = cpu.into();
-    }
-    if let Some(limit) = resources.memory_limit {
-        limits["memory"] = json!({ "limit": limit });
-    }
-    if let Some(limit) = resources.pids_limit {
-        limits["pids"] = json!({ "limit": limit });
-    }
-    limits
 }

@@ -58,7 +58,10 @@ pub fn lines() -> (&'static str, Vec<String>) {
 
 /// Attaches the filter to a cgroup (version 2).
 pub fn confine(cgroup: &Path) -> io::Result<()> {
-    let program = load(&program())?;
+    let program = load(&program()).map_err(|error| {
+        let text = format!("load the filter of devices, for which the kernel needs CONFIG_CGROUP_BPF: {error}");
+        io::Error::new(error.kind(), text)
+    })?;
     let folder = File::open(cgroup)?;
     #[repr(C)]
     struct Attach {

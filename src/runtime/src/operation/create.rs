@@ -11,7 +11,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::rc::Rc;
 
-use kedge_api::machine::{ContainerSpec, MountSource, Resources};
+use kedge_api::machine::{ContainerSpec, MountSource};
 use libcontainer::container::builder::ContainerBuilder;
 use libcontainer::syscall::syscall::SyscallType;
 
@@ -83,21 +83,17 @@ pub fn run(stream: &mut UnixStream, program: &OwnedFd) -> Outcome<()> {
     Err(error)
 }
 
-/// On version 1: makes the container's cgroup and a view of it, and goes there. Elsewhere libcontainer does.
+/// Makes the container's cgroup. On version 1 also a view of it, and goes there; elsewhere libcontainer does.
 fn enter_cgroup(cgroups: &Cgroups, cgroup: &Path, paths: &ContainerPaths) -> io::Result<Option<Visit>> {
-    if *cgroups == Cgroups::V2 {
-        return Ok(None);
-    }
-    cgroups.make(cgroup, &Resources::default())?;
+    cgroups.make_leaf(cgroup)?;
     cgroups.show(cgroup, &paths.cgroup_view())?;
     cgroups.visit(cgroup)
 }
 
-/// The limits that libcontainer has not set.
+/// All limits: libcontainer sets none.
 fn confine(cgroups: &Cgroups, cgroup: &Path, spec: &ContainerSpec) -> io::Result<()> {
-    if *cgroups != Cgroups::V2 {
-        cgroups.limit(cgroup, &spec.resources)?;
-    }
+    cgroups.limit(cgroup, &spec.resources)?;
+    cgroups.bind_together(cgroup)?;
     if spec.security.privileged { Ok(()) } else { cgroups.confine_devices(cgroup) }
 }
 

@@ -1,6 +1,6 @@
-//! Devices: what a container may open, and all of them for a privileged one.
+//! Devices of a privileged container.
 //!
-//! In: nothing, or the machine's `/dev`. Out: OCI device entries and cgroup rules.
+//! In: the machine's `/dev`. Out: OCI device entries. Which of them open is a matter of the cgroup's filter.
 
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
@@ -63,17 +63,4 @@ pub fn devices_below(folder: &Path) -> Vec<Device> {
         }
     }
     found
-}
-
-/// The cgroup's rules. libcontainer adds the standard devices by itself.
-pub fn rules(all: bool) -> Value {
-    if all {
-        return json!([{ "allow": true, "access": "rwm" }]);
-    }
-    // A container may make a node but not open it.
-    json!([
-        { "allow": false, "access": "rwm" },
-        { "allow": true, "type": "c", "access": "m" },
-        { "allow": true, "type": "b", "access": "m" },
-    ])
 }

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use kedge_runtime::zygote::Zygote;
 
-use super::site::Site;
+use super::site::{PATIENCE, Site};
 
 /// A test's body.
 pub type Body = fn(Site, Zygote) -> Pin<Box<dyn Future<Output = ()>>>;
@@ -43,7 +43,13 @@ pub fn run(cases: &[Case], first: Zygote) {
 }
 
 fn alone(name: &str, test: Body) {
-    // All threads of the test before have been joined: this is again a process with one thread.
+    let began = Instant::now();
+    // All threads of the test before have been joined: this is again a process with one thread, as soon as the kernel
+    // has let go of them.
+    let threads = || std::fs::read_dir("/proc/self/task").map_or(1, Iterator::count);
+    while threads() > 1 && began.elapsed() < PATIENCE {
+        std::thread::yield_now();
+    }
     let zygote = kedge_runtime::zygote::fork_first().expect("a zygote");
     let site = Site::new(name);
     let executor = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();

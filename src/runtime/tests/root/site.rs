@@ -31,8 +31,8 @@ pub const DEFAULT_CAPABILITIES: [&str; 14] = [
     "CAP_AUDIT_WRITE",
 ];
 
-/// Everything ends well within this, or something hangs.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+/// Everything ends well within this, also on an emulated processor, or something hangs.
+pub const PATIENCE: Duration = Duration::from_secs(180);
 
 /// What this machine lacks for these tests, in a sentence.
 pub fn missing() -> Option<&'static str> {

@@ -13,6 +13,13 @@ pub async fn memory_beyond_the_limit_is_an_oom_kill(site: Site, zygote: Zygote) 
     let exit = run(&runtime, spec).await;
     assert_eq!((exit.code, exit.signal, exit.oom_killed), (137, Some(9), true));
 
+    // A child is killed: version 2 takes the whole container with it, version 1 only the child.
+    let mut spec = site.container(&sandbox, "c3", "tail /dev/zero; exit 3");
+    spec.resources.memory_limit = Some(16 << 20);
+    let exit = run(&runtime, spec).await;
+    let unified = std::path::Path::new("/sys/fs/cgroup/cgroup.controllers").exists();
+    assert_eq!((exit.code, exit.oom_killed), (if unified { 137 } else { 3 }, true));
+
     // The pod's limit bounds its containers together.
     let mut small = site.sandbox_spec("p2");
     small.resources.memory_limit = Some(16 << 20);
