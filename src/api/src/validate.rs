@@ -65,7 +65,7 @@ pub fn update(kind: &Kind, part: Part, new: &Object, old: &Object) -> Vec<FieldE
                 });
             }
         }
-        Part::Status | Part::Approval => status(kind, new, old, &mut out),
+        Part::Status | Part::Approval => status(kind, part, new, old, &mut out),
         Part::Finalize => cluster::namespace_finalizers(new, &mut out),
         _ => content(kind, new, Some(old), &mut out),
     }
@@ -177,7 +177,7 @@ fn content(kind: &Kind, object: &Object, old: Option<&Object>, out: &mut Out) {
 }
 
 /// What an update of the status may say.
-fn status(kind: &Kind, object: &Object, old: &Object, out: &mut Out) {
+fn status(kind: &Kind, part: Part, object: &Object, old: &Object, out: &mut Out) {
     match (&*kind.group, &*kind.kind) {
         ("", "Namespace") => cluster::namespace_status(object, out),
         ("", "Node") => cluster::node_status(object, out),
@@ -196,7 +196,9 @@ fn status(kind: &Kind, object: &Object, old: &Object, out: &mut Out) {
         ("resource.k8s.io", "ResourceClaim") => device::claim_status(object, old, out),
         ("resource.k8s.io", "DeviceTaintRule") => device::taint_rule_status(object, out),
         ("apiregistration.k8s.io", "APIService") => extension::api_service_status(object, out),
-        ("certificates.k8s.io", "CertificateSigningRequest") => access::request_status(object, old, out),
+        ("certificates.k8s.io", "CertificateSigningRequest") => {
+            access::request_status(part, object, old, out);
+        }
         _ => {}
     }
 }

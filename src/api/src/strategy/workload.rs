@@ -58,33 +58,28 @@ pub(super) fn at_most_one_down(set: &mut Object, old: Option<&Object>) {
     }
 }
 
-fn is_approval(condition: &Value) -> bool {
-    matches!(text(condition, "type"), "Approved" | "Denied")
-}
-
 /// `/approval` changes the conditions only.
 pub(super) fn approve(new: &mut Object, old: &Object) {
-    merge_conditions(new, old, |_| true);
-}
-
-/// `/status` changes the certificate and the other conditions.
-pub(super) fn sign(new: &mut Object, old: &Object) {
-    let certificate = meta::at(new, &["status", "certificate"]).cloned();
-    merge_conditions(new, old, |condition| !is_approval(condition));
-    if let Some(certificate) = certificate {
-        meta::child_mut(new, "status").insert("certificate".into(), certificate);
-    }
-}
-
-/// Conditions that `mine` are taken from `new`, the others and the rest of the object from `old`.
-fn merge_conditions(new: &mut Object, old: &Object, mine: fn(&Value) -> bool) {
-    let sent = list_at(new, &["status", "conditions"]).iter().filter(|c| mine(c)).cloned();
-    let kept = list_at(old, &["status", "conditions"]).iter().filter(|c| !mine(c)).cloned();
-    let conditions: Vec<Value> = kept.chain(sent).collect();
+    let sent = meta::at(new, &["status", "conditions"]).cloned();
     take_all_but(new, old, &["metadata"]);
     let status = meta::child_mut(new, "status");
-    match conditions.is_empty() {
-        true => status.remove("conditions"),
-        false => status.insert("conditions".into(), conditions.into()),
+    match sent.filter(|list| list.as_array().is_some_and(|list| !list.is_empty())) {
+        Some(conditions) => status.insert("conditions".into(), conditions),
+        None => status.remove("conditions"),
     };
+}
+
+/// `/status` changes the certificate and the other conditions: an approval or denial stays as it is. One more or less
+/// is left for validation to refuse.
+pub(super) fn sign(new: &mut Object, old: &Object) {
+    for kind in ["Approved", "Denied"] {
+        let is_one = |condition: &&Value| text(condition, "type") == kind;
+        let kept: Vec<Value> = list_at(old, &["status", "conditions"]).iter().filter(is_one).cloned().collect();
+        if list_at(new, &["status", "conditions"]).iter().filter(is_one).count() != kept.len() {
+            continue;
+        }
+        let sent = new.pointer_mut("/status/conditions").and_then(Value::as_array_mut);
+        let sent = sent.into_iter().flatten().filter(|condition| text(condition, "type") == kind);
+        sent.zip(kept).for_each(|(sent, kept)| *sent = kept);
+    }
 }

@@ -11,6 +11,7 @@ use crate::base64;
 use crate::field::FieldError;
 use crate::meta;
 use crate::name;
+use crate::strategy::Part;
 
 const GROUP: &str = "rbac.authorization.k8s.io";
 /// A certificate must hold ten minutes.
@@ -189,7 +190,7 @@ pub(super) fn signer(at: &At<'_, '_>, out: &mut Out) {
 }
 
 /// Conditions of an approval stand alone, are true, and stay; a certificate is given once.
-pub(super) fn request_status(object: &Value, old: &Value, out: &mut Out) {
+pub(super) fn request_status(part: Part, object: &Value, old: &Value, out: &mut Out) {
     let status = At::root(object, "status");
     let list = status.get("conditions");
     let before = meta::list_at(old, &["status", "conditions"]);
@@ -232,6 +233,13 @@ pub(super) fn request_status(object: &Value, old: &Value, out: &mut Out) {
     for kind in ["Approved", "Denied", "Failed"] {
         if count(now, kind) < count(before, kind) {
             out.forbidden(&list, format!("updates may not remove a condition of type {kind:?}"));
+        }
+    }
+    if part != Part::Approval {
+        for kind in ["Approved", "Denied"] {
+            if count(now, kind) > count(before, kind) {
+                out.forbidden(&list, format!("updates may not add a condition of type {kind:?}"));
+            }
         }
     }
     if !kept.is_empty() && certificate.text() != kept {

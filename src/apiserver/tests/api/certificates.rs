@@ -61,6 +61,20 @@ async fn an_approved_request_is_signed_and_others_are_not() {
     assert_eq!((&failed["type"], &failed["reason"]), (&json!("Failed"), &json!("SignerValidationFailure")));
     assert_eq!(failed["message"], "subject organization is not system:nodes");
 
+    // Whoever signs neither approves nor takes an approval back; a changed one stays as it was.
+    let mut object = admin.get(&path).await.ok();
+    object["status"]["conditions"][0]["message"] = json!("changed");
+    object["status"]["conditions"][1]["message"] = json!("told again");
+    let written = admin.put(&format!("{path}/status"), object.clone()).await.ok();
+    assert_eq!(written["status"]["conditions"][0]["message"], "as the test wants");
+    assert_eq!(written["status"]["conditions"][1]["message"], "told again");
+    let more = json!([{"op": "add", "path": "/status/conditions/-", "value": {"type": "Denied", "status": "True"}}]);
+    let refused = admin.patch("json", &format!("{path}/status"), more).await;
+    refused.fails(422, "status.conditions: Forbidden: updates may not add a condition of type \\\"Denied\\\"");
+    let less = json!([{"op": "remove", "path": "/status/conditions/0"}]);
+    let refused = admin.patch("json", &format!("{path}/status"), less).await;
+    refused.fails(422, "status.conditions: Forbidden: updates may not remove a condition of type \\\"Approved\\\"");
+
     // An approval cannot be taken back, and the rest of the object is not its to change.
     let mut object = admin.get(&path).await.ok();
     object["status"]["conditions"] = json!([]);

@@ -595,6 +595,14 @@ fn approvals() {
         request(json!([approved])),
         &["status.conditions: Forbidden: updates may not remove a condition of type \"Approved\""],
     );
+    check_update(
+        "certificates.k8s.io/v1",
+        "CertificateSigningRequest",
+        Part::Status,
+        request(json!([{"type": "Denied", "status": "True"}])),
+        request(json!([])),
+        &["status.conditions: Forbidden: updates may not add a condition of type \"Denied\""],
+    );
     check(
         "rbac.authorization.k8s.io/v1",
         "RoleBinding",
