@@ -79,16 +79,17 @@ impl Outbound {
         request.headers_mut().insert(header::CONTENT_TYPE, json);
         let accept = HeaderValue::from_static("application/json, */*");
         request.headers_mut().insert(header::ACCEPT, accept);
-        self.collect(to, query, request, patience).await
+        self.collect(to, query, request, MOST_ANSWER, patience).await
     }
 
-    /// Sends a request and reads the whole answer, within `patience`. The request's path is the
+    /// Sends a request and reads the whole answer, of `most` bytes at most and within `patience`. The request's path is the
     /// endpoint's own if it has none.
     pub async fn collect(
         &self,
         to: &Endpoint,
         query: &str,
         mut request: Request<Body>,
+        most: usize,
         patience: Duration,
     ) -> Result<Collected, Fault> {
         let method = request.method().clone();
@@ -97,7 +98,7 @@ impl Outbound {
         }
         let url = to.target.url(request.uri());
         to.authorize(request.headers_mut());
-        let work = async { answer::collect(self.send(&to.target, &to.tls, request).await?, MOST_ANSWER).await };
+        let work = async { answer::collect(self.send(&to.target, &to.tls, request).await?, most).await };
         match timeout(patience, work).await {
             Ok(outcome) => outcome.map_err(|fault| fault.of(&method, &url)),
             Err(_) => Err(Fault::Deadline.of(&method, &url)),

@@ -14,7 +14,7 @@ use super::Remote;
 use super::proxy::speak_as;
 use crate::core::Core;
 use crate::identity::{Identity, MASTERS};
-use crate::outbound::{Collected, Endpoint, Fault, Place, behind};
+use crate::outbound::{Collected, Endpoint, Fault, MOST_ANSWER, Place, behind};
 use crate::registry::{body, keys};
 
 /// How long a look may take.
@@ -158,7 +158,7 @@ pub async fn look(core: &Core, remote: &Remote, path: &str, accept: &str) -> Res
     let who =
         Identity { name: "system:kube-aggregator".to_owned(), groups: vec![MASTERS.to_owned()], ..Default::default() };
     speak_as(&who, request.headers_mut());
-    core.outbound.collect(&endpoint, "", request, PATIENCE).await.map_err(|fault| match fault {
+    core.outbound.collect(&endpoint, "", request, MOST_ANSWER, PATIENCE).await.map_err(|fault| match fault {
         Fault::Refused(status) => {
             format!("bad status from https://{}{path}: {}", remote.target.authority(), status.code)
         }

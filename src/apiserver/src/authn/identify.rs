@@ -88,7 +88,7 @@ pub async fn identify(core: &Core, token: &str, audiences: &[&str]) -> Result<Fo
         let object = object(core, "secrets", bootstrap::NAMESPACE, &name).await?.ok_or(Nobody::Unknown)?;
         return for_this_server(bootstrap::holder(&object, id, secret, core.clock.now())?, audiences);
     }
-    match authn.oidc.identify(token, core.clock.now()).await {
+    match authn.oidc.identify(&core.outbound, token, core.clock.now()).await {
         Ok((identity, _)) => for_this_server(identity, audiences),
         Err(OidcFault::NotOurs) => elsewhere(core, token, audiences).await,
         Err(fault) => Err(Nobody::Oidc(fault)),

@@ -16,6 +16,7 @@ use serde_json::{Map, Value};
 use super::settings::{Claim, Issuer};
 use crate::clock::seconds;
 use crate::identity::Identity;
+use crate::outbound::Outbound;
 use keyring::Keyring;
 
 /// A token is at most this long; real ones are 1 to 4 KiB.
@@ -70,7 +71,12 @@ impl Oidc {
     }
 
     /// Whom a token names, and which of its audiences are accepted.
-    pub async fn identify(&self, token: &str, now: SystemTime) -> Result<(Identity, Vec<String>), OidcFault> {
+    pub async fn identify(
+        &self,
+        outbound: &Outbound,
+        token: &str,
+        now: SystemTime,
+    ) -> Result<(Identity, Vec<String>), OidcFault> {
         if self.issuers.is_empty() {
             return Err(OidcFault::NotOurs);
         }
@@ -87,7 +93,7 @@ impl Oidc {
         };
         // Keys are exchanged by the issuer now and then: a token that fits none may be of a new one.
         if !keys.kept().is_some_and(|ring| fits(&ring)) {
-            let fresh = keys.refresh().await.map_err(|e| OidcFault::Keys(e.to_string()))?;
+            let fresh = keys.refresh(outbound).await.map_err(|e| OidcFault::Keys(e.to_string()))?;
             if !fits(&fresh) {
                 return Err(OidcFault::Signature);
             }

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use super::fetch::{FetchFault, Source};
 use super::jwk::{self, Key};
 use crate::authn::settings::Issuer;
+use crate::outbound::Outbound;
 
 /// The least time between two fetches.
 const REST: Duration = Duration::from_secs(10);
@@ -51,18 +52,18 @@ impl Keyring {
     }
 
     /// Fresh keys, or those of a moment ago.
-    pub async fn refresh(&self) -> Result<Arc<Vec<Key>>, FetchFault> {
+    pub async fn refresh(&self, outbound: &Outbound) -> Result<Arc<Vec<Key>>, FetchFault> {
         let mut tried = self.tried.lock().await;
         if tried.is_some_and(|at| at.elapsed() < REST) {
             return self.kept().ok_or(FetchFault::TooSoon);
         }
         *tried = Some(Instant::now());
-        let document = self.source.get(&self.discovery).await?;
+        let document = self.source.get(outbound, &self.discovery).await?;
         if document["issuer"] != self.issuer.as_str() {
             return Err(FetchFault::Document("its issuer is another one"));
         }
         let url = document["jwks_uri"].as_str().ok_or(FetchFault::Document("it names no jwks_uri"))?;
-        let set: Value = self.source.get(url).await?;
+        let set: Value = self.source.get(outbound, url).await?;
         let keys = Arc::new(jwk::read_set(&set));
         if keys.is_empty() {
             return Err(FetchFault::Document("there is no key in it that is known here"));
