@@ -66,19 +66,30 @@ pub fn object(
     let cannot = |why: &dyn fmt::Display| {
         Refusal(format!("{} in version \"{}\" cannot be handled as a {}: {why}", gvk.kind, gvk.version, gvk.kind))
     };
-    let mut value = decoded.value;
-    let unknown = prune(schema, &mut value).map_err(|fault| cannot(&fault))?;
-    let mut issues: Vec<String> = unknown.into_iter().map(|path| format!("unknown field \"{path}\"")).collect();
-    issues.extend(decoded.duplicates.into_iter().map(|path| format!("duplicate field \"{path}\"")));
+    let Decoded { mut value, duplicates } = decoded;
+    let mut issues = unknown(schema, &mut value).map_err(|fault| cannot(&fault))?;
+    issues.extend(duplicates.iter().map(|path| duplicate(path)));
+    let warnings = judge(issues, validation).map_err(|why| cannot(&why))?;
+    Ok(Checked { object: value, warnings })
+}
+
+/// As [`prune`]; out: what is to be said of each unknown field.
+pub fn unknown(schema: Struct<'_>, value: &mut Value) -> Result<Vec<String>, TypeFault> {
+    Ok(prune(schema, value)?.into_iter().map(|path| format!("unknown field \"{path}\"")).collect())
+}
+
+/// What is said of a field that was given twice.
+pub fn duplicate(path: &str) -> String {
+    format!("duplicate field \"{path}\"")
+}
+
+/// What to warn about of what was odd, or why it is refused.
+pub fn judge(issues: Vec<String>, validation: FieldValidation) -> Result<Vec<String>, String> {
     match validation {
-        FieldValidation::Ignore => issues.clear(),
-        FieldValidation::Warn => {}
-        FieldValidation::Strict if issues.is_empty() => {}
-        FieldValidation::Strict => {
-            return Err(cannot(&format_args!("strict decoding error: {}", issues.join(", "))));
-        }
+        FieldValidation::Ignore => Ok(Vec::new()),
+        FieldValidation::Strict if !issues.is_empty() => Err(format!("strict decoding error: {}", issues.join(", "))),
+        FieldValidation::Warn | FieldValidation::Strict => Ok(issues),
     }
-    Ok(Checked { object: value, warnings: issues })
 }
 
 /// Drops what the schema does not know, nulls and what Go leaves out when it is zero, and writes scalars in canonical

@@ -8,6 +8,7 @@
 mod certificates;
 pub mod config;
 pub(crate) mod expression;
+mod given;
 mod limit_ranger;
 mod namespace;
 mod network;
@@ -40,6 +41,7 @@ use kedge_api::kinds::{Kind, Sub};
 use kedge_api::status::Status;
 
 pub use config::{AdmissionConfig, ConfigFault, PodSecurityConfig};
+pub use given::Given;
 pub(crate) use order::chain;
 pub use reader::Reader;
 pub use rounds::Rounds;
@@ -92,8 +94,8 @@ pub struct Attributes<'a> {
     pub who: &'a Identity,
     /// Whether nothing will be kept.
     pub dry_run: bool,
-    /// The name under which changes of fields are accounted for.
-    pub manager: &'a str,
+    /// The options the client gave.
+    pub given: Given<'a>,
     /// What the client is told beside the answer.
     pub warnings: &'a Mutex<Vec<String>>,
     /// What is noted for the audit log.

@@ -13,6 +13,7 @@ use kedge_api::status::{Reason, Status};
 use kedge_api::{Object, meta};
 use serde_json::{Value, json};
 
+use crate::admission::Given;
 use crate::aggregation::{AUTOMANAGED, table};
 use crate::audit::Notes;
 use crate::authz::defaults;
@@ -24,6 +25,8 @@ use crate::registry::{Act, body, create, delete, keys, rules, update};
 
 /// The namespaces of the system.
 const NAMESPACES: [&str; 4] = ["default", "kube-system", "kube-public", "kube-node-lease"];
+/// A range stays while Services have addresses of it: the Service `kubernetes` always has.
+const RANGE_IN_USE: &str = "networking.k8s.io/service-cidr-finalizer";
 /// Writes under way at once: enough to fill a commit, few enough to hold in memory.
 const SIDE_BY_SIDE: usize = 64;
 
@@ -47,11 +50,17 @@ pub async fn run(core: &Core) -> Result<(), Status> {
 async fn service_range(core: &Core) -> Result<(), Status> {
     let (network, prefix) = core.config.service_network;
     let range = json!({
-        "apiVersion": "networking.k8s.io/v1", "kind": "ServiceCIDR", "metadata": {"name": "kubernetes"},
+        "apiVersion": "networking.k8s.io/v1", "kind": "ServiceCIDR",
+        "metadata": {"name": "kubernetes", "finalizers": [RANGE_IN_USE]},
         "spec": {"cidrs": [format!("{network}/{prefix}")]},
     });
     let key = key(core, &range)?;
-    ensure(core, vec![range], |_, _| None).await?;
+    ensure(core, vec![range], |found, _| {
+        let mut held = found.clone();
+        meta::add_finalizer(&mut held, RANGE_IN_USE);
+        (held != *found).then_some(held)
+    })
+    .await?;
     let read = |error| Status::internal(format!("cannot read what is kept: {error}"));
     let Some(entry) = core.store.get(&key).await.map_err(read)? else { return Ok(()) };
     let mut found = body::decode(&entry.bytes).map_err(|error| Status::internal(error.to_string()))?;
@@ -77,6 +86,7 @@ async fn service_range(core: &Core) -> Result<(), Status> {
         dry_run: false,
         manager: "kube-apiserver",
         warnings: &warnings,
+        given: Given::default(),
         audit: &audit,
     };
     match update::update(&act, Change::Replace(found)).await {
@@ -103,6 +113,31 @@ pub async fn make(core: &Core, object: Object) -> Result<(), Status> {
     write(core, object, false).await
 }
 
+/// Applies a configuration to an object that is there, over whoever else has its fields.
+pub async fn apply(core: &Core, manager: &str, config: Object) -> Result<(), Status> {
+    let kinds = core.kinds();
+    let kind = kinds.by_gvk(&gvk(&config)).ok_or_else(Status::no_such_resource)?;
+    let who = Identity::master("system:apiserver");
+    let (warnings, audit) = (Mutex::default(), Notes::default());
+    let (namespace, name) = (meta::namespace(&config).to_owned(), meta::name(&config).to_owned());
+    let act = Act {
+        core,
+        who: &who,
+        kind,
+        spoken: kind,
+        sub: None,
+        namespace: &namespace,
+        name: &name,
+        dry_run: false,
+        manager,
+        warnings: &warnings,
+        given: Given::default(),
+        audit: &audit,
+    };
+    act.kept().await?;
+    update::update(&act, Change::Apply { config, force: true }).await.map(drop)
+}
+
 /// Removes an object, if it is there.
 pub async fn remove(core: &Core, object: &Object) -> Result<(), Status> {
     let kinds = core.kinds();
@@ -120,6 +155,7 @@ pub async fn remove(core: &Core, object: &Object) -> Result<(), Status> {
         dry_run: false,
         manager: "kube-apiserver",
         warnings: &warnings,
+        given: Given::default(),
         audit: &audit,
     };
     match delete::delete(&act, &delete::DeleteOptions::default()).await {
@@ -231,6 +267,7 @@ async fn write(core: &Core, mut object: Object, exists: bool) -> Result<(), Stat
         dry_run: false,
         manager: "kube-apiserver",
         warnings: &warnings,
+        given: Given::default(),
         audit: &audit,
     };
     rules::default(kind, &mut object);

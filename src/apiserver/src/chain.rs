@@ -21,11 +21,13 @@ use crate::audit::{Notes, Trail};
 use crate::authn::Shown;
 use crate::authz::{Fields, Wanted, node};
 use crate::core::Core;
+use crate::flow::width;
 use crate::gate::{Class, Counted};
 use crate::identity::{Identity, UNAUTHENTICATED};
 use crate::media::{self, Format};
 use crate::metrics::Series;
-use crate::query::Query;
+use crate::query::{ListOptions, Query};
+use crate::registry::keys;
 use crate::request::{self, RequestInfo, Verb};
 use crate::respond::{self, Answer};
 use crate::{aggregation, compress, error, paths, resource};
@@ -151,8 +153,9 @@ async fn act(core: Arc<Core>, who: Identity, asked: Asked, trail: &mut Option<Tr
         Ok(who) => who,
         Err(status) => return respond::status(&status, format),
     };
-    let takes = classify(&info) != Class::Long && connected;
-    let (marks, seat) = core.flow.enter(&who, &info, takes).await;
+    let width = if connected { seats(&core, &info, &query) } else { 0 };
+    let (marks, seat) = core.flow.enter(&who, &info, width).await;
+    // A watch gives its seat back once its answer begins.
     let Ok(_seat) = seat else {
         core.metrics.dropped.fetch_add(1, Ordering::Relaxed);
         let status = Status::too_many_requests("Too many requests, please try again later.", 1);
@@ -192,6 +195,21 @@ async fn act(core: Arc<Core>, who: Identity, asked: Asked, trail: &mut Option<Tr
         answer = compress::large(answer).await;
     }
     respond::mark(answer, marks)
+}
+
+/// The seats that a request would take: a stream none, a watch while it begins.
+fn seats(core: &Core, info: &RequestInfo, query: &Query) -> usize {
+    if classify(info) == Class::Long && info.verb != Verb::Watch {
+        return 0;
+    }
+    let Ok(options) = ListOptions::parse(query) else { return 1 };
+    if !width::reads_collection(info, &options) {
+        return 1;
+    }
+    let kinds = core.kinds();
+    let Some(kind) = kinds.resource(&info.group, &info.version, &info.resource) else { return 1 };
+    let collection = keys::collection(kind, &info.namespace);
+    width::of_list(core.flow.sizes.get(&collection), &options)
 }
 
 /// Whether they may; out: which rule lets them.

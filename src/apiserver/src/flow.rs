@@ -7,6 +7,7 @@
 pub mod defaults;
 pub mod seats;
 pub mod table;
+pub mod width;
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -23,6 +24,7 @@ use crate::metrics::family;
 use crate::request::RequestInfo;
 use seats::{Entered, Seats, Ticket};
 use table::Table;
+use width::Sizes;
 
 /// Longest wait for a seat: a quarter of a request's time, as in Kubernetes.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -34,6 +36,8 @@ pub struct FlowControl {
     state: Mutex<State>,
     /// Set when there is a table; before that everybody is let in.
     ready: AtomicBool,
+    /// How large collections are.
+    pub sizes: Sizes,
 }
 
 #[derive(Debug)]
@@ -58,6 +62,7 @@ pub struct Seat {
     flow: Arc<FlowControl>,
     level: Arc<str>,
     hash: u64,
+    width: usize,
     since: Instant,
 }
 
@@ -65,7 +70,7 @@ impl Drop for Seat {
     fn drop(&mut self) {
         let micros = u64::try_from(self.since.elapsed().as_micros()).unwrap_or(u64::MAX);
         let mut state = self.flow.state();
-        let let_in = state.seats.leave(&self.level, self.hash, micros);
+        let let_in = state.seats.leave(&self.level, self.hash, self.width, micros);
         state.wake(let_in);
     }
 }
@@ -93,6 +98,7 @@ struct InQueue {
     flow: Arc<FlowControl>,
     level: Arc<str>,
     hash: u64,
+    width: usize,
     ticket: Option<Ticket>,
 }
 
@@ -100,7 +106,8 @@ impl InQueue {
     /// It was let in.
     fn seated(mut self) -> Seat {
         self.ticket = None;
-        Seat { flow: self.flow.clone(), level: self.level.clone(), hash: self.hash, since: Instant::now() }
+        let (flow, level) = (self.flow.clone(), self.level.clone());
+        Seat { flow, level, hash: self.hash, width: self.width, since: Instant::now() }
     }
 }
 
@@ -111,7 +118,7 @@ impl Drop for InQueue {
         state.waiting.remove(&ticket);
         if !state.seats.give_up(&self.level, ticket) {
             // It was let in between its last look and now.
-            let let_in = state.seats.leave(&self.level, self.hash, 0);
+            let let_in = state.seats.leave(&self.level, self.hash, self.width, 0);
             state.wake(let_in);
         }
     }
@@ -124,6 +131,7 @@ impl FlowControl {
             table: RwLock::default(),
             state: Mutex::new(State { seats: Seats::new(seats), waiting: HashMap::new() }),
             ready: AtomicBool::new(false),
+            sizes: Sizes::default(),
         }
     }
 
@@ -147,12 +155,12 @@ impl FlowControl {
         self.ready.store(true, Ordering::Release);
     }
 
-    /// Which schema and level a request belongs to, and its seat if it `takes` one.
+    /// Which schema and level a request belongs to, and its seat if it takes any: about `width`, as its level allows.
     pub async fn enter(
         self: &Arc<Self>,
         who: &Identity,
         info: &RequestInfo,
-        takes: bool,
+        width: usize,
     ) -> (Marks, Result<Option<Seat>, Refusal>) {
         if !self.ready.load(Ordering::Acquire) {
             return (Marks::default(), Ok(None));
@@ -163,7 +171,7 @@ impl FlowControl {
             schema: HeaderValue::from_str(&place.schema.uid).ok(),
             level: HeaderValue::from_str(&place.level.uid).ok(),
         };
-        if !takes {
+        if width == 0 {
             return (marks, Ok(None));
         }
         let hash = {
@@ -172,21 +180,22 @@ impl FlowControl {
             hasher.finish()
         };
         let level = place.level.name.clone();
-        let (entered, told) = {
+        let (entered, told, width) = {
             let mut state = self.state();
-            match state.seats.enter(&level, hash) {
+            let width = state.seats.width(&level, width);
+            match state.seats.enter(&level, hash, width) {
                 Entered::Queued(ticket) => {
                     let (tell, told) = oneshot::channel();
                     state.waiting.insert(ticket, tell);
-                    (Entered::Queued(ticket), Some(told))
+                    (Entered::Queued(ticket), Some(told), width)
                 }
-                other => (other, None),
+                other => (other, None, width),
             }
         };
         let outcome = match (entered, told) {
-            (Entered::Seated, _) => Ok(Some(Seat { flow: self.clone(), level, hash, since: Instant::now() })),
+            (Entered::Seated, _) => Ok(Some(Seat { flow: self.clone(), level, hash, width, since: Instant::now() })),
             (Entered::Queued(ticket), Some(told)) => {
-                let place = InQueue { flow: self.clone(), level, hash, ticket: Some(ticket) };
+                let place = InQueue { flow: self.clone(), level, hash, width, ticket: Some(ticket) };
                 match tokio::time::timeout(PATIENCE, told).await {
                     Ok(Ok(())) => Ok(Some(place.seated())),
                     _ => Err(Refusal::TooMany),
@@ -202,11 +211,12 @@ impl FlowControl {
         let figures = self.state().seats.figures();
         let name = |part: &str| format!("apiserver_flowcontrol_{part}");
         type Value = fn(&seats::Figures) -> u64;
-        let families: [(&str, &str, &str, Value); 5] = [
+        let families: [(&str, &str, &str, Value); 6] = [
             ("dispatched_requests_total", "counter", "Requests that were served.", |f| f.dispatched),
             ("rejected_requests_total", "counter", "Requests that were turned away.", |f| f.rejected),
             ("current_inqueue_requests", "gauge", "Requests that wait.", |f| f.waiting as u64),
-            ("current_executing_requests", "gauge", "Requests that are served now.", |f| f.in_use as u64),
+            ("current_executing_requests", "gauge", "Requests that are served now.", |f| f.executing as u64),
+            ("current_executing_seats", "gauge", "Seats that they take.", |f| f.in_use as u64),
             ("nominal_limit_seats", "gauge", "A level's own seats.", |f| f.nominal as u64),
         ];
         for (part, kind, help, value) in families {
@@ -215,6 +225,17 @@ impl FlowControl {
             for level in &figures {
                 let _ = writeln!(out, "{name}{{priority_level=\"{}\"}} {}", level.name, value(level));
             }
+        }
+        let name = name("work_estimated_seats");
+        family(out, &name, "histogram", "Seats that requests took.");
+        for level in &figures {
+            let (of, widths) = (format!("priority_level=\"{}\"", level.name), level.widths);
+            for (most, count) in seats::WIDTHS.iter().zip(widths.at_most) {
+                let _ = writeln!(out, "{name}_bucket{{{of},le=\"{most}\"}} {count}");
+            }
+            let _ = writeln!(out, "{name}_bucket{{{of},le=\"+Inf\"}} {}", widths.count);
+            let _ = writeln!(out, "{name}_sum{{{of}}} {}", widths.sum);
+            let _ = writeln!(out, "{name}_count{{{of}}} {}", widths.count);
         }
     }
 }
@@ -234,11 +255,11 @@ mod tests {
         let objects = defaults::objects();
         flow.configure(Table::compile(objects.iter()));
         let jane = Identity::user("jane", ["dev"]);
-        let first = flow.enter(&jane, &info(), true).await.1.expect("there is a seat");
+        let first = flow.enter(&jane, &info(), 1).await.1.expect("there is a seat");
         assert!(first.is_some());
         let waits = tokio::spawn({
             let (flow, jane) = (flow.clone(), jane.clone());
-            async move { flow.enter(&jane, &info(), true).await.1.map(|seat| seat.is_some()) }
+            async move { flow.enter(&jane, &info(), 1).await.1.map(|seat| seat.is_some()) }
         });
         while flow.state().waiting.is_empty() {
             tokio::task::yield_now().await;
@@ -246,9 +267,9 @@ mod tests {
         drop(first);
         assert_eq!(waits.await.expect("it ends"), Ok(true));
 
-        let held = flow.enter(&jane, &info(), true).await.1.expect("a seat again");
-        assert_eq!(flow.enter(&jane, &info(), true).await.1.map(|_| ()), Err(Refusal::TooMany), "after its patience");
-        assert!(flow.enter(&Identity::master("root"), &info(), true).await.1.is_ok(), "the exempt do not wait");
+        let held = flow.enter(&jane, &info(), 1).await.1.expect("a seat again");
+        assert_eq!(flow.enter(&jane, &info(), 1).await.1.map(|_| ()), Err(Refusal::TooMany), "after its patience");
+        assert!(flow.enter(&Identity::master("root"), &info(), 1).await.1.is_ok(), "the exempt do not wait");
         drop(held);
         assert!(flow.state().waiting.is_empty());
     }
@@ -259,13 +280,13 @@ mod tests {
         let objects = defaults::objects();
         flow.configure(Table::compile(objects.iter()));
         let jane = Identity::user("jane", ["dev"]);
-        let held = flow.enter(&jane, &info(), true).await.1.expect("a seat");
+        let held = flow.enter(&jane, &info(), 1).await.1.expect("a seat");
         {
             let asked = info();
-            let mut waits = std::pin::pin!(flow.enter(&jane, &asked, true));
+            let mut waits = std::pin::pin!(flow.enter(&jane, &asked, 1));
             assert!(futures::poll!(waits.as_mut()).is_pending());
         }
         drop(held);
-        assert!(flow.enter(&jane, &info(), true).await.1.is_ok_and(|seat| seat.is_some()));
+        assert!(flow.enter(&jane, &info(), 1).await.1.is_ok_and(|seat| seat.is_some()));
     }
 }

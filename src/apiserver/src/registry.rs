@@ -14,6 +14,7 @@ pub mod hooks;
 pub mod keys;
 pub mod list;
 pub mod managers;
+pub mod patching;
 pub mod render;
 pub mod rules;
 pub mod selection;
@@ -28,7 +29,7 @@ use kedge_api::kinds::{Kind, Sub};
 use kedge_api::status::Status;
 use kedge_store::Entry;
 
-use crate::admission::{Attributes, Operation, Rounds};
+use crate::admission::{Attributes, Given, Operation, Rounds};
 use crate::audit::Notes;
 use crate::core::Core;
 use crate::error::{self, About};
@@ -74,6 +75,8 @@ pub struct Act<'a> {
     pub dry_run: bool,
     /// The name under which changes of fields are accounted for.
     pub manager: &'a str,
+    /// The options the client gave.
+    pub given: Given<'a>,
     /// What the client is told beside the answer.
     pub warnings: &'a Mutex<Vec<String>>,
     /// What is noted for the audit log.
@@ -102,7 +105,7 @@ impl<'a> Act<'a> {
             called: self.name,
             who: self.who,
             dry_run: self.dry_run,
-            manager: self.manager,
+            given: self.given,
             warnings: self.warnings,
             audit: self.audit,
             rounds: Rounds::default(),

@@ -23,6 +23,7 @@ use kedge_api::kinds::{self, Gvk, Kind, Sub};
 use kedge_api::status::Status;
 use kedge_api::{Object, apply, meta, validate, warn};
 
+use crate::admission::Given;
 use crate::chain::Call;
 use crate::error;
 use crate::media::{self, Accepted, Format, PatchKind};
@@ -87,6 +88,7 @@ async fn dispatch(
     let who = call.who.clone();
     let manager = manager(call);
     let audit = call.audit.clone();
+    let given = |name: &str| call.query.get(name).unwrap_or_default().to_owned();
     let named = if names_by_selector(call) { "" } else { info.name.as_str() };
     let act = Act {
         core: &core,
@@ -97,6 +99,7 @@ async fn dispatch(
         namespace: if kind.namespaced { &info.namespace } else { "" },
         name: named,
         manager: &manager,
+        given: Given { manager: &given("fieldManager"), validation: &given("fieldValidation"), deletion: None },
         // Anything but `All` is refused where the options are read.
         dry_run: call.query.all("dryRun").any(|value| !value.is_empty()),
         warnings,
@@ -246,13 +249,11 @@ async fn patch_of(call: &mut Call, act: &Act<'_>, custom: bool, options: &WriteO
             FieldValidation::Warn => act.warn([told]),
             FieldValidation::Ignore => {}
         }
-    } else if options.field_validation != FieldValidation::Ignore {
-        act.warn(decoded.duplicates.into_iter().map(|path| format!("duplicate field {path:?}")));
     }
     Ok(if applies {
         Change::Apply { config: decoded.value, force: options.force.unwrap_or(false) }
     } else {
-        Change::Patch { kind: patch_kind, patch: decoded.value, validation: options.field_validation }
+        Change::Patch { kind: patch_kind, patch: decoded, validation: options.field_validation }
     })
 }
 

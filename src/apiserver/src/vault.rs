@@ -5,6 +5,7 @@
 //! plain, so lists and selectors work as before. A value that cannot be opened is an error about
 //! that object; everything else goes on. What is sealed and how: `envelope.rs`, `settings.rs`.
 
+mod cipher;
 pub mod envelope;
 pub mod settings;
 
@@ -94,6 +95,22 @@ impl Vault {
             *entry = self.open(entry.clone())?;
         }
         Ok(page)
+    }
+
+    /// What is kept under a key, as it is kept if it cannot be opened.
+    pub async fn locked(&self, key: &str) -> Result<Option<Result<Arc<Entry>, Arc<Entry>>>, ReadError> {
+        let entry = self.store.get(key).await?;
+        Ok(entry.map(|entry| self.open(entry.clone()).map_err(|_| entry)))
+    }
+
+    /// Keys below a prefix whose values cannot be opened, and why, up to a number.
+    pub async fn unreadable(&self, prefix: &str, most: usize) -> Result<Vec<(Arc<str>, Arc<str>)>, ReadError> {
+        let page = self.store.list(prefix, None, None, 0).await?;
+        let why = |entry: Arc<Entry>| match self.open(entry) {
+            Err(ReadError::Unreadable { key, why }) => Some((key, why)),
+            _ => None,
+        };
+        Ok(page.entries.into_iter().filter(|e| is_sealed(e)).filter_map(why).take(most).collect())
     }
 
     /// Everything below a prefix that can be opened, for upkeep, which must go on without the rest.
@@ -262,7 +279,12 @@ impl Watch {
 
     fn opened(&self, event: Arc<Event>) -> Option<Arc<Event>> {
         let entry = self.vault.try_open(event.entry.clone())?;
-        let previous = event.previous.clone().and_then(|p| self.vault.open(p).ok());
+        // Of what cannot be opened the labels and fields are known still, by which selectors judge.
+        let blind = |kept: &Entry| {
+            let (key, index) = (kept.key.clone(), kept.index.clone());
+            Arc::new(Entry { key, bytes: entry.bytes.clone(), index, revision: kept.revision, created: kept.created })
+        };
+        let previous = event.previous.as_ref().map(|p| self.vault.open(p.clone()).unwrap_or_else(|_| blind(p)));
         Some(Arc::new(Event { revision: event.revision, change: event.change, entry, previous }))
     }
 }

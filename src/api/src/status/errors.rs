@@ -252,6 +252,28 @@ impl Status {
         Status::new(500, Reason::InternalError, format!("Internal error occurred: {why}")).with_cause("", why, "")
     }
 
+    /// 500: values of a kind, kept under these keys, cannot be read, and why.
+    pub fn store_read(
+        group: &str,
+        resource: &str,
+        prefix: &str,
+        found: &[(impl AsRef<str>, impl std::fmt::Display)],
+    ) -> Status {
+        let mut message = format!("failed to read one or more {} from the storage", qualified(group, resource));
+        if let [(key, why), rest @ ..] = found {
+            message.push_str(&format!(": {}: {why}", key.as_ref()));
+            if !rest.is_empty() {
+                message.push_str(&format!(", and {} more", rest.len()));
+            }
+        }
+        let mut status = Status::new(500, Reason::Other("StorageReadError".to_owned()), message)
+            .with_details(about(group, resource, prefix));
+        for (key, why) in found {
+            status = status.with_cause("UnexpectedServerResponse", why.to_string(), key.as_ref());
+        }
+        status
+    }
+
     /// 500: an operation should be tried again.
     pub fn server_timeout(group: &str, resource: &str, operation: &str, seconds: u32) -> Status {
         let message = format!(

@@ -17,7 +17,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Admission, Attributes, Operation, Reader};
 use crate::media::PatchKind;
-use crate::registry::{rules, update};
+use crate::registry::{patching, rules};
 
 /// See the module.
 pub struct Plugins(pub Arc<dyn AdmissionPlugins>);
@@ -235,8 +235,8 @@ fn patched(
     };
     let before = same(object);
     let mut patched = object.clone();
-    let fitted =
-        update::apply(gvk, schema, &mut patched, kind, &patch, FieldValidation::Strict).map_err(|s| s.message)?;
+    let fitted = patching::apply(gvk, schema, &mut patched, kind, &patch.into(), FieldValidation::Strict)
+        .map_err(|s| s.message)?;
     let mut patched = fitted.object;
     if same(&patched) != before {
         return Err("it changes which object this is".to_owned());

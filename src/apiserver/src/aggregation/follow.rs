@@ -19,6 +19,7 @@ use tokio::time::Instant;
 
 use super::available::{self, Condition};
 use super::{Remote, discovery};
+use crate::admission::Given;
 use crate::audit::Notes;
 use crate::core::Core;
 use crate::identity::Identity;
@@ -228,6 +229,7 @@ async fn write(core: &Core, mut object: Object, condition: &Condition) {
         dry_run: false,
         manager: "kube-apiserver",
         warnings: &warnings,
+        given: Given::default(),
         audit: &audit,
     };
     let outcome: Result<_, Status> = update::update(&act, Update::Replace(object)).await;

@@ -12,6 +12,9 @@ use std::sync::Arc;
 
 use super::table::{LevelRow, Share, Table, WhenFull};
 
+/// Percent of a level's own seats that one request may take, as in Kubernetes.
+const WIDEST: usize = 15;
+
 /// A request that waits.
 pub type Ticket = u64;
 
@@ -30,8 +33,9 @@ pub enum Entered {
 
 #[derive(Debug, Default)]
 struct Queue {
-    waiting: VecDeque<Ticket>,
-    /// Microseconds of service that its requests have had.
+    /// Who waits, and for how many seats.
+    waiting: VecDeque<(Ticket, usize)>,
+    /// Microseconds of service that its requests have had, times their seats.
     served: u64,
 }
 
@@ -44,11 +48,39 @@ struct Level {
     lendable: usize,
     /// How many it may have in all.
     most: usize,
+    /// How many one request may have.
+    widest: usize,
     in_use: usize,
+    executing: usize,
     queues: Vec<Queue>,
     waiting: usize,
     dispatched: u64,
     rejected: u64,
+    widths: Widths,
+}
+
+/// How wide the requests were that came, for a histogram.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Widths {
+    /// How many were at most as wide as each of [`WIDTHS`].
+    pub at_most: [u64; WIDTHS.len()],
+    /// How many there were.
+    pub count: u64,
+    /// Their seats.
+    pub sum: u64,
+}
+
+/// The buckets, as in Kubernetes.
+pub const WIDTHS: [usize; 4] = [1, 2, 4, 10];
+
+impl Widths {
+    fn note(&mut self, width: usize) {
+        self.count += 1;
+        self.sum += width as u64;
+        for (count, most) in self.at_most.iter_mut().zip(WIDTHS) {
+            *count += u64::from(width <= most);
+        }
+    }
 }
 
 /// Figures of one level.
@@ -60,12 +92,16 @@ pub struct Figures {
     pub nominal: usize,
     /// Seats it uses.
     pub in_use: usize,
+    /// Requests that are served.
+    pub executing: usize,
     /// Requests that wait.
     pub waiting: usize,
     /// Requests that were served.
     pub dispatched: u64,
     /// Requests that were turned away.
     pub rejected: u64,
+    /// How wide they were.
+    pub widths: Widths,
 }
 
 /// See the module.
@@ -106,25 +142,35 @@ impl Seats {
                 {
                     level.queues.resize_with(queues, Queue::default);
                 }
+                level.widest = match full {
+                    WhenFull::Queue { hand, .. } => {
+                        (level.nominal * WIDEST).div_ceil(100).min(level.nominal / hand).max(1)
+                    }
+                    WhenFull::Reject => super::width::MOST,
+                };
             }
         }
         self.levels.retain(|name, level| table.has_level(name) || level.in_use + level.waiting > 0);
         self.admit()
     }
 
-    /// A request of a level and flow comes. `hash` is the flow's.
-    pub fn enter(&mut self, name: &str, hash: u64) -> Entered {
+    /// How many seats a request that would take `width` gets of a level.
+    pub fn width(&self, name: &str, width: usize) -> usize {
+        self.levels.get(name).map_or(1, |level| width.clamp(1, level.widest.max(1)))
+    }
+
+    /// A request of a level and flow comes for so many seats. `hash` is the flow's.
+    pub fn enter(&mut self, name: &str, hash: u64, width: usize) -> Entered {
         let spare = self.spare();
         let Some(level) = self.levels.get_mut(name) else { return Entered::Seated };
+        level.widths.note(width);
         let Share::Limited { full, .. } = level.row.share else {
-            level.dispatched += 1;
-            level.in_use += 1;
+            level.seat(width);
             return Entered::Seated;
         };
         // Nobody overtakes those who wait.
-        if level.waiting == 0 && level.has_room(spare) {
-            level.dispatched += 1;
-            level.in_use += 1;
+        if level.waiting == 0 && level.has_room(width, spare) {
+            level.seat(width);
             return Entered::Seated;
         }
         let WhenFull::Queue { queues, hand, length } = full else {
@@ -147,21 +193,23 @@ impl Seats {
             let least = level.queues.iter().filter(|q| !q.waiting.is_empty()).map(|q| q.served).min();
             level.queues[at].served = level.queues[at].served.max(least.unwrap_or(0));
         }
-        level.queues[at].waiting.push_back(ticket);
+        level.queues[at].waiting.push_back((ticket, width));
         level.waiting += 1;
         Entered::Queued(ticket)
     }
 
     /// A request that was served for so long ends; out: who is let in.
-    pub fn leave(&mut self, name: &str, hash: u64, micros: u64) -> Vec<Ticket> {
+    pub fn leave(&mut self, name: &str, hash: u64, width: usize, micros: u64) -> Vec<Ticket> {
         if let Some(level) = self.levels.get_mut(name) {
-            level.in_use = level.in_use.saturating_sub(1);
+            level.in_use = level.in_use.saturating_sub(width);
+            level.executing = level.executing.saturating_sub(1);
             if level.waiting > 0
                 && let Share::Limited { full: WhenFull::Queue { queues, hand, .. }, .. } = level.row.share
             {
                 let queues = queues.min(level.queues.len()).max(1);
                 if let Some(at) = deal(hash, queues, hand).next() {
-                    level.queues[at].served = level.queues[at].served.saturating_add(micros.max(1));
+                    level.queues[at].served =
+                        level.queues[at].served.saturating_add(micros.max(1).saturating_mul(width as u64));
                 }
             }
         }
@@ -172,7 +220,7 @@ impl Seats {
     pub fn give_up(&mut self, name: &str, ticket: Ticket) -> bool {
         let Some(level) = self.levels.get_mut(name) else { return false };
         for queue in &mut level.queues {
-            if let Some(at) = queue.waiting.iter().position(|other| *other == ticket) {
+            if let Some(at) = queue.waiting.iter().position(|(other, _)| *other == ticket) {
                 queue.waiting.remove(at);
                 level.waiting -= 1;
                 level.rejected += 1;
@@ -188,9 +236,11 @@ impl Seats {
             name: name.clone(),
             nominal: level.nominal,
             in_use: level.in_use,
+            executing: level.executing,
             waiting: level.waiting,
             dispatched: level.dispatched,
             rejected: level.rejected,
+            widths: level.widths,
         };
         self.levels.iter().map(of).collect()
     }
@@ -211,20 +261,16 @@ impl Seats {
         }
         loop {
             let spare = self.spare();
-            let Some(level) = self.levels.values_mut().find(|level| level.waiting > 0 && level.has_room(spare)) else {
-                return let_in;
-            };
-            let next = level.queues.iter_mut().filter(|queue| !queue.waiting.is_empty()).min_by_key(|q| q.served);
-            let Some(ticket) = next.and_then(|queue| {
-                // Its turn counts before its time is known.
-                queue.served = queue.served.saturating_add(1);
-                queue.waiting.pop_front()
-            }) else {
-                return let_in;
-            };
+            // Whoever is next in a level waits for all its seats: others do not pass by.
+            let ready = |level: &&mut Level| level.next().is_some_and(|(_, width)| level.has_room(width, spare));
+            let Some(level) = self.levels.values_mut().find(ready) else { return let_in };
+            let Some((at, width)) = level.next() else { return let_in };
+            let queue = &mut level.queues[at];
+            // Its turn counts before its time is known.
+            queue.served = queue.served.saturating_add(1);
+            let Some((ticket, _)) = queue.waiting.pop_front() else { return let_in };
             level.waiting -= 1;
-            level.in_use += 1;
-            level.dispatched += 1;
+            level.seat(width);
             let_in.push(ticket);
         }
     }
@@ -237,16 +283,36 @@ impl Level {
             nominal: 0,
             lendable: 0,
             most: 0,
+            widest: 1,
             in_use: 0,
+            executing: 0,
             queues: Vec::new(),
             waiting: 0,
             dispatched: 0,
             rejected: 0,
+            widths: Widths::default(),
         }
     }
 
-    fn has_room(&self, spare: usize) -> bool {
-        self.in_use < self.nominal.max(1) || (self.in_use < self.most && spare > 0)
+    fn seat(&mut self, width: usize) {
+        self.dispatched += 1;
+        self.executing += 1;
+        self.in_use += width;
+    }
+
+    /// The queue whose turn it is, and how many seats its first wants.
+    fn next(&self) -> Option<(usize, usize)> {
+        let waiting = self.queues.iter().enumerate().filter(|(_, queue)| !queue.waiting.is_empty());
+        let (at, queue) = waiting.min_by_key(|(_, queue)| queue.served)?;
+        queue.waiting.front().map(|(_, width)| (at, *width))
+    }
+
+    fn has_room(&self, width: usize, spare: usize) -> bool {
+        let wanted = self.in_use + width;
+        let own = self.nominal.max(1);
+        let borrowed = wanted.saturating_sub(own.max(self.in_use));
+        // What is wider than its level, which has shrunk, goes alone.
+        wanted <= own || (wanted <= self.most && borrowed <= spare) || self.in_use == 0 && width > own
     }
 }
 
@@ -293,49 +359,66 @@ mod tests {
     #[test]
     fn a_level_without_seats_queues_then_refuses() {
         let mut seats = seats(2, &[level("a", 5, 0, queue(2))]);
-        assert_eq!(seats.enter("a", 0), Entered::Seated);
-        assert_eq!(seats.enter("a", 0), Entered::Queued(1));
-        assert_eq!(seats.enter("a", 0), Entered::Queued(2));
-        assert_eq!(seats.enter("a", 0), Entered::QueueFull);
-        assert_eq!(seats.leave("a", 0, 10), [1]);
+        assert_eq!(seats.enter("a", 0, 1), Entered::Seated);
+        assert_eq!(seats.enter("a", 0, 1), Entered::Queued(1));
+        assert_eq!(seats.enter("a", 0, 1), Entered::Queued(2));
+        assert_eq!(seats.enter("a", 0, 1), Entered::QueueFull);
+        assert_eq!(seats.leave("a", 0, 1, 10), [1]);
         assert!(seats.give_up("a", 2) && !seats.give_up("a", 1));
-        assert!(seats.leave("a", 0, 10).is_empty());
-        assert_eq!(seats.enter("a", 0), Entered::Seated);
+        assert!(seats.leave("a", 0, 1, 10).is_empty());
+        assert_eq!(seats.enter("a", 0, 1), Entered::Seated);
     }
 
     #[test]
     fn a_level_that_rejects_does_not_queue() {
         let mut seats = seats(1, &[]);
-        assert_eq!(seats.enter("catch-all", 0), Entered::Seated);
-        assert_eq!(seats.enter("catch-all", 0), Entered::NoSeat);
-        assert_eq!(seats.enter("exempt", 0), Entered::Seated);
-        assert_eq!(seats.enter("exempt", 0), Entered::Seated);
+        assert_eq!(seats.enter("catch-all", 0, 1), Entered::Seated);
+        assert_eq!(seats.enter("catch-all", 0, 1), Entered::NoSeat);
+        assert_eq!(seats.enter("exempt", 0, 1), Entered::Seated);
+        assert_eq!(seats.enter("exempt", 0, 1), Entered::Seated);
     }
 
     #[test]
     fn idle_seats_are_lent_as_far_as_they_may_be() {
         // catch-all has 5 shares beside these: of 20 seats a gets 5, b 10.
         let mut seats = seats(20, &[level("a", 5, 0, queue(9)), level("b", 10, 50, queue(9))]);
-        let taken = (0..20).take_while(|_| seats.enter("a", 0) == Entered::Seated).count();
+        let taken = (0..20).take_while(|_| seats.enter("a", 0, 1) == Entered::Seated).count();
         assert_eq!(taken, 10, "its own 5 and half of b's 10");
         for _ in 0..5 {
-            assert_eq!(seats.enter("b", 0), Entered::Seated, "what is not lent is there");
+            assert_eq!(seats.enter("b", 0, 1), Entered::Seated, "what is not lent is there");
         }
     }
 
     #[test]
     fn a_flood_does_not_keep_others_out() {
         let mut seats = seats(2, &[level("a", 5, 0, queue(50))]);
-        assert_eq!(seats.enter("a", 0), Entered::Seated);
+        assert_eq!(seats.enter("a", 0, 1), Entered::Seated);
         for _ in 0..40 {
-            assert!(matches!(seats.enter("a", 0), Entered::Queued(_)));
+            assert!(matches!(seats.enter("a", 0, 1), Entered::Queued(_)));
         }
-        let Entered::Queued(mine) = seats.enter("a", 1) else { panic!("it waits") };
+        let Entered::Queued(mine) = seats.enter("a", 1, 1) else { panic!("it waits") };
         let mut turns = 0;
-        while !seats.leave("a", 0, 1000).contains(&mine) {
+        while !seats.leave("a", 0, 1, 1000).contains(&mine) {
             turns += 1;
             assert!(turns < 3, "the quiet flow is next or nearly so");
         }
+    }
+
+    #[test]
+    fn a_wide_request_takes_several_seats_and_waits_for_all_of_them() {
+        // Of 100 seats a gets 95.
+        let mut seats = seats(100, &[level("a", 95, 0, queue(9))]);
+        assert_eq!((seats.width("a", 40), seats.width("a", 3), seats.width("a", 0)), (15, 3, 1));
+        assert_eq!((seats.width("catch-all", 40), seats.width("gone", 40)), (40, 1));
+        for _ in 0..6 {
+            assert_eq!(seats.enter("a", 0, 15), Entered::Seated);
+        }
+        assert_eq!(seats.enter("a", 0, 15), Entered::Queued(1), "5 are left");
+        assert_eq!(seats.enter("a", 1, 1), Entered::Queued(2), "nobody passes by");
+        assert_eq!(seats.leave("a", 0, 15, 10), [2, 1], "the flow that had less goes first");
+        let figures = seats.figures();
+        let a = figures.iter().find(|f| &*f.name == "a").unwrap();
+        assert_eq!((a.in_use, a.executing, a.waiting), (91, 7, 0));
     }
 
     #[test]

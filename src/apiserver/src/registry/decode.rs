@@ -98,7 +98,20 @@ pub fn fit(
     schema: Option<Struct<'_>>,
     validation: FieldValidation,
 ) -> Result<Sent, Status> {
-    let Some(map) = decoded.value.as_object_mut() else {
+    name(&mut decoded.value, expected)?;
+    match schema {
+        Some(schema) => {
+            let checked = check::object(expected, schema, decoded, validation)
+                .map_err(|refusal| Status::bad_request(refusal.to_string()))?;
+            Ok(Sent { object: checked.object, warnings: checked.warnings })
+        }
+        None => Ok(Sent { object: decoded.value, warnings: Vec::new() }),
+    }
+}
+
+/// Makes a value say that it is of the kind, unless it says that it is of another.
+pub fn name(value: &mut Value, expected: &Gvk) -> Result<(), Status> {
+    let Some(map) = value.as_object_mut() else {
         return Err(Status::bad_request("Object 'Kind' is missing in the body: it is no object"));
     };
     let text = |value: Option<&Value>| value.and_then(Value::as_str).unwrap_or("").to_owned();
@@ -121,14 +134,7 @@ pub fn fit(
     }
     map.insert("apiVersion".to_owned(), Value::from(wanted));
     map.insert("kind".to_owned(), Value::from(&*expected.kind));
-    match schema {
-        Some(schema) => {
-            let checked = check::object(expected, schema, decoded, validation)
-                .map_err(|refusal| Status::bad_request(refusal.to_string()))?;
-            Ok(Sent { object: checked.object, warnings: checked.warnings })
-        }
-        None => Ok(Sent { object: decoded.value, warnings: Vec::new() }),
-    }
+    Ok(())
 }
 
 #[cfg(test)]

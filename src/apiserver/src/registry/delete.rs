@@ -5,7 +5,10 @@
 
 use bytes::Bytes;
 use kedge_api::custom::conditions;
+use kedge_api::field::{FieldError, Path};
+use kedge_api::fields::Index;
 use kedge_api::kinds::Kind;
+use kedge_api::selector::Lookup as _;
 use kedge_api::status::Status;
 use kedge_api::{Object, meta};
 use kedge_store::WriteError;
@@ -13,7 +16,8 @@ use serde_json::{Value, json};
 use std::time::{Duration, SystemTime};
 
 use super::{Act, Outcome, body, convert, hooks, rules};
-use crate::admission::{self, Operation};
+use crate::admission::{self, Given, Operation};
+use crate::authz::Wanted;
 use crate::error;
 
 /// What becomes of the dependents of a deleted object.
@@ -38,8 +42,78 @@ pub struct DeleteOptions {
     pub version: Option<String>,
     /// What becomes of dependents; `None` for the kind's own.
     pub propagation: Option<Propagation>,
+    /// Whether `propagation` was said in the old way, as `orphanDependents`.
+    pub said_as_orphan: bool,
+    /// Whether an object that cannot be read is removed without being looked at
+    /// (`ignoreStoreReadErrorWithClusterBreakingPotential`).
+    pub unread: bool,
     /// Whether nothing is kept.
     pub dry_run: bool,
+}
+
+impl DeleteOptions {
+    /// Puts what was said into a `DeleteOptions` object, but for `dryRun`.
+    pub fn show(&self, options: &mut Value) {
+        if let Some(seconds) = self.grace {
+            options["gracePeriodSeconds"] = json!(seconds);
+        }
+        for (key, text) in [("uid", &self.uid), ("resourceVersion", &self.version)] {
+            if let Some(text) = text {
+                options["preconditions"][key] = json!(text);
+            }
+        }
+        match self.propagation {
+            Some(propagation) if self.said_as_orphan => {
+                options["orphanDependents"] = json!(propagation == Propagation::Orphan);
+            }
+            Some(propagation) => options["propagationPolicy"] = json!(propagation.as_str()),
+            None => {}
+        }
+        if self.unread {
+            options[UNREAD] = json!(true);
+        }
+    }
+
+    /// What an unread deletion cannot be told beside.
+    fn faults(&self) -> Vec<FieldError> {
+        let said = [
+            (self.dry_run, "dryRun"),
+            (self.propagation.is_some() && !self.said_as_orphan, "propagationPolicy"),
+            (self.said_as_orphan, "orphanDependents"),
+            (self.grace.is_some(), "gracePeriodSeconds"),
+            (self.uid.is_some() || self.version.is_some(), "preconditions"),
+        ];
+        let said = said.into_iter().filter(|(said, _)| self.unread && *said);
+        let fault = |(_, field)| unread_fault(&format!("cannot be set together with .{field}"));
+        said.map(fault).collect()
+    }
+}
+
+impl Propagation {
+    /// The word in options.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Propagation::Orphan => "Orphan",
+            Propagation::Background => "Background",
+            Propagation::Foreground => "Foreground",
+        }
+    }
+}
+
+/// The option of a deletion that looks at nothing.
+const UNREAD: &str = "ignoreStoreReadErrorWithClusterBreakingPotential";
+
+fn unread_fault(why: &str) -> FieldError {
+    FieldError::invalid(&Path::root(UNREAD), true, why)
+}
+
+/// 422 if a deletion of many is to remove what cannot be read.
+pub fn of_many(options: &DeleteOptions) -> Result<(), Status> {
+    if !options.unread {
+        return Ok(());
+    }
+    let why = "is not allowed with DELETECOLLECTION, try again after removing the option";
+    Err(Status::invalid("meta.k8s.io", "DeleteOptions", "", &[unread_fault(why)]))
 }
 
 /// How an object is to be deleted.
@@ -187,7 +261,11 @@ pub struct Deleted {
 /// Deletes an object.
 pub async fn delete(act: &Act<'_>, options: &DeleteOptions) -> Result<Deleted, Status> {
     let core = act.core;
+    let act = &Act { given: Given { deletion: Some(options), ..act.given }, ..*act };
     let attributes = act.attributes(Operation::Delete);
+    if options.unread {
+        return unread(act).await;
+    }
     for _ in 0..TRIES {
         let entry = act.kept().await?;
         let object = convert::working(core, act.kind, &entry).await?;
@@ -229,6 +307,46 @@ pub async fn delete(act: &Act<'_>, options: &DeleteOptions) -> Result<Deleted, S
     Err(act.about().conflict())
 }
 
+/// Removes an object that cannot be read: no finalizer, grace or precondition counts, and nothing that it held is known.
+async fn unread(act: &Act<'_>) -> Result<Deleted, Status> {
+    let core = act.core;
+    let (group, plural) = (&*act.kind.group, &*act.kind.plural);
+    let wanted = Wanted::Resource {
+        verb: "unsafe-delete-ignore-read-errors",
+        group,
+        resource: plural,
+        subresource: "",
+        namespace: act.namespace,
+        name: act.name,
+    };
+    if !core.reader().may(act.who, &wanted) {
+        return Err(act.about().forbidden("not permitted to do \"unsafe-delete-ignore-read-errors\""));
+    }
+    let key = act.key();
+    let entry = match core.store.locked(&key).await.map_err(|fault| error::read(fault, act.about()))? {
+        None => return Err(act.about().not_found()),
+        Some(Ok(entry)) if body::decode(&entry.bytes).is_ok() => {
+            let why = "is exclusively used to delete corrupt object(s), try again by removing this option";
+            return Err(Status::invalid(group, plural, act.name, &[unread_fault(why)]));
+        }
+        Some(Ok(entry) | Err(entry)) => entry,
+    };
+    let attributes = act.attributes(Operation::Delete);
+    admission::validate(&core.admission, &attributes, None, None, core.reader()).await?;
+    // Whoever knows the object must be able to forget it: what the store has beside the value tells which it was.
+    let index = Index::read(&entry.index);
+    let mut last = json!({"apiVersion": act.kind.stored_gvk().api_version(), "kind": act.kind.kind, "metadata": {
+        "name": act.name, "uid": index.fields().value(rules::UID).unwrap_or_default()}});
+    if !act.namespace.is_empty() {
+        meta::set_namespace(&mut last, act.namespace);
+    }
+    let gone = core.store.delete(&key, entry.revision, body::encode(&last)).await;
+    let gone = gone.map_err(|fault| error::write(fault, act.about()))?;
+    tracing::warn!(%key, user = %act.who.name, "an object that could not be read was removed unread");
+    hooks::settle(act, gone.revision).await;
+    Ok(Deleted { outcome: Outcome::Kept(gone), gone: true })
+}
+
 fn preconditions(act: &Act<'_>, object: &Object, options: &DeleteOptions) -> Result<(), Status> {
     let (group, plural) = (&act.kind.group, &act.kind.plural);
     if let Some(uid) = options.uid.as_deref().filter(|u| *u != meta::uid(object)) {
@@ -254,6 +372,7 @@ pub fn options(query: &crate::query::Query, body: Option<&Value>) -> Result<Dele
     }
     let mut policy = query.get("propagationPolicy").filter(|p| !p.is_empty()).map(str::to_owned);
     let mut orphan = query.get("orphanDependents").map(|_| query.flag("orphanDependents"));
+    options.unread = query.flag(UNREAD);
     if let Some(body) = body {
         let text = |path: &[&str]| Some(meta::text_at(body, path)).filter(|t| !t.is_empty()).map(str::to_owned);
         options.grace = meta::int_at(body, &["gracePeriodSeconds"]).or(options.grace);
@@ -261,6 +380,7 @@ pub fn options(query: &crate::query::Query, body: Option<&Value>) -> Result<Dele
         options.version = text(&["preconditions", "resourceVersion"]);
         policy = text(&["propagationPolicy"]).or(policy);
         orphan = body.get("orphanDependents").and_then(Value::as_bool).or(orphan);
+        options.unread = body.get(UNREAD).and_then(Value::as_bool).unwrap_or(options.unread);
         let asked = meta::list_at(body, &["dryRun"]).iter().filter_map(Value::as_str);
         options.dry_run |= crate::query::dry_run(asked).map_err(|f| error::option(&f))?;
     }
@@ -276,8 +396,8 @@ pub fn options(query: &crate::query::Query, body: Option<&Value>) -> Result<Dele
                 "meta.k8s.io",
                 "DeleteOptions",
                 "",
-                &[kedge_api::field::FieldError::not_supported(
-                    &kedge_api::field::Path::root("propagationPolicy"),
+                &[FieldError::not_supported(
+                    &Path::root("propagationPolicy"),
                     other,
                     &["Foreground", "Background", "Orphan", "nil"],
                 )],
@@ -285,7 +405,11 @@ pub fn options(query: &crate::query::Query, body: Option<&Value>) -> Result<Dele
         }
         (None, None) => None,
     };
-    Ok(options)
+    options.said_as_orphan = orphan.is_some();
+    match options.faults().as_slice() {
+        [] => Ok(options),
+        faults => Err(Status::invalid("meta.k8s.io", "DeleteOptions", "", faults)),
+    }
 }
 
 #[cfg(test)]

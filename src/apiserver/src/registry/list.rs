@@ -13,6 +13,7 @@ use super::cursor::Cursor;
 use super::selection::Selection;
 use super::{Act, keys, rules};
 use crate::error;
+use crate::flow::width::Size;
 use crate::query::ListOptions;
 
 /// A list, or a page of one.
@@ -43,6 +44,8 @@ pub enum At {
 
 /// Entries are read from the store this many at a time when most may not match.
 const SCAN: usize = 500;
+/// So many objects that cannot be read are named, as in Kubernetes.
+const LOCKED: usize = 100;
 /// A revision that is not there yet is waited for this long, as in Kubernetes.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(3);
 
@@ -148,14 +151,24 @@ pub async fn list(act: &Act<'_>, options: &ListOptions, selection: &Selection) -
         return single(act, name, selection).await;
     }
     let after = after.map(|rest| format!("{prefix}{rest}"));
-    read(act, &prefix, Start { revision, began, after }, options.limit, selection).await.map_err(|fault| match fault {
-        ReadError::Compacted { .. } if continued => {
+    match read(act, &prefix, Start { revision, began, after }, options.limit, selection).await {
+        Ok(listing) => Ok(listing),
+        Err(ReadError::Compacted { .. }) if continued => {
             let token = options.continue_token.as_deref().and_then(|t| Cursor::decode(t).ok());
-            let fresh = token.map(Cursor::anew);
-            Status::continue_expired(fresh.as_deref())
+            let fresh = token.map(|cursor| cursor.anew());
+            Err(Status::continue_expired(fresh.as_deref()))
         }
-        fault => error::read(fault, act.about()),
-    })
+        Err(ReadError::Unreadable { .. }) => Err(locked(act, &prefix).await),
+        Err(fault) => Err(error::read(fault, act.about())),
+    }
+}
+
+/// 500 with every object that cannot be read, up to [`LOCKED`].
+async fn locked(act: &Act<'_>, prefix: &str) -> Status {
+    match act.core.store.unreadable(prefix, LOCKED).await {
+        Ok(found) => Status::store_read(&act.kind.group, &act.kind.plural, prefix, &found),
+        Err(fault) => error::read(fault, act.about()),
+    }
 }
 
 async fn single(act: &Act<'_>, name: &str, selection: &Selection) -> Result<Listing, Status> {
@@ -188,6 +201,8 @@ async fn read(
     let all = selection.is_everything();
     let Start { revision: mut at, began, mut after } = start;
     let mut entries: Vec<Arc<Entry>> = Vec::new();
+    // The size of what is there now, if all of it is read.
+    let (whole, mut size) = (at.is_none() && after.is_none(), Size::default());
     loop {
         // 0 is everything, for the store as for clients.
         let batch = if all || wanted == 0 { wanted } else { SCAN.max(wanted) };
@@ -196,6 +211,7 @@ async fn read(
         let count = page.entries.len();
         after = page.entries.last().map(|e| e.key.to_string());
         for (place, entry) in page.entries.into_iter().enumerate() {
+            size = size.and(&entry);
             if !selection.has(&entry) {
                 continue;
             }
@@ -205,6 +221,11 @@ async fn read(
             if last {
                 let cursor = Cursor { revision: Some(page.revision), began, after: key[prefix.len()..].to_owned() };
                 let left = page.remaining + (count - place - 1) as u64;
+                if whole && all {
+                    let objects = size.objects + left;
+                    let bytes = size.bytes / size.objects.max(1) * objects;
+                    act.core.flow.sizes.note(prefix, Size { objects, bytes });
+                }
                 return Ok(Listing {
                     entries,
                     revision: page.revision,
@@ -214,6 +235,9 @@ async fn read(
             }
         }
         if !page.more || count == 0 {
+            if whole {
+                act.core.flow.sizes.note(prefix, size);
+            }
             return Ok(Listing { entries, revision: page.revision, next: None, remaining: None });
         }
     }

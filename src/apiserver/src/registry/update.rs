@@ -10,15 +10,12 @@ use bytes::Bytes;
 use kedge_api::check::FieldValidation;
 use kedge_api::decode::Decoded;
 use kedge_api::field::{FieldError, Path};
-use kedge_api::kinds::Gvk;
-use kedge_api::patch::{self, PatchError};
-use kedge_api::schema::Struct;
 use kedge_api::status::Status;
 use kedge_api::{Object, meta, warn};
 use kedge_store::{Entry, WriteError};
 use serde_json::Value;
 
-use super::{Act, Outcome, body, convert, create, decode, decode_kept, hooks, managers, rules};
+use super::{Act, Outcome, body, convert, create, decode_kept, hooks, managers, patching, rules};
 use crate::admission::{self, Operation};
 use crate::error;
 use crate::media::PatchKind;
@@ -35,8 +32,8 @@ pub enum Change {
     Patch {
         /// How to read the patch.
         kind: PatchKind,
-        /// The patch.
-        patch: Value,
+        /// The patch, with the fields that it gives twice.
+        patch: Decoded,
         /// What to do about unknown fields.
         validation: FieldValidation,
     },
@@ -221,14 +218,14 @@ fn patched(
     act: &Act<'_>,
     old: &Object,
     kind: PatchKind,
-    patch: &Value,
+    patch: &Decoded,
     validation: FieldValidation,
 ) -> Result<Object, Status> {
     let mut served = old.clone();
     rules::to_served(act.spoken, &mut served);
     let gvk = act.spoken.gvk();
     let kept_version = meta::resource_version(&served).to_owned();
-    let sent = apply(&gvk, act.spoken.schema(), &mut served, kind, patch, validation)?;
+    let sent = patching::apply(&gvk, act.spoken.schema(), &mut served, kind, patch, validation)?;
     act.warn(sent.warnings);
     let mut object = sent.object;
     if meta::resource_version(&object).is_empty() {
@@ -236,50 +233,4 @@ fn patched(
     }
     rules::take_in(act.spoken, act.kind, &mut object);
     Ok(object)
-}
-
-/// Applies a patch to an object of that kind and holds the result against its schema.
-pub(crate) fn apply(
-    gvk: &Gvk,
-    schema: Option<Struct<'_>>,
-    object: &mut Object,
-    kind: PatchKind,
-    patch: &Value,
-    validation: FieldValidation,
-) -> Result<decode::Sent, Status> {
-    let outcome = match kind {
-        PatchKind::Json => patch::json(object, patch.clone()),
-        PatchKind::Merge => patch::merge(object, patch.clone()),
-        PatchKind::Strategic => match schema {
-            Some(schema) => patch::strategic(schema, object, patch.clone()),
-            None => {
-                return Err(Status::unsupported_media_type(&[
-                    "application/json-patch+json",
-                    "application/merge-patch+json",
-                ]));
-            }
-        },
-        // Applied before it gets here, and not to things that are made on request.
-        PatchKind::Apply => {
-            return Err(Status::unsupported_media_type(&[
-                "application/json-patch+json",
-                "application/merge-patch+json",
-                "application/strategic-merge-patch+json",
-            ]));
-        }
-    };
-    outcome.map_err(|fault| match fault {
-        PatchError::Unapplicable(why) => Status::new(
-            422,
-            kedge_api::status::Reason::Invalid,
-            "the server rejected our request due to an error in our request",
-        )
-        .with_cause("UnexpectedServerResponse", why, ""),
-        PatchError::TooMany { .. } => {
-            Status::new(413, kedge_api::status::Reason::RequestEntityTooLarge, fault.to_string())
-        }
-        fault => Status::bad_request(fault.to_string()),
-    })?;
-    // What a patch cannot say twice: duplicates are the patch's own, and JSON objects have none.
-    decode::fit(Decoded::from(std::mem::take(object)), gvk, schema, validation)
 }

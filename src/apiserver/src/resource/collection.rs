@@ -50,6 +50,7 @@ pub async fn delete(call: &mut Call, act: &Act<'_>, kind: &Arc<Kind>) -> Result<
     let view = view(call, kind)?;
     let options = ListOptions::parse(&call.query).map_err(|f| error::option(&f))?;
     let mut deletion = delete_options(call).await?;
+    delete::of_many(&deletion)?;
     // Preconditions are about one object.
     deletion.uid = None;
     deletion.version = None;

@@ -17,6 +17,7 @@ use super::{made, patch_of, sent};
 use crate::chain::Call;
 use crate::error;
 use crate::query::WriteOptions;
+use crate::registry::patching;
 use crate::registry::update::{self, Change};
 use crate::registry::{Act, Outcome, convert};
 use crate::request::Verb;
@@ -56,7 +57,7 @@ async fn patched(call: &mut Call, act: &Act<'_>, gvk: &Gvk, options: &WriteOptio
     };
     let mut scale = scale_of(act.kind, &kept(act).await?);
     meta::set_resource_version(&mut scale, "");
-    let sent = update::apply(gvk, kedge_api::schema::of(gvk), &mut scale, kind, &patch, validation)?;
+    let sent = patching::apply(gvk, kedge_api::schema::of(gvk), &mut scale, kind, &patch, validation)?;
     act.warn(sent.warnings);
     Ok(sent.object)
 }
@@ -88,7 +89,7 @@ async fn write(act: &Act<'_>, scale: &Object) -> Result<Object, Status> {
     // The patch is made in the served version, which the registry converts.
     let change = Change::Patch {
         kind: crate::media::PatchKind::Merge,
-        patch,
+        patch: patch.into(),
         validation: kedge_api::check::FieldValidation::Ignore,
     };
     match update::update(act, change).await?.outcome {

@@ -14,6 +14,7 @@ use kedge_store::{Change, Revision};
 use serde_json::json;
 
 use super::BREATH;
+use crate::admission::Given;
 use crate::admission::policy::{Family, Part};
 use crate::audit::Notes;
 use crate::core::Core;
@@ -120,11 +121,12 @@ async fn check(core: &Core, policy: &Object) -> Result<(), Status> {
         dry_run: false,
         manager: "validatingadmissionpolicy-status",
         warnings: &told,
+        given: Given::default(),
         audit: &audit,
     };
     let change = update::Change::Patch {
         kind: PatchKind::Merge,
-        patch: json!({"metadata": {"uid": meta::uid(policy)}, "status": status}),
+        patch: json!({"metadata": {"uid": meta::uid(policy)}, "status": status}).into(),
         validation: FieldValidation::Ignore,
     };
     update::update(&act, change).await.map(drop)

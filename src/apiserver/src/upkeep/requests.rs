@@ -19,6 +19,7 @@ use rustls_pki_types::{CertificateDer, pem::PemObject as _};
 use serde_json::{Value, json};
 
 use super::{BREATH, DAY};
+use crate::admission::Given;
 use crate::audit::Notes;
 use crate::authz::Wanted;
 use crate::core::Core;
@@ -286,6 +287,7 @@ async fn act(core: &Core, name: &str, mut object: Object, step: Step) -> Result<
         dry_run: false,
         manager: "kube-controller-manager",
         warnings: &warnings,
+        given: Given::default(),
         audit: &audit,
     };
     if sub.is_some() {

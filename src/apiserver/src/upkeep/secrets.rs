@@ -18,6 +18,7 @@ use kedge_store::{Change, Entry, Event};
 use serde_json::{Value, json};
 
 use super::{BREATH, DAY, bootstrap_tokens};
+use crate::admission::Given;
 use crate::audit::Notes;
 use crate::authn::legacy::{LegacyClaims, TYPE};
 use crate::authn::{bootstrap, token::TokenKey};
@@ -175,6 +176,7 @@ pub(super) async fn remove(core: &Core, namespace: &str, name: &str) -> Result<(
         dry_run: false,
         manager: "kube-controller-manager",
         warnings: &warnings,
+        given: Given::default(),
         audit: &audit,
         spoken: kind,
     };
@@ -197,6 +199,7 @@ pub(super) async fn put(core: &Core, plural: &str, object: Object, exists: bool)
         dry_run: false,
         manager: "kube-controller-manager",
         warnings: &warnings,
+        given: Given::default(),
         audit: &audit,
         spoken: kind,
     };

@@ -11,6 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use ring::rand::{SecureRandom as _, SystemRandom};
 use serde::Deserialize;
 
+use super::cipher::Algorithm;
 use super::envelope::{NAME, Sealed, Secret};
 use crate::authn::settings::{SettingsFault, private};
 use crate::tls::authority::{AuthorityError, write_private};
@@ -154,9 +155,9 @@ struct ResourceRule {
 #[serde(deny_unknown_fields)]
 struct ProviderFile {
     aesgcm: Option<KeyList>,
+    aescbc: Option<KeyList>,
+    secretbox: Option<KeyList>,
     identity: Option<serde_yaml::Value>,
-    aescbc: Option<serde_yaml::Value>,
-    secretbox: Option<serde_yaml::Value>,
     kms: Option<serde_yaml::Value>,
 }
 
@@ -206,36 +207,46 @@ fn parse(path: &Path, text: &str) -> Result<Rules, SettingsFault> {
         let mut providers = Vec::new();
         for (place, provider) in rule.providers.into_iter().enumerate() {
             let at = |field: &str| at(&format!("providers[{place}]{field}"));
-            match provider {
-                ProviderFile { aesgcm: Some(list), identity: None, aescbc: None, secretbox: None, kms: None } => {
-                    if list.keys.is_empty() {
-                        return Err(fault(at(".aesgcm.keys"), "at least one is required"));
-                    }
-                    for key in list.keys {
-                        let simple = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
-                        if key.name.is_empty() || key.name.len() > NAME || !key.name.bytes().all(simple) {
-                            return Err(fault(
-                                at(".aesgcm.keys"),
-                                "a name is 1 to 64 letters, digits, '-', '_' or '.'",
-                            ));
-                        }
-                        let secret = STANDARD.decode(&key.secret).ok().and_then(|b| Secret::new(&key.name, &b));
-                        let why = "a secret is 16 or 32 bytes as base64: head -c 32 /dev/urandom | base64";
-                        providers.push(Provider::Key(Box::new(secret.ok_or_else(|| fault(at(".aesgcm.keys"), why))?)));
-                    }
+            let ProviderFile { aesgcm, aescbc, secretbox, identity, kms } = provider;
+            if kms.is_some() {
+                return Err(fault(
+                    at(".kms"),
+                    "a key service is not called: it would have to run before the API does; use secretbox or aesgcm",
+                ));
+            }
+            let keyed = Algorithm::ALL.into_iter().zip([aesgcm, aescbc, secretbox]);
+            let mut keyed: Vec<_> = keyed.filter_map(|(algorithm, list)| Some((algorithm, list?))).collect();
+            match (keyed.pop(), identity) {
+                (Some((algorithm, list)), None) if keyed.is_empty() => {
+                    let at = at(&format!(".{}.keys", algorithm.name()));
+                    providers.extend(keys(algorithm, list).map_err(|why| fault(at, &why))?);
                 }
-                ProviderFile { aesgcm: None, identity: Some(_), aescbc: None, secretbox: None, kms: None } => {
-                    providers.push(Provider::Identity);
-                }
-                ProviderFile { aesgcm: None, identity: None, .. } => {
-                    return Err(fault(at(""), "aescbc, secretbox and kms are not supported; use aesgcm or identity"));
-                }
+                (None, Some(_)) => providers.push(Provider::Identity),
+                (None, None) => return Err(fault(at(""), "one of aesgcm, aescbc, secretbox or identity is required")),
                 _ => return Err(fault(at(""), "more than one provider in one entry")),
             }
         }
         rules.push(Rule { prefixes, providers });
     }
     Ok(Rules(rules))
+}
+
+/// The keys of a provider, or what is wrong with them.
+fn keys(algorithm: Algorithm, list: KeyList) -> Result<Vec<Provider>, String> {
+    if list.keys.is_empty() {
+        return Err("at least one is required".to_owned());
+    }
+    let simple = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+    let key = |key: KeyFile| {
+        if key.name.is_empty() || key.name.len() > NAME || !key.name.bytes().all(simple) {
+            return Err("a name is 1 to 64 letters, digits, '-', '_' or '.'".to_owned());
+        }
+        let secret = STANDARD.decode(&key.secret).ok().and_then(|bytes| Secret::new(algorithm, &key.name, &bytes));
+        let lengths = algorithm.lengths();
+        let why = || format!("a secret is {lengths} bytes as base64: head -c 32 /dev/urandom | base64");
+        secret.map(|secret| Provider::Key(Box::new(secret))).ok_or_else(why)
+    };
+    list.keys.into_iter().map(key).collect()
 }
 
 /// The prefix of the store's keys of `resource`, `resource.group`, `*.group`, `*.` or `*.*`.
@@ -285,8 +296,25 @@ mod tests {
         );
         check(&with("Secrets"), "resources[0].resources: must be like");
         check(&with("\"*\""), "resources[0].resources: must be like");
-        check("- {resources: [secrets], providers: [{aescbc: {keys: []}}]}", "not supported; use aesgcm");
-        check("- {resources: [secrets], providers: [{kms: {name: x}}]}", "not supported; use aesgcm");
+        check("- {resources: [secrets], providers: [{aescbc: {keys: []}}]}", "aescbc.keys: at least one");
+        check(
+            "- {resources: [secrets], providers: [{kms: {name: x}}]}",
+            "providers[0].kms: a key service is not called",
+        );
+        check("- {resources: [secrets], providers: [{}]}", "providers[0]: one of aesgcm");
+        check(
+            "- {resources: [secrets], providers: [{secretbox: {keys: [{name: a, secret: AAAA}]}}]}",
+            "secretbox.keys: a secret is 32 bytes",
+        );
+        let all = format!("{{keys: [{{name: a, secret: {key}}}]}}");
+        check(
+            &format!("- {{resources: [secrets], providers: [{{aescbc: {all}}}, {{secretbox: {all}}}]}}"),
+            "[[Key(Secret(a)), Key(Secret(a))]]",
+        );
+        check(
+            &format!("- {{resources: [secrets], providers: [{{aescbc: {all}, secretbox: {all}}}]}}"),
+            "more than one provider",
+        );
         check("- {resources: [secrets], providers: []}", "providers: at least one");
         check("- {resources: [secrets], providers: [{aesgcm: {keys: [{name: a, secret: AAAA}]}}]}", "16 or 32 bytes");
         check(

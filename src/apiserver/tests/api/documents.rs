@@ -126,3 +126,31 @@ async fn every_kind_is_served_by_the_same_path() {
     }
     assert_eq!(server.admin.get("/api/v1/componentstatuses").await.ok()["kind"], "ComponentStatusList");
 }
+
+#[tokio::test]
+async fn cbor_is_refused_as_what_it_is_not_served_as() {
+    let server = server().await;
+    let admin = &server.admin;
+    let path = format!("{CONFIG_MAPS}/a");
+    admin.post(CONFIG_MAPS, config_map("a")).await.ok();
+    let refused = admin.send("GET", &path, &[("accept", "application/cbor")], "").await;
+    let status = refused.fails(406, "only the following media types are accepted: application/json");
+    assert_eq!(status["reason"], "NotAcceptable");
+    admin.send("GET", CONFIG_MAPS, &[("accept", "application/cbor-seq")], "").await.fails(406, "");
+    admin
+        .send("GET", &format!("{CONFIG_MAPS}?watch=true"), &[("accept", "application/cbor-seq")], "")
+        .await
+        .fails(406, "");
+    let other = admin.send("GET", &path, &[("accept", "application/cbor;q=1,application/json;q=0.5")], "").await;
+    assert_eq!(other.headers["content-type"], "application/json");
+    assert_eq!(other.ok()["kind"], "ConfigMap");
+    // An empty map, as CBOR.
+    let map = [0xd9, 0xd9, 0xf7, 0xa0].as_slice();
+    let sent = admin.send("POST", CONFIG_MAPS, &[("content-type", "application/cbor")], map).await;
+    let status = sent.fails(415, "accepted media types include: application/json");
+    assert_eq!(status["reason"], "UnsupportedMediaType");
+    admin.send("PUT", &path, &[("content-type", "application/cbor")], map).await.fails(415, "");
+    let apply = format!("{path}?fieldManager=me");
+    let patched = admin.send("PATCH", &apply, &[("content-type", "application/apply-patch+cbor")], map).await;
+    patched.fails(415, "application/apply-patch+yaml");
+}

@@ -3,7 +3,8 @@
 use kedge_apiserver::Identity;
 use serde_json::{Value, json};
 
-use crate::support::{server, until};
+use crate::sockets::serve;
+use crate::support::{CONFIG_MAPS, server, server_with, until};
 
 const SCHEMAS: &str = "/apis/flowcontrol.apiserver.k8s.io/v1/flowschemas";
 const LEVELS: &str = "/apis/flowcontrol.apiserver.k8s.io/v1/prioritylevelconfigurations";
@@ -64,4 +65,32 @@ async fn a_schema_without_a_level_says_so_until_it_comes() {
     until(async || dangling(&server.admin.get(&path).await.ok()).as_deref() == Some("False")).await;
     let figure = "apiserver_flowcontrol_nominal_limit_seats{priority_level=\"later\"}";
     until(async || server.admin.get("/metrics").await.text.contains(figure)).await;
+}
+
+#[tokio::test]
+async fn a_long_list_takes_more_seats_than_one() {
+    let served = serve(server_with(|config, _| config.limits.seats = 1000).await.with_account().await).await;
+    let admin = &served.server.admin;
+    let large = "x".repeat(100_000);
+    for name in ["a", "b", "c"] {
+        admin.post(CONFIG_MAPS, json!({"metadata": {"name": name}, "data": {"k": large}})).await.ok();
+    }
+    // How much there is is known once it was listed.
+    admin.get(CONFIG_MAPS).await.ok();
+    let path = "/api/v1/namespaces/default/serviceaccounts/default/token";
+    let token = admin.post(path, json!({"spec": {}})).await.ok()["status"]["token"].as_str().unwrap().to_owned();
+    let header = format!("Authorization: Bearer {token}\r\n");
+    let seats = async || -> u64 {
+        let figure = "apiserver_flowcontrol_work_estimated_seats_sum{priority_level=\"workload-low\"} ";
+        let text = admin.get("/metrics").await.text;
+        text.lines().find_map(|line| line.strip_prefix(figure)?.parse().ok()).unwrap()
+    };
+    for (query, expected) in
+        [("", 4), ("?limit=1", 2), ("?fieldSelector=metadata.name%3Da", 1), ("?resourceVersion=0", 4)]
+    {
+        let before = seats().await;
+        served.get(&format!("{CONFIG_MAPS}{query}"), None, &header).await;
+        assert_eq!(seats().await - before, expected, "{query}");
+    }
+    served.end().await;
 }

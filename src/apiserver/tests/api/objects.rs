@@ -135,7 +135,7 @@ async fn unknown_fields_are_dropped_warned_of_or_refused() {
     let reply = admin.send("POST", CONFIG_MAPS, &[("content-type", "application/json")], twice).await;
     assert!(reply.warnings()[0].contains("duplicate field"), "{:?}", reply.warnings());
     let patched = admin.patch("merge", &format!("{}?fieldValidation=Strict", named("d")), json!({"spec": 1})).await;
-    patched.fails(400, "unknown field");
+    patched.fails(422, "unknown field");
 }
 
 #[tokio::test]
@@ -168,7 +168,7 @@ async fn patches_of_each_kind_apply() {
         .fails(422, "error in our request");
     admin.patch("json", &path, json!({"op": "test"})).await.fails(400, "");
     admin.patch("merge", &path, json!({"spec": {"replicas": -1}})).await.fails(422, "spec.replicas");
-    admin.patch("merge", &path, json!({"spec": {"replicas": "many"}})).await.fails(400, "cannot unmarshal string");
+    admin.patch("merge", &path, json!({"spec": {"replicas": "many"}})).await.fails(422, "cannot unmarshal string");
     admin.patch("merge", &path, json!({"metadata": {"resourceVersion": "1"}})).await.fails(409, "modified");
     admin.patch("merge", &path, json!({"metadata": {"uid": "x"}})).await.fails(409, "UID in precondition");
     admin.send("PATCH", &path, &[("content-type", "text/plain")], "{}").await.fails(415, "");

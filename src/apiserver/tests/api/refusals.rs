@@ -142,6 +142,15 @@ async fn what_does_not_fit() {
         "ConfigMap in version \"v1\" cannot be handled as a ConfigMap: strict decoding error: unknown field \"dta\"",
         Value::Null,
     );
+    let shown = "map[dta:map[]]";
+    let why = format!("Invalid value: \"{shown}\": strict decoding error: unknown field \"dta\"");
+    is(
+        admin.patch("strategic-merge", &format!("{CONFIG_MAPS}/a?fieldValidation=Strict"), json!({"dta": {}})).await,
+        422,
+        "Invalid",
+        &format!(" \"\" is invalid: patch: {why}"),
+        json!({"causes": [cause("FieldValueInvalid", "patch", &why)]}),
+    );
     is(
         admin
             .post("/api/v1/namespaces/other/configmaps", {

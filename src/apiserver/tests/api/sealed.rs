@@ -126,7 +126,10 @@ async fn a_lost_key_is_an_error_of_its_objects_only() {
     ] {
         let server = start(dir.path(), file(dir.path(), name, &keys)).await;
         server.admin.get(&format!("{SECRETS}/a")).await.fails(500, why);
-        server.admin.get(SECRETS).await.fails(500, why);
+        let status = server.admin.get(SECRETS).await.fails(500, why);
+        assert_eq!(status["reason"], "StorageReadError");
+        let cause = &status["details"]["causes"][0];
+        assert_eq!(cause["field"], "/core/secrets/default/a");
         // The server goes on: other Secrets can be made and read.
         server.admin.post(SECRETS, secret(name)).await.ok();
         server.admin.get(&format!("{SECRETS}/{name}")).await.ok();
@@ -137,4 +140,54 @@ async fn a_lost_key_is_an_error_of_its_objects_only() {
     let again = start(dir.path(), file(dir.path(), "back", &[("k1", 1)])).await;
     assert_eq!(again.admin.get(&format!("{SECRETS}/a")).await.ok()["data"]["password"], STANDARD.encode("hunter2"));
     again.end().await;
+}
+
+#[tokio::test]
+async fn what_no_key_opens_can_be_removed_by_who_may() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = start(dir.path(), file(dir.path(), "one", &[("k1", 1)])).await;
+    first.admin.post(SECRETS, secret("a")).await.ok();
+    let uid = first.admin.post(SECRETS, secret("b")).await.ok()["metadata"]["uid"].take();
+    first.end().await;
+
+    let server = start(dir.path(), file(dir.path(), "two", &[("k2", 2)])).await;
+    let admin = &server.admin;
+    let option = "ignoreStoreReadErrorWithClusterBreakingPotential";
+    let path = |name: &str| format!("{SECRETS}/{name}?{option}=true");
+    let status = admin.get(SECRETS).await.fails(500, "failed to read one or more secrets from the storage");
+    assert_eq!(status["details"]["causes"].as_array().map(Vec::len), Some(2));
+    admin.delete(&format!("{SECRETS}/a"), Value::Null).await.fails(500, "not configured");
+    let editor = Client(server.api.loopback(Identity::user("jane", ["editors"])));
+    let rights = |verbs: &[&str]| json!({"metadata": {"name": "deleters"}, "rules": [{"apiGroups": [""], "resources": ["secrets"], "verbs": verbs}]});
+    let roles = "/apis/rbac.authorization.k8s.io/v1/namespaces/default";
+    admin.post(&format!("{roles}/roles"), rights(&["delete"])).await.ok();
+    let binding = json!({"metadata": {"name": "deleters"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "deleters"},
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": "editors"}]});
+    admin.post(&format!("{roles}/rolebindings"), binding).await.ok();
+    until(async || editor.delete(&format!("{SECRETS}/none"), Value::Null).await.code == 404).await;
+    let refused = editor.delete(&path("a"), Value::Null).await;
+    refused.fails(403, "secrets \\\"a\\\" is forbidden: not permitted to do \\\"unsafe-delete-ignore-read-errors\\\"");
+    admin
+        .delete(&format!("{SECRETS}?{option}=true"), Value::Null)
+        .await
+        .fails(422, "not allowed with DELETECOLLECTION");
+    let both = json!({option: true, "gracePeriodSeconds": 0});
+    admin.delete(&format!("{SECRETS}/a"), both).await.fails(422, "cannot be set together with .gracePeriodSeconds");
+    admin.post(SECRETS, secret("c")).await.ok();
+    admin.delete(&path("c"), Value::Null).await.fails(422, "exclusively used to delete corrupt object(s)");
+
+    let version = server.store.revision();
+    let mut watch = admin.watch(&format!("{SECRETS}?watch=true&resourceVersion={version}&labelSelector=a%3Db")).await;
+    admin.put(&format!("{roles}/roles/deleters"), rights(&["delete", "unsafe-delete-ignore-read-errors"])).await.ok();
+    until(async || editor.delete(&path("a"), Value::Null).await.code == 200).await;
+    let done = admin.delete(&format!("{SECRETS}/b"), json!({option: true})).await.ok();
+    assert_eq!((&done["kind"], &done["status"]), (&json!("Status"), &json!("Success")));
+    // Who knew them hears that they are gone.
+    assert_eq!(watch.line().await, "DELETED a");
+    let event = watch.next().await.unwrap();
+    assert_eq!((&event["type"], &event["object"]["metadata"]["uid"]), (&json!("DELETED"), &uid));
+    let left = admin.get(SECRETS).await.ok();
+    assert_eq!(left["items"].as_array().unwrap().len(), 1);
+    server.end().await;
 }

@@ -90,15 +90,21 @@ async fn a_validating_webhook_sees_the_request_and_may_refuse_it() {
     assert_eq!((&request["namespace"], &request["dryRun"]), (&json!("default"), &json!(false)));
     assert_eq!(request["userInfo"]["username"], "admin");
     assert_eq!((&request["object"]["data"]["k"], &request["oldObject"]), (&json!("v"), &Value::Null));
-    assert_eq!(request["options"]["kind"], "CreateOptions");
+    assert_eq!(request["options"], json!({"kind": "CreateOptions", "apiVersion": "meta.k8s.io/v1"}));
 
-    server.admin.patch("merge", &format!("{CONFIG_MAPS}/a"), json!({"data": {"k": "w"}})).await.ok();
+    let path = format!("{CONFIG_MAPS}/a?fieldManager=me&fieldValidation=Strict");
+    server.admin.patch("merge", &path, json!({"data": {"k": "w"}})).await.ok();
     let request = backend.take().remove(0).body["request"].take();
     assert_eq!((&request["operation"], &request["oldObject"]["data"]["k"]), (&json!("UPDATE"), &json!("v")));
-    server.admin.delete(&format!("{CONFIG_MAPS}/a"), Value::Null).await.ok();
+    let options = json!({"kind": "UpdateOptions", "apiVersion": "meta.k8s.io/v1", "fieldManager": "me",
+        "fieldValidation": "Strict"});
+    assert_eq!(request["options"], options);
+    server.admin.delete(&format!("{CONFIG_MAPS}/a"), json!({"propagationPolicy": "Background"})).await.ok();
     let request = backend.take().remove(0).body["request"].take();
     assert_eq!((&request["operation"], &request["object"]), (&json!("DELETE"), &Value::Null));
     assert_eq!(request["oldObject"]["data"]["k"], "w");
+    let options = json!({"kind": "DeleteOptions", "apiVersion": "meta.k8s.io/v1", "propagationPolicy": "Background"});
+    assert_eq!(request["options"], options);
     assert_eq!(backend.connections.load(std::sync::atomic::Ordering::Relaxed), 1, "the connection is used again");
 
     let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}});

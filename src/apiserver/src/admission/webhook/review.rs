@@ -11,7 +11,7 @@ use kedge_api::status::{Reason, Status};
 use serde_json::{Value, json};
 
 use super::hook::Version;
-use crate::admission::{Attributes, Operation};
+use crate::admission::Attributes;
 use crate::identity::Identity;
 
 /// Warnings of one webhook, at most; the rest of the chain cuts their length.
@@ -55,7 +55,7 @@ impl Question<'_> {
             "object": self.object,
             "oldObject": self.old,
             "dryRun": attributes.dry_run,
-            "options": options(attributes),
+            "options": attributes.given.options(attributes.operation, attributes.dry_run),
         });
         let sub = sub.map_or("", Sub::name);
         for (key, text) in
@@ -107,24 +107,6 @@ fn user(who: &Identity) -> Value {
         info["extra"] = json!(who.extra);
     }
     info
-}
-
-/// The options of the operation; a stream's are its object.
-fn options(attributes: &Attributes<'_>) -> Value {
-    let kind = match attributes.operation {
-        Operation::Create => "CreateOptions",
-        Operation::Update => "UpdateOptions",
-        Operation::Delete => "DeleteOptions",
-        Operation::Connect => return Value::Null,
-    };
-    let mut options = json!({"kind": kind, "apiVersion": "meta.k8s.io/v1"});
-    if attributes.dry_run {
-        options["dryRun"] = json!(["All"]);
-    }
-    if attributes.operation != Operation::Delete && !attributes.manager.is_empty() {
-        options["fieldManager"] = json!(attributes.manager);
-    }
-    options
 }
 
 /// What a webhook says.

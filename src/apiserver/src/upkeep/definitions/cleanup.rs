@@ -13,6 +13,7 @@ use kedge_api::{Object, meta};
 use kedge_store::{Change, Entry};
 
 use super::PREFIX;
+use crate::admission::Given;
 use crate::core::Core;
 use crate::identity::Identity;
 use crate::registry::delete::{self, DeleteOptions};
@@ -156,6 +157,7 @@ async fn empty(core: &Core, object: &Object) -> Result<(), String> {
                 dry_run: false,
                 manager: "kube-apiserver",
                 warnings: &warnings,
+                given: Given::default(),
                 audit: &audit,
             };
             match delete::delete(&act, &DeleteOptions::default()).await {
