@@ -85,6 +85,11 @@ impl Authorizer {
         apply(&mut self.cache.write().unwrap_or_else(PoisonError::into_inner));
     }
 
+    /// Reads the roles.
+    pub fn read<T>(&self, look: impl FnOnce(&RoleCache) -> T) -> T {
+        look(&self.cache.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// Takes in a change of what is tied to nodes.
     pub fn change_nodes(&self, apply: impl FnOnce(&mut NodeGraph)) {
         apply(&mut self.nodes.write().unwrap_or_else(PoisonError::into_inner));

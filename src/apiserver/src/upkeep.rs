@@ -4,6 +4,7 @@
 //! In: the store's events and a few timers. Every task waits for an event or one coalesced timer,
 //! and ends by the server's token.
 
+pub mod addresses;
 mod bootstrap_tokens;
 pub mod definitions;
 pub mod events;

@@ -5,6 +5,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use kedge_api::field::Path;
+use kedge_api::selector::LabelSelector;
 use serde_json::Value;
 
 use super::rules::{Rule, Wanted};
@@ -17,8 +19,10 @@ type Key = (Box<str>, Box<str>);
 struct Role {
     rules: Vec<Rule>,
     labels: BTreeMap<String, String>,
-    /// Label sets whose roles are gathered into this one.
-    aggregates: Vec<BTreeMap<String, String>>,
+    /// What roles are gathered into this one.
+    aggregates: Vec<LabelSelector>,
+    /// The rules that a role which gathers is kept with.
+    kept: Vec<Rule>,
 }
 
 impl Role {
@@ -31,17 +35,15 @@ impl Role {
                 .filter_map(|(k, v)| Some((k.clone(), v.as_str()?.to_owned())))
                 .collect()
         };
+        let rules = Rule::read_all(role.get("rules"));
+        let selectors = role.pointer("/aggregationRule/clusterRoleSelectors").and_then(Value::as_array);
+        let selector = |object| LabelSelector::from_object(Some(object), &Path::root("clusterRoleSelectors")).ok();
+        let aggregates: Vec<_> = selectors.into_iter().flatten().filter_map(selector).collect();
         Role {
-            rules: Rule::read_all(role.get("rules")),
+            kept: if aggregates.is_empty() { Vec::new() } else { rules.clone() },
+            rules,
             labels: text_map(role.pointer("/metadata/labels")),
-            aggregates: role
-                .pointer("/aggregationRule/clusterRoleSelectors")
-                .and_then(Value::as_array)
-                .into_iter()
-                .flatten()
-                .map(|selector| text_map(selector.get("matchLabels")))
-                .filter(|labels| !labels.is_empty())
-                .collect(),
+            aggregates,
         }
     }
 }
@@ -125,6 +127,15 @@ impl RoleCache {
         }
     }
 
+    /// The ClusterRoles that are kept with other rules than they gather, with those.
+    pub fn behind(&self) -> Vec<(String, Vec<Rule>)> {
+        let gathers = |(key, role): (&Key, &Role)| {
+            let behind = !role.aggregates.is_empty() && role.kept != role.rules;
+            behind.then(|| (key.1.to_string(), role.rules.clone()))
+        };
+        self.roles.iter().filter_map(gathers).collect()
+    }
+
     /// The first binding that grants it, in words.
     pub(super) fn first_grant(&self, who: &Identity, wanted: &Wanted<'_>) -> Option<String> {
         let namespace = match wanted {
@@ -176,19 +187,14 @@ impl RoleCache {
             for key in &gathering {
                 let Some(role) = self.roles.get(key) else { continue };
                 let mut rules: Vec<Rule> = Vec::new();
-                let mut sources: Vec<(&Key, &Role)> = self
-                    .roles
-                    .iter()
-                    .filter(|(k, other)| {
-                        *k != key
-                            && k.0.is_empty()
-                            && role.aggregates.iter().any(|s| s.iter().all(|(l, v)| other.labels.get(l) == Some(v)))
-                    })
-                    .collect();
-                sources.sort_by_key(|(k, _)| *k);
-                for rule in sources.into_iter().flat_map(|(_, r)| &r.rules) {
-                    if !rules.contains(rule) {
-                        rules.push(rule.clone());
+                for selector in &role.aggregates {
+                    let others = self.roles.iter().filter(|(k, _)| *k != key && k.0.is_empty());
+                    let mut sources: Vec<_> = others.filter(|(_, other)| selector.matches(&other.labels)).collect();
+                    sources.sort_by_key(|(k, _)| *k);
+                    for rule in sources.into_iter().flat_map(|(_, r)| &r.rules) {
+                        if !rules.contains(rule) {
+                            rules.push(rule.clone());
+                        }
                     }
                 }
                 if rules != role.rules {
@@ -299,6 +305,21 @@ mod tests {
         check(&authorizer, &jane, "delete", "a", true);
         authorizer.change(|c| c.drop_role("", "more"));
         check(&authorizer, &jane, "delete", "a", false);
+    }
+
+    #[test]
+    fn what_gathers_is_behind_until_it_is_kept_as_it_acts() {
+        let authorizer = authorizer();
+        let behind = || authorizer.read(RoleCache::behind);
+        let rules = json!([{"verbs": ["get"], "apiGroups": [""], "resources": ["pods"]}]);
+        assert_eq!(behind(), [("gathered".to_owned(), Rule::read_all(Some(&rules)))]);
+        let selector = json!({"matchExpressions": [{"key": "into", "operator": "In", "values": ["all", "some"]}]});
+        let kept = json!({"metadata": {"name": "gathered"}, "rules": rules,
+            "aggregationRule": {"clusterRoleSelectors": [selector]}});
+        authorizer.change(|cache| cache.put_role(&kept));
+        assert_eq!(behind(), []);
+        authorizer.change(|cache| cache.drop_role("", "reader"));
+        assert_eq!(behind(), [("gathered".to_owned(), Vec::new())]);
     }
 
     #[test]

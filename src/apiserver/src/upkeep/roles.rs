@@ -1,13 +1,18 @@
-//! Keeps the authorizer's cache of roles equal to the store.
+//! Keeps the authorizer's cache of roles equal to the store, and roles that gather others written as they act.
 //!
 //! In: the store's events below `/rbac.authorization.k8s.io/`. Out: changes of the cache, one by
-//! one. If events were missed, everything is read again.
+//! one; the rules of ClusterRoles with an `aggregationRule`, where they are kept otherwise. If events were missed,
+//! everything is read again.
 
 use std::sync::Arc;
 
+use kedge_api::status::Reason;
 use kedge_store::{Change, Revision};
+use serde_json::{Value, json};
 
 use crate::authz::RoleCache;
+use crate::authz::rules::Rule;
+use crate::bootstrap;
 use crate::core::Core;
 use crate::registry::{body, keys};
 
@@ -29,6 +34,7 @@ pub async fn fill(core: &Core) -> Result<Revision, kedge_store::ReadError> {
 pub async fn follow(core: Arc<Core>, mut from: Revision) {
     loop {
         if let Ok(mut watch) = core.store.watch(PREFIX, from) {
+            gather(&core).await;
             loop {
                 let events = tokio::select! {
                     events = watch.next() => events,
@@ -38,6 +44,7 @@ pub async fn follow(core: Arc<Core>, mut from: Revision) {
                 for event in events {
                     apply(&core, &event.entry.key, &event.entry.bytes, event.change == Change::Deleted);
                 }
+                gather(&core).await;
             }
         }
         loop {
@@ -72,6 +79,21 @@ fn apply(core: &Core, key: &str, bytes: &[u8], gone: bool) {
             core.authorizer.change(|cache| if bindings { cache.put_binding(&object) } else { cache.put_role(&object) })
         }
         Err(error) => tracing::error!(key, %error, "a kept role cannot be read"),
+    }
+}
+
+/// Writes the rules of what gathers. Its own event comes back and finds nothing to do.
+async fn gather(core: &Core) {
+    for (name, rules) in core.authorizer.read(RoleCache::behind) {
+        let rules: Vec<Value> = rules.iter().map(Rule::to_json).collect();
+        let role = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
+            "metadata": {"name": name}, "rules": rules});
+        match bootstrap::apply(core, "clusterrole-aggregation-controller", role).await {
+            Err(status) if !matches!(status.reason, Reason::Conflict | Reason::NotFound) => {
+                tracing::error!(name, %status, "the rules that a ClusterRole gathers cannot be written");
+            }
+            _ => {}
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // It is all tests; clippy only knows those by their attribute.
 
 mod access;
+mod addresses;
 mod admission;
 mod aggregated;
 mod asked;
