@@ -266,3 +266,33 @@ async fn custom_group_versions_get_a_service_and_lose_it() {
     server.admin.delete(&format!("{path}/things.example.com"), Value::Null).await.ok();
     assert_eq!(watch.next().await.unwrap()["type"], "DELETED");
 }
+
+#[tokio::test]
+async fn the_examples_of_those_who_are_called_are_accepted_and_harm_nobody() {
+    let server = server().await;
+    let paths = [
+        ("Service", "/api/v1/namespaces/default/services"),
+        ("APIService", SERVICES),
+        ("ValidatingWebhookConfiguration", "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations"),
+    ];
+    for text in [
+        include_str!("../../../../configs/examples/webhook.yaml"),
+        include_str!("../../../../configs/examples/aggregated.yaml"),
+    ] {
+        for part in text.split("\n---\n") {
+            let kind = part.lines().find_map(|line| line.strip_prefix("kind: ")).unwrap();
+            let (_, path) = paths.iter().find(|(name, _)| *name == kind).unwrap();
+            server.admin.send("POST", path, &[("content-type", "application/yaml")], part).await.ok();
+        }
+    }
+    let label = json!({"metadata": {"labels": {"inspected": "yes"}}});
+    server.admin.patch("merge", "/api/v1/namespaces/default", label).await.ok();
+    let map = crate::support::config_map("seen");
+    server.admin.post(crate::support::CONFIG_MAPS, map).await.ok();
+    crate::support::until(async || {
+        let api = server.admin.get(&format!("{SERVICES}/v1.sensors.example.com")).await.ok();
+        let condition = &api["status"]["conditions"][0];
+        (condition["type"] == "Available") && (condition["status"] == "False")
+    })
+    .await;
+}
