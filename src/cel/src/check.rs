@@ -237,7 +237,11 @@ impl Checker<'_> {
             }
             return Type::Bool;
         }
-        self.resolve(id, at, function, member, &args)
+        let result = self.resolve(id, at, function, member, &args);
+        if let Some([one]) = self.overloads.get(&id).map(Vec::as_slice) {
+            call.overload = Some(one);
+        }
+        result
     }
 
     fn resolve(

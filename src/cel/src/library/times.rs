@@ -1,9 +1,10 @@
 //! Times and durations.
 //!
-//! In: texts as RFC 3339 and Go write them, zones as UTC or offsets. Out: points in time from year 1 to 9999, parts of
-//! dates. Knows no names of zones: those are a file's.
+//! In: texts as RFC 3339 and Go write them, zones as UTC, offsets or names. Out: points in time from year 1 to 9999,
+//! parts of dates. What names of zones mean is asked of whoever said that they know; else they are unknown.
 
 use std::fmt;
+use std::sync::OnceLock;
 
 use super::Host;
 use crate::fault::Fault;
@@ -211,8 +212,18 @@ pub(crate) fn duration_text(nanos: i64) -> String {
     format!("{sign}{whole}.{}s", digits.trim_end_matches('0'))
 }
 
-/// The offset of a zone in seconds.
-fn zone(name: &str) -> Result<i64, Fault> {
+/// Says how many seconds a named zone is ahead of UTC at a time in seconds since 1970.
+pub type Zones = fn(&str, i64) -> Option<i32>;
+
+static ZONES: OnceLock<Zones> = OnceLock::new();
+
+/// Has named time zones looked up there, from now on: this crate reads no files. The first one counts.
+pub fn look_up_zones(zones: Zones) {
+    let _ = ZONES.set(zones);
+}
+
+/// The offset of a zone in seconds, at a time.
+fn zone(name: &str, at: &Time) -> Result<i64, Fault> {
     let unknown = || Fault::new(format!("unknown time zone {name}"));
     if matches!(name, "" | "UTC" | "Z" | "GMT" | "Etc/UTC") {
         return Ok(0);
@@ -222,7 +233,10 @@ fn zone(name: &str) -> Result<i64, Fault> {
         Some(b'+') => (1, &name[1..]),
         _ => (1, name),
     };
-    let (hours, minutes) = digits.split_once(':').ok_or_else(unknown)?;
+    let Some((hours, minutes)) = digits.split_once(':') else {
+        let offset = ZONES.get().and_then(|zones| zones(name, at.seconds));
+        return offset.map(i64::from).ok_or_else(unknown);
+    };
     let number = |text: &str, most: i64| text.parse::<i64>().ok().filter(|n| (0..=most).contains(n) && text.len() == 2);
     let (hours, minutes) = (number(hours, 23).ok_or_else(unknown)?, number(minutes, 59).ok_or_else(unknown)?);
     Ok(sign * (hours * 3600 + minutes * 60))
@@ -231,7 +245,7 @@ fn zone(name: &str) -> Result<i64, Fault> {
 fn date<'a>(args: &[Value<'a>], part: impl FnOnce(Civil) -> i64) -> Out<'a> {
     let (time, offset) = match args {
         [Value::Time(time)] => (time, 0),
-        [Value::Time(time), Value::Text(name)] => (time, zone(name)?),
+        [Value::Time(time), Value::Text(name)] => (time, zone(name, time)?),
         _ => return Err(Fault::no_overload()),
     };
     Ok(Value::Int(part(time.civil(offset))))

@@ -67,6 +67,8 @@ pub struct Call {
     pub args: Vec<Expr>,
     /// What is called, once checked.
     pub function: Option<&'static Function>,
+    /// In which of its overloads, once checked and if only one fits.
+    pub overload: Option<&'static str>,
 }
 
 /// An entry of a map.

@@ -49,7 +49,7 @@ impl Nodes {
 
     /// A call.
     pub fn call(&mut self, at: u32, name: &str, target: Option<Expr>, args: Vec<Expr>) -> Result<Expr, Issue> {
-        self.make(at, Kind::Call(Box::new(Call { name: name.into(), target, args, function: None })))
+        self.make(at, Kind::Call(Box::new(Call { name: name.into(), target, args, function: None, overload: None })))
     }
 
     /// A name.
