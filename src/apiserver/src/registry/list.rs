@@ -155,7 +155,7 @@ pub async fn list(act: &Act<'_>, options: &ListOptions, selection: &Selection) -
         Ok(listing) => Ok(listing),
         Err(ReadError::Compacted { .. }) if continued => {
             let token = options.continue_token.as_deref().and_then(|t| Cursor::decode(t).ok());
-            let fresh = token.map(|cursor| cursor.anew());
+            let fresh = token.map(Cursor::anew);
             Err(Status::continue_expired(fresh.as_deref()))
         }
         Err(ReadError::Unreadable { .. }) => Err(locked(act, &prefix).await),

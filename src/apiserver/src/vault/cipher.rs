@@ -52,7 +52,7 @@ impl Algorithm {
 /// A key, made ready.
 pub enum Cipher {
     /// See [`Algorithm::AesGcm`].
-    AesGcm(LessSafeKey),
+    AesGcm(Box<LessSafeKey>),
     /// See [`Algorithm::AesCbc`].
     AesCbc(Vec<u8>),
     /// See [`Algorithm::Secretbox`].
@@ -69,7 +69,7 @@ impl Cipher {
                     32 => &AES_256_GCM,
                     _ => return None,
                 };
-                Cipher::AesGcm(LessSafeKey::new(UnboundKey::new(own, key).ok()?))
+                Cipher::AesGcm(Box::new(LessSafeKey::new(UnboundKey::new(own, key).ok()?)))
             }
             Algorithm::AesCbc => Cipher::AesCbc(matches!(key.len(), 16 | 24 | 32).then(|| key.to_vec())?),
             Algorithm::Secretbox => Cipher::Secretbox(Box::new(XSalsa20Poly1305::new_from_slice(key).ok()?)),
