@@ -1,29 +1,27 @@
 //! Recording Events about objects.
 //!
-//! Expected flow: `record` puts a note into a bounded queue and returns; one task writes them. A note that equals an
-//! earlier one (object, type, reason, message) raises that Event's count instead of making another.
+//! Expected flow: `record` puts a note into a bounded queue and returns; one task writes them, as Kubernetes' recorders
+//! do. A note that equals an earlier one (object, type, reason, message) raises that Event's count instead of making
+//! another; ten that differ in their message alone become one; who has much to say is heard now and then (`correlate`).
 //! Guarantees: the caller never waits and never fails. Assumes that Events may be lost: what does not fit is counted.
 //! Never retries: an Event about a namespace that is going away is dropped.
 
-use std::collections::{HashMap, VecDeque};
+mod correlate;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use kedge_api::clock;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
+use correlate::{Identity, Written};
+
 use crate::{Client, PatchKind, PatchOptions, ResourcePath, WriteOptions};
 
 /// Notes that wait for the writer: a rollout of 100 pods at ten events each.
 const QUEUE: usize = 1024;
-/// Events whose count can still be raised: 512 at about 200 bytes are 100 KiB.
-const REMEMBERED: usize = 512;
-/// An object may have this many new Events at once, and one more each `REFILL` (Kubernetes' spam filter).
-const BURST: u32 = 25;
-const REFILL: Duration = Duration::from_secs(300);
-
 /// What an Event is about.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Subject {
@@ -157,9 +155,13 @@ impl EventWriter {
         let namespace = if note.subject.namespace.is_empty() { "default" } else { &note.subject.namespace };
         let path = ResourcePath::core("events").namespace(namespace);
         let time = clock::rfc3339(note.at);
-        let identity = Identity::of(&note);
-        if let Some((name, count)) = self.written.again(&identity) {
-            let patch = json!({"count": count, "lastTimestamp": time, "message": note.message});
+        let (identity, message) = self.written.combine(&note.component, Identity::of(&note), note.at);
+        let again = self.written.again(&identity);
+        if !self.written.allowed(&note.component, &note.subject, note.at) {
+            return;
+        }
+        if let Some((name, count)) = again {
+            let patch = json!({"count": count, "lastTimestamp": time, "message": message});
             let target = path.clone().name(name);
             match self.client.patch(&target, PatchKind::Merge, &patch, &PatchOptions::default()).await {
                 Ok(_) => return,
@@ -167,20 +169,17 @@ impl EventWriter {
                 Err(e) => return tracing::debug!(error = %e, "an Event could not be counted"),
             }
         }
-        if !self.written.allowed(&note.subject, note.at) {
-            return;
-        }
         self.salt += 1;
         let nanos = note.at.duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos() as u64;
         let name = event_name(&note.subject.name, nanos.wrapping_add(self.salt));
-        let object = self.object(&note, namespace, &name, &time);
+        let object = self.object(&note, &message, namespace, &name, &time);
         match self.client.create(&path, &object, &WriteOptions::default()).await {
             Ok(_) => self.written.remember(identity, name),
             Err(e) => tracing::debug!(error = %e, reason = note.reason, "an Event could not be written"),
         }
     }
 
-    fn object(&self, note: &Note, namespace: &str, name: &str, time: &str) -> Value {
+    fn object(&self, note: &Note, message: &str, namespace: &str, name: &str, time: &str) -> Value {
         let subject = &note.subject;
         let mut involved = json!({
             "apiVersion": subject.api_version, "kind": subject.kind, "name": subject.name, "uid": subject.uid,
@@ -202,7 +201,7 @@ impl EventWriter {
         json!({
             "apiVersion": "v1", "kind": "Event",
             "metadata": {"name": name, "namespace": namespace},
-            "involvedObject": involved, "reason": note.reason, "message": note.message, "source": source,
+            "involvedObject": involved, "reason": note.reason, "message": message, "source": source,
             "type": note.event_type.text(), "count": 1, "firstTimestamp": time, "lastTimestamp": time,
             "reportingComponent": component, "reportingInstance": self.host,
         })
@@ -219,96 +218,9 @@ fn event_name(object: &str, number: u64) -> String {
     format!("{}.{number:016x}", &object[..end])
 }
 
-#[derive(Clone, PartialEq, Eq, Hash)]
-struct Identity {
-    subject: Subject,
-    event_type: EventType,
-    reason: String,
-    message: String,
-}
-
-impl Identity {
-    fn of(note: &Note) -> Self {
-        // The version of the object is no part of what happened.
-        let subject = Subject { resource_version: String::new(), ..note.subject.clone() };
-        Identity { subject, event_type: note.event_type, reason: note.reason.clone(), message: note.message.clone() }
-    }
-}
-
-/// What was written lately, and how much each object may still say.
-#[derive(Default)]
-struct Written {
-    counts: HashMap<Identity, (String, u32)>,
-    order: VecDeque<Identity>,
-    budgets: HashMap<String, (u32, SystemTime)>,
-}
-
-impl Written {
-    fn again(&mut self, identity: &Identity) -> Option<(String, u32)> {
-        let (name, count) = self.counts.get_mut(identity)?;
-        *count += 1;
-        Some((name.clone(), *count))
-    }
-
-    fn forget(&mut self, identity: &Identity) {
-        self.counts.remove(identity);
-        self.order.retain(|other| other != identity);
-    }
-
-    fn remember(&mut self, identity: Identity, name: String) {
-        if self.order.len() == REMEMBERED
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.counts.remove(&oldest);
-        }
-        self.order.push_back(identity.clone());
-        self.counts.insert(identity, (name, 1));
-    }
-
-    /// A token bucket for each object.
-    fn allowed(&mut self, subject: &Subject, now: SystemTime) -> bool {
-        if self.budgets.len() >= REMEMBERED {
-            self.budgets.clear();
-        }
-        let (left, since) = self.budgets.entry(subject.uid.clone()).or_insert((BURST, now));
-        let refilled = now.duration_since(*since).unwrap_or_default().as_secs() / REFILL.as_secs();
-        if refilled > 0 {
-            *left = left.saturating_add(u32::try_from(refilled).unwrap_or(BURST)).min(BURST);
-            *since = now;
-        }
-        let allowed = *left > 0;
-        *left = left.saturating_sub(1);
-        allowed
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_object_may_say_only_so_much_that_is_new() {
-        let mut written = Written::default();
-        let (subject, now) = (Subject { uid: "u".into(), ..Subject::default() }, UNIX_EPOCH + REFILL * 10);
-        assert_eq!((0..40).filter(|_| written.allowed(&subject, now)).count(), BURST as usize);
-        assert!(written.allowed(&subject, now + REFILL));
-        assert!(!written.allowed(&subject, now + REFILL));
-    }
-
-    #[test]
-    fn what_is_remembered_is_bounded() {
-        let mut written = Written::default();
-        let identity = |n: usize| Identity {
-            subject: Subject::default(),
-            event_type: EventType::Normal,
-            reason: n.to_string(),
-            message: String::new(),
-        };
-        (0..REMEMBERED + 10).for_each(|n| written.remember(identity(n), n.to_string()));
-        assert_eq!(written.counts.len(), REMEMBERED);
-        assert!(written.again(&identity(0)).is_none());
-        assert_eq!(written.again(&identity(20)), Some(("20".into(), 2)));
-    }
 
     #[test]
     fn names_stay_within_their_bound() {
