@@ -1,19 +1,24 @@
-//! What is particular to a device, behind `nodes/<name>/proxy/kedge/v1`: images and plugins.
+//! What is behind `nodes/<name>/proxy`: what a kubelet serves (`kubelet.rs`), and below `kedge/v1` what is particular to
+//! a device: images and plugins.
 //!
 //! In: requests that the API server has authorized. Out: JSON. Never reachable but through the API server.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use axum::body::Body;
 use bytes::Bytes;
 use http::{Method, Request, Response, header};
 use kedge_api::machine::ImageInfo;
 use kedge_api::status::{Reason, Status};
+use kedge_client::{Client, ListOptions, ResourcePath};
 use kedge_image::Images;
 use kedge_node::NodeHandle;
+use kedge_node::machine::LinuxMachine;
 use kedge_plugin_host::{Offers, PluginHost};
 use serde_json::{Value, json};
 
+use crate::kubelet::{self, Reading};
 use crate::uploads::{UploadError, Uploads};
 
 /// The device's own interface. Cheap to clone.
@@ -29,6 +34,10 @@ pub struct Device {
     pub plugins: PluginHost,
     /// The agent, which tells the Node's list of images.
     pub node: NodeHandle,
+    /// The API, as the node may see it.
+    pub api: Client,
+    /// The machine, which is measured when somebody asks.
+    pub machine: LinuxMachine,
 }
 
 impl Device {
@@ -42,6 +51,11 @@ impl Device {
             // Under the kubelet's names, for those who look there.
             (&Method::GET, ["healthz"]) => return Ok(text("ok".to_owned())),
             (&Method::GET, ["metrics"]) => return Ok(text(self.node.metrics())),
+            (&Method::GET, ["metrics", "resource"]) => {
+                return Ok(text(self.read(|reading| reading.figures()).await?));
+            }
+            (&Method::GET, ["pods" | "runningpods"]) => kubelet::pods(self.pods().await?),
+            (&Method::GET, ["stats", "summary"]) => self.read(|reading| reading.summary()).await?,
             (&Method::GET, ["kedge", "v1", "images"]) => self.images().await,
             (&Method::GET, ["kedge", "v1", "plugins"]) => self.plugins(),
             (&Method::POST, ["kedge", "v1", "uploads"]) => {
@@ -70,6 +84,25 @@ impl Device {
             .header(header::CONTENT_TYPE, "application/json")
             .body(body)
             .map_err(|e| Status::internal(e.to_string()))
+    }
+
+    /// The node's pods, as the API keeps them.
+    async fn pods(&self) -> Result<Vec<Value>, Status> {
+        let options = ListOptions { fields: Some(format!("spec.nodeName={}", self.name)), ..ListOptions::default() };
+        let list = self.api.list(&ResourcePath::core("pods"), &options).await;
+        let mut list =
+            list.map_err(|e| Status::internal(format!("cannot read the node's pods: {}", crate::chain(&e))))?;
+        match list["items"].take() {
+            Value::Array(pods) => Ok(pods),
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    /// Measures everything once.
+    async fn read<T>(&self, show: impl FnOnce(&Reading<'_>) -> T) -> Result<T, Status> {
+        let (pods, containers) = (self.pods().await?, self.node.usage().await);
+        let (machine, at) = (self.machine.usage(), SystemTime::now());
+        Ok(show(&Reading { node: &self.name, pods: &pods, containers: &containers, machine, at }))
     }
 
     async fn images(&self) -> Value {

@@ -7,6 +7,7 @@ mod args;
 mod cleanup;
 mod config;
 mod device;
+mod kubelet;
 mod layout;
 mod plugins;
 mod ports;

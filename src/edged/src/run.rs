@@ -56,6 +56,8 @@ pub async fn daemon(
         Some(address) => address,
         None => network.node_ip().await,
     };
+    // Expressions name time zones as CronJobs do.
+    kedge_cel::look_up_zones(kedge_plugin_host::zone_offset);
     let node_side = NodeSide::default();
     let settings = api_config(&layout, &config, &node_name, listening, node_ip, network.gateway())?;
     let host = plugins::open(&layout)?;
@@ -111,6 +113,7 @@ pub async fn daemon(
     let runtime = Runtime::connect(zygote, runtime_options(&layout, &config)).await?;
     let images = kedge_image::Images::open(image_options(&layout, &config))?;
     preload(&images, &layout, &config).await;
+    let machine = kedge_node::machine::LinuxMachine::new(&layout.node);
     let ports = Ports {
         api: Arc::new(ClientApi::loopback(client(&api, Identity::node(&node_name)))),
         runtime: Arc::new(RuntimePort(runtime)),
@@ -119,13 +122,21 @@ pub async fn daemon(
         mounts: Arc::new(LinuxMounts),
         clock: Arc::new(SystemClock::new()),
         dice: Arc::new(SystemDice),
-        machine: Arc::new(kedge_node::machine::LinuxMachine::new(&layout.node)),
+        machine: Arc::new(machine.clone()),
     };
     let node = kedge_node::start(node_config(&layout, &config, &node_name), ports, stop.clone()).await?;
     let uploads = Arc::new(Uploads::open(layout.uploads.clone())?);
     node_side.set(
         node.clone(),
-        Device { name: node_name.clone(), images, uploads, plugins: host.clone(), node: node.clone() },
+        Device {
+            name: node_name.clone(),
+            images,
+            uploads,
+            plugins: host.clone(),
+            node: node.clone(),
+            api: client(&api, Identity::node(&node_name)),
+            machine,
+        },
     );
     tracing::info!(node = node_name, address = %listening, data = %layout.root.display(), "the device is up");
 

@@ -36,3 +36,4 @@ pub use agent::{ContainerUsage, NodeFault, NodeHandle, Ports, StartError, start}
 pub use client_api::ClientApi;
 pub use config::{NodeConfig, Reserved};
 pub use logs::{LogOptions, LogStream, Stream};
+pub use machine::MachineUsage;

@@ -3,6 +3,7 @@
 //! In: /proc, /sys, /etc and system calls. Out: plain numbers and names, and whether resources are short.
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use crate::port::Mono;
 
@@ -89,6 +90,56 @@ impl LinuxMachine {
     }
 }
 
+/// What the whole machine uses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MachineUsage {
+    /// CPU time of all cores since it was started, in nanoseconds.
+    pub cpu_nanos: u64,
+    /// Bytes of memory.
+    pub memory: u64,
+    /// Bytes that nobody has.
+    pub memory_free: u64,
+    /// Bytes that can be had without swapping.
+    pub memory_available: u64,
+    /// Bytes of the disk that holds state and images.
+    pub storage: u64,
+    /// Bytes free on it.
+    pub storage_free: u64,
+    /// When it was started.
+    pub booted: Option<SystemTime>,
+}
+
+impl LinuxMachine {
+    /// What is used now; what cannot be read is 0.
+    pub fn usage(&self) -> MachineUsage {
+        let memory = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+        let amount = |name: &str| meminfo(&memory, name).unwrap_or(0);
+        let (storage, storage_free) = storage(&self.state_dir).unwrap_or((0, 0));
+        let (cpu_nanos, booted) = cpu_time(&std::fs::read_to_string("/proc/stat").unwrap_or_default());
+        MachineUsage {
+            cpu_nanos,
+            memory: amount("MemTotal:"),
+            memory_free: amount("MemFree:"),
+            memory_available: amount("MemAvailable:"),
+            storage,
+            storage_free,
+            booted,
+        }
+    }
+}
+
+/// CPU time that was not idle, in nanoseconds, and when the machine was started.
+fn cpu_time(stat: &str) -> (u64, Option<SystemTime>) {
+    /// The kernel tells these figures in hundredths of a second, whatever its own clock.
+    const TICK: u64 = 10_000_000;
+    let line = |name: &str| stat.lines().find_map(|line| line.strip_prefix(name));
+    let ticks = line("cpu ").into_iter().flat_map(str::split_whitespace).map(|n| n.parse::<u64>().unwrap_or(0));
+    // user, nice, system, idle, iowait, irq, softirq, steal; guests are in user already.
+    let busy: u64 = ticks.take(8).enumerate().filter(|(at, _)| !matches!(at, 3 | 4)).map(|(_, n)| n).sum();
+    let booted = line("btime ").and_then(|text| text.trim().parse().ok()).map(Duration::from_secs);
+    (busy.saturating_mul(TICK), booted.and_then(|since| SystemTime::UNIX_EPOCH.checked_add(since)))
+}
+
 impl Machine for LinuxMachine {
     fn facts(&self) -> MachineFacts {
         let memory = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
@@ -173,6 +224,9 @@ mod tests {
 
     #[test]
     fn files_are_read() {
+        let stat = "cpu  10 1 5 1000 50 2 3 4 9 9\ncpu0 1 2 3\nbtime 60\n";
+        assert_eq!(cpu_time(stat), (250_000_000, Some(SystemTime::UNIX_EPOCH + Duration::from_secs(60))));
+        assert_eq!(cpu_time("nonsense"), (0, None));
         assert_eq!(meminfo("MemTotal:  2048 kB\nMemAvailable: 1 kB\n", "MemTotal:"), Some(2 << 20));
         assert_eq!(os_image("NAME=x\nPRETTY_NAME=\"Debian 12\"\n"), "Debian 12");
         assert_eq!(os_image(""), "Linux");

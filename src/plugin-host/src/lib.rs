@@ -31,3 +31,4 @@ pub use config::{Limits, OnFailure, PluginConfig, Source};
 pub use host::{HostError, Options, PluginHost, PluginInfo, Problem};
 pub use metrics::{PluginMetrics, render};
 pub use state::{Environment, Level, LogSink};
+pub use zones::offset as zone_offset;

@@ -1,9 +1,11 @@
 //! Time zones, from the device's own database.
 //!
-//! In: a zone's name and a time. Out: how far local time is ahead of UTC. Never trusts the name, which comes from a
+//! In: a zone's name and a time; the last few files are kept. Out: how far local time is ahead of UTC. Never trusts the name, which comes from a
 //! plugin, nor the file: whatever is not understood is an unknown zone.
 
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
 
 /// Where the database is.
 const DATABASE: &str = "/usr/share/zoneinfo";
@@ -14,7 +16,7 @@ const NAME_MOST: usize = 64;
 const DAY: i64 = 86_400;
 
 /// Seconds that a zone is ahead of UTC at a time in seconds since 1970.
-pub(crate) fn offset(zone: &str, at: i64) -> Option<i32> {
+pub fn offset(zone: &str, at: i64) -> Option<i32> {
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '_' | '-' | '+');
     let path = Path::new(zone);
     let plain = path.components().all(|part| matches!(part, Component::Normal(_)));
@@ -22,10 +24,33 @@ pub(crate) fn offset(zone: &str, at: i64) -> Option<i32> {
         return None;
     }
     let path = Path::new(DATABASE).join(path);
-    if std::fs::metadata(&path).ok()?.len() > FILE_MOST {
+    let found = std::fs::metadata(&path).ok()?;
+    if found.len() > FILE_MOST {
         return None;
     }
-    read(&std::fs::read(path).ok()?, at)
+    let changed = found.modified().ok();
+    let known = || KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    let kept = known().iter().find(|kept| kept.path == path && kept.changed == changed).map(|kept| kept.file.clone());
+    if let Some(file) = kept {
+        return read(&file, at);
+    }
+    let file: Arc<[u8]> = std::fs::read(&path).ok()?.into();
+    let offset = read(&file, at)?;
+    let mut known = known();
+    known.retain(|kept| kept.path != path);
+    known.truncate(KEPT - 1);
+    known.insert(0, Kept { path, changed, file });
+    Some(offset)
+}
+
+/// Files that are kept: an expression may ask for one zone again and again. At 1 to 4 KiB each.
+const KEPT: usize = 4;
+static KNOWN: Mutex<Vec<Kept>> = Mutex::new(Vec::new());
+
+struct Kept {
+    path: PathBuf,
+    changed: Option<SystemTime>,
+    file: Arc<[u8]>,
 }
 
 /// Of a file of the database in its second form or later (RFC 9636).
