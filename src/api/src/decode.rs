@@ -84,7 +84,7 @@ pub enum DecodeError {
 /// One JSON value.
 pub fn json(bytes: &[u8], limits: &Limits) -> Result<Decoded, DecodeError> {
     fits(bytes, limits)?;
-    let state = State::new(limits);
+    let state = State::new(limits, false);
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let value = Build::root(&state, &Frame::Root)
         .deserialize(&mut deserializer)
@@ -106,7 +106,7 @@ pub fn yaml_documents(bytes: &[u8], limits: &Limits) -> Result<Vec<Document>, De
     let text = std::str::from_utf8(bytes).map_err(|error| not_utf8(bytes, error.valid_up_to()))?;
     let mut documents = Vec::new();
     for (line, part) in split_documents(text) {
-        let state = State::new(limits);
+        let state = State::new(limits, true);
         let value = Build::root(&state, &Frame::Root)
             .deserialize(serde_yaml::Deserializer::from_str(part))
             .map_err(|error| yaml_fault(&error, line))?;

@@ -23,7 +23,10 @@ impl Set {
         for (text, below) in fields.as_object().into_iter().flatten() {
             let Some(step) = Step::parse(text) else { continue };
             let is_member = below.as_object().is_none_or(|below| below.is_empty() || below.contains_key("."));
-            set.0.insert(step, Entry { is_member, below: Set::parse(below) });
+            // Two texts of others may name one step.
+            let entry = set.0.entry(step).or_default();
+            entry.is_member |= is_member;
+            entry.below.union(&Set::parse(below));
         }
         set
     }

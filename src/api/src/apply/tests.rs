@@ -258,6 +258,20 @@ fn too_many_updaters_become_one_ancient_one() {
     assert!(fields_of(&object, "ancient-changes")["f:spec"]["f:replicas"].is_object());
 }
 
+/// Others may write the keys of a list's item in any form; what is said under each of them counts.
+#[test]
+fn two_texts_of_one_step_are_one() {
+    let own = schema::of(&DEPLOYMENT).expect("is built in");
+    let fields =
+        json!({"f:a": {"k:{\"name\":\"x\"}": {"f:image": {}}, "k:{ \"name\": \"x\" }": {".": {}, "f:name": {}}}});
+    let mut live = deployment(json!({"replicas": 1}));
+    live["metadata"]["managedFields"] =
+        json!([{"manager": "m", "operation": "Apply", "apiVersion": "apps/v1", "fieldsV1": fields}]);
+    let mut new = live.clone();
+    update(own, &writer(&DEPLOYMENT, "me"), Some(&live), &mut new);
+    assert_eq!(fields_of(&new, "m"), json!({"f:a": {"k:{\"name\":\"x\"}": {".": {}, "f:image": {}, "f:name": {}}}}));
+}
+
 #[test]
 fn a_user_agent_is_a_manager() {
     assert_eq!(manager_of_user_agent("kubectl/v1.32.0 (linux/amd64)"), "kubectl");

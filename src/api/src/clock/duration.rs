@@ -53,7 +53,8 @@ impl GoDuration {
                 return None;
             }
             if !digits.is_empty() {
-                total += digits.parse::<i128>().ok()? * unit / 10i128.pow(digits.len() as u32);
+                let part = digits.parse::<i128>().ok()? * unit / 10i128.pow(digits.len() as u32);
+                total = total.checked_add(part)?;
             }
             rest = after;
         }
@@ -181,6 +182,13 @@ mod tests {
         reads((365 * 2 + 3) * 86_400, "2y3d");
         reads(365 * 8 * 86_400, "8y");
         assert_eq!((human_short(200).as_str(), human_short(86_400 * 400).as_str()), ("3m", "1y"));
+    }
+
+    /// Whole and fraction each fit; together they do not.
+    #[test]
+    fn what_is_too_long_is_refused() {
+        assert_eq!(GoDuration::parse("170141183460469231731687303715884105.999us"), None);
+        assert_eq!(GoDuration::parse("9223372036854775808ns"), None);
     }
 
     proptest! {

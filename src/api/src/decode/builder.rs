@@ -1,6 +1,7 @@
 //! Builds a value while a parser reads, noticing keys given twice and counting against limits.
 //!
-//! In: a parser's calls. Out: a value; the rest is in `State`. Merge keys (`<<`) are honoured, as YAML users expect.
+//! In: a parser's calls. Out: a value; the rest is in `State`. Merge keys (`<<`) are honoured in YAML, as its users
+//! expect; JSON has none.
 
 use super::Limits;
 use serde::de::{DeserializeSeed, Deserializer, EnumAccess, Error, MapAccess, SeqAccess, Visitor};
@@ -14,13 +15,36 @@ const DUPLICATES: usize = 100;
 /// What is counted and noticed while a document is read.
 pub(super) struct State {
     depth: usize,
+    merges: bool,
     values: Cell<usize>,
     duplicates: RefCell<Vec<String>>,
+    /// What paths may still be written out, in bytes: as much as the text may have.
+    written: Cell<usize>,
 }
 
 impl State {
-    pub(super) fn new(limits: &Limits) -> State {
-        State { depth: limits.depth, values: Cell::new(limits.values), duplicates: RefCell::new(Vec::new()) }
+    /// `merges` says whether `<<` is a merge key.
+    pub(super) fn new(limits: &Limits, merges: bool) -> State {
+        State {
+            depth: limits.depth,
+            merges,
+            values: Cell::new(limits.values),
+            duplicates: RefCell::default(),
+            written: Cell::new(limits.bytes),
+        }
+    }
+
+    /// Notes a key that was given before. Its path may be long and the key given a million times.
+    fn note(&self, frame: &Frame<'_>) {
+        let mut duplicates = self.duplicates.borrow_mut();
+        if duplicates.len() >= DUPLICATES || self.written.get() == 0 {
+            return;
+        }
+        let path = frame.to_string();
+        self.written.set(self.written.get().saturating_sub(path.len()));
+        if !duplicates.contains(&path) {
+            duplicates.push(path);
+        }
     }
 
     pub(super) fn into_duplicates(self) -> Vec<String> {
@@ -148,16 +172,12 @@ impl<'de> Visitor<'de> for Build<'_> {
         while let Some(key) = entries.next_key_seed(Key)? {
             let frame = Frame::Key(self.frame, &key);
             let value = entries.next_value_seed(self.below(&frame))?;
-            if key == "<<" && (value.is_object() || value.is_array()) {
+            if self.state.merges && key == "<<" && (value.is_object() || value.is_array()) {
                 merged.push(value);
                 continue;
             }
             if map.contains_key(&key) {
-                let mut duplicates = self.state.duplicates.borrow_mut();
-                let path = frame.to_string();
-                if duplicates.len() < DUPLICATES && !duplicates.contains(&path) {
-                    duplicates.push(path);
-                }
+                self.state.note(&frame);
             }
             map.insert(key, value);
         }

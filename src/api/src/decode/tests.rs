@@ -39,6 +39,23 @@ fn keys_given_twice_are_told_by_path() {
 }
 
 #[test]
+fn json_knows_no_merge_keys() {
+    let decoded = json(br#"{"data":{"<<":{"a":1},"b":2}}"#, &Limits::REQUEST).expect("decodes");
+    assert_eq!(decoded.value, json!({"data": {"<<": {"a": 1}, "b": 2}}));
+}
+
+/// A long key, and below it another that is given a hundred thousand times: its path is not written out each time.
+#[test]
+fn paths_are_not_written_without_end() {
+    let (long, twice) = ("k".repeat(1 << 20), "\"x\":1,".repeat(100_000));
+    let text = format!("{{\"{long}\":{{{twice}\"x\":1}}}}");
+    let begun = std::time::Instant::now();
+    let decoded = json(text.as_bytes(), &Limits::REQUEST).expect("decodes");
+    assert_eq!(decoded.duplicates, [format!("{long}.x")]);
+    assert!(begun.elapsed() < std::time::Duration::from_secs(5), "written out each time it takes minutes");
+}
+
+#[test]
 fn documents_know_their_line() {
     let text = "# head\na: 1\n---\n\n# c\nb: 2\n---\n---\nc: 3\n";
     let documents = yaml_documents(text.as_bytes(), &Limits::MANIFEST).expect("decodes");

@@ -1,12 +1,20 @@
 //! JSON patch (RFC 6902).
 //!
-//! In: an object and a list of operations. Out: the object with all of them done in order.
+//! In: an object and a list of operations. Out: the object with all of them done in order. A few operations can ask for
+//! far more than they say: what is copied is bounded, and so is how deep an object becomes.
 
 use super::PatchError;
+use crate::decode::Limits;
 use serde_json::Value;
 
 /// Kubernetes' limit.
 const OPERATIONS: usize = 10_000;
+/// What all copies of a patch may add, in bytes of JSON; Kubernetes' limit, as large as a request.
+const COPIED: usize = Limits::REQUEST.bytes;
+/// An object is never deeper than one that could be sent: all that walks objects relies on it.
+const DEPTH: usize = Limits::REQUEST.depth;
+/// Values that are looked at to see how deep they are: several times as many as a request has.
+const LOOKED_AT: usize = 4 * Limits::REQUEST.values;
 
 /// Applies every operation in order; the first that fails ends it.
 pub fn json(target: &mut Value, patch: Value) -> Result<(), PatchError> {
@@ -18,21 +26,69 @@ pub fn json(target: &mut Value, patch: Value) -> Result<(), PatchError> {
     if operations.len() > OPERATIONS {
         return Err(PatchError::TooMany { limit: OPERATIONS, count: operations.len() });
     }
-    operations.into_iter().try_for_each(|operation| apply(target, operation))
+    let mut room = Room { copied: 0, looks: LOOKED_AT };
+    operations.into_iter().try_for_each(|operation| apply(target, operation, &mut room))
 }
 
-fn apply(target: &mut Value, mut operation: Value) -> Result<(), PatchError> {
+/// What a patch has used of its limits.
+struct Room {
+    copied: usize,
+    looks: usize,
+}
+
+impl Room {
+    /// Refuses to put a value where it would be too deep.
+    fn check_depth(&mut self, path: &str, value: &Value, op: &str) -> Result<(), PatchError> {
+        let above = path.bytes().filter(|byte| *byte == b'/').count();
+        match DEPTH.checked_sub(above).is_some_and(|left| fits(value, left, &mut self.looks)) {
+            true => Ok(()),
+            false if self.looks == 0 => Err(fault(op, "the patch moves too many values")),
+            false => Err(fault(op, &format!("nested deeper than {DEPTH} levels"))),
+        }
+    }
+
+    /// Counts what is copied.
+    fn copy(&mut self, value: &Value) -> Result<(), PatchError> {
+        self.copied += value.to_string().len();
+        if self.copied <= COPIED {
+            return Ok(());
+        }
+        let copied = self.copied;
+        Err(PatchError::Unapplicable(format!(
+            "Unable to complete the copy, the accumulated size increase of copy is {copied}, exceeding the limit {COPIED}"
+        )))
+    }
+}
+
+/// Whether a value has at most so many levels, and there were looks left to see it.
+fn fits(value: &Value, levels: usize, looks: &mut usize) -> bool {
+    let Some(left) = looks.checked_sub(1) else { return false };
+    *looks = left;
+    match value {
+        Value::Array(list) => levels > 0 && list.iter().all(|item| fits(item, levels - 1, looks)),
+        Value::Object(map) => levels > 0 && map.values().all(|item| fits(item, levels - 1, looks)),
+        _ => true,
+    }
+}
+
+fn apply(target: &mut Value, mut operation: Value, room: &mut Room) -> Result<(), PatchError> {
     let text = |name: &str| operation.get(name).and_then(Value::as_str).map(str::to_owned);
     let op = text("op").unwrap_or_default();
     let path = text("path").ok_or_else(|| fault(&op, "missing path"))?;
     let from = text("from");
     let value = operation.as_object_mut().and_then(|operation| operation.remove("value"));
     match op.as_str() {
-        "add" => add(target, &path, value.unwrap_or_default(), &op),
+        "add" => {
+            let value = value.unwrap_or_default();
+            room.check_depth(&path, &value, &op)?;
+            add(target, &path, value, &op)
+        }
         "remove" => remove(target, &path, &op).map(drop),
         "replace" => {
             let place = find(target, &path).ok_or_else(|| missing(&op, &path))?;
-            *place = value.unwrap_or_default();
+            let value = value.unwrap_or_default();
+            room.check_depth(&path, &value, &op)?;
+            *place = value;
             Ok(())
         }
         "move" => {
@@ -41,11 +97,15 @@ fn apply(target: &mut Value, mut operation: Value) -> Result<(), PatchError> {
                 return Err(fault(&op, "a value cannot be moved into itself"));
             }
             let moved = remove(target, &from, &op)?;
+            room.check_depth(&path, &moved, &op)?;
             add(target, &path, moved, &op)
         }
         "copy" => {
             let from = from.ok_or_else(|| fault(&op, "missing from"))?;
-            let copied = find(target, &from).ok_or_else(|| missing(&op, &from))?.clone();
+            let original = find(target, &from).ok_or_else(|| missing(&op, &from))?;
+            room.copy(original)?;
+            room.check_depth(&path, original, &op)?;
+            let copied = original.clone();
             add(target, &path, copied, &op)
         }
         "test" => {

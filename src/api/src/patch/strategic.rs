@@ -5,6 +5,7 @@
 use super::PatchError;
 use crate::schema::{Field, Node, Shape, Struct};
 use serde_json::{Map, Value};
+use std::collections::{HashMap, HashSet};
 
 const PATCH: &str = "$patch";
 const RETAIN_KEYS: &str = "$retainKeys";
@@ -103,8 +104,8 @@ fn merge_map(original: &mut Object, mut patch: Object, at: At<'_>) -> Result<(),
     element_orders(original, &mut patch, at)?;
     for (key, value) in patch {
         if let Some(name) = key.strip_prefix(DELETE_PRIMITIVES) {
-            if let (Some(Value::Array(list)), Value::Array(gone)) = (original.get_mut(name), value) {
-                list.retain(|item| !gone.contains(item));
+            if let Value::Array(gone) = value {
+                take_out(original, name, &gone);
             }
             continue;
         }
@@ -129,6 +130,14 @@ fn merge_map(original: &mut Object, mut patch: Object, at: At<'_>) -> Result<(),
     Ok(())
 }
 
+/// Takes values out of a list of the object.
+fn take_out(original: &mut Object, name: &str, gone: &[Value]) {
+    let gone = places(gone, "");
+    if let Some(Value::Array(list)) = original.get_mut(name) {
+        list.retain(|item| !gone.contains_key(&item.to_string()));
+    }
+}
+
 fn bad_directive(directive: &Value, patch: &Object) -> PatchError {
     let directive = directive.as_str().map_or_else(|| directive.to_string(), str::to_owned);
     PatchError::Malformed(format!("unknown patch type: {directive} in map: {}", Value::Object(patch.clone())))
@@ -141,7 +150,8 @@ fn no_key(map: &Value, key: &str) -> PatchError {
 fn retain_keys(original: &mut Object, patch: &mut Object) -> Result<(), PatchError> {
     let Some(keys) = patch.remove(RETAIN_KEYS) else { return Ok(()) };
     let keys = keys.as_array().ok_or_else(|| PatchError::Malformed("invalid patch format of retainKeys".to_owned()))?;
-    let keeps = |name: &str| keys.iter().any(|key| key == name);
+    let keys: HashSet<&str> = keys.iter().filter_map(Value::as_str).collect();
+    let keeps = |name: &str| keys.contains(name);
     // A null says that the key is to go, which leaving it out of the list says too.
     if patch.iter().any(|(name, value)| !name.starts_with('$') && !value.is_null() && !keeps(name)) {
         return Err(PatchError::Malformed("invalid patch format of retainKeys".to_owned()));
@@ -160,10 +170,8 @@ fn element_orders(original: &mut Object, patch: &mut Object, at: At<'_>) -> Resu
         let name = &directive[ELEMENT_ORDER.len()..];
         let member = at.member(name);
         // Deletions come first: they share the list.
-        if let Some(Value::Array(gone)) = patch.remove(&format!("{DELETE_PRIMITIVES}{name}"))
-            && let Some(Value::Array(list)) = original.get_mut(name)
-        {
-            list.retain(|item| !gone.contains(item));
+        if let Some(Value::Array(gone)) = patch.remove(&format!("{DELETE_PRIMITIVES}{name}")) {
+            take_out(original, name, &gone);
         }
         let before = match original.get(name) {
             Some(Value::Array(list)) => Some(list.clone()),
@@ -197,11 +205,8 @@ fn merge_list(original: Vec<Value>, patch: Vec<Value>, member: &Member<'_>) -> R
     let item = member.at.item();
     if !patch.iter().chain(&original).any(Value::is_object) {
         let mut merged = original.clone();
-        for value in &patch {
-            if !merged.contains(value) {
-                merged.push(value.clone());
-            }
-        }
+        let mut known: HashSet<String> = original.iter().map(Value::to_string).collect();
+        merged.extend(patch.iter().filter(|value| known.insert(value.to_string())).cloned());
         return Ok(reorder(merged, &patch, &original, ""));
     }
     if key.is_empty() {
@@ -209,6 +214,7 @@ fn merge_list(original: Vec<Value>, patch: Vec<Value>, member: &Member<'_>) -> R
     }
     let mut merged = original;
     let mut ordinary = Vec::new();
+    let mut gone = HashSet::new();
     let mut replaces = false;
     for mut value in patch {
         let directive = match &mut value {
@@ -218,8 +224,7 @@ fn merge_list(original: Vec<Value>, patch: Vec<Value>, member: &Member<'_>) -> R
         match directive.as_ref().map(|directive| directive.as_str().unwrap_or_default()) {
             None => ordinary.push(value),
             Some("delete") => {
-                let wanted = value.get(key).ok_or_else(|| no_key(&value, key))?;
-                merged.retain(|item| item.get(key) != Some(wanted));
+                gone.insert(mark(&value, key).ok_or_else(|| no_key(&value, key))?);
             }
             Some("replace") => replaces = true,
             Some("merge") => {
@@ -234,34 +239,68 @@ fn merge_list(original: Vec<Value>, patch: Vec<Value>, member: &Member<'_>) -> R
     if replaces {
         return Ok(ordinary.into_iter().filter_map(without_directives).collect());
     }
+    if !gone.is_empty() {
+        merged.retain(|item| mark(item, key).is_none_or(|mark| !gone.contains(&mark)));
+    }
     let before = merged.clone();
     let order = ordinary.clone();
+    let mut places = places(&merged, key);
     for value in ordinary {
-        let wanted = value.get(key).ok_or_else(|| no_key(&value, key))?;
-        let found = merged.iter_mut().find(|item| item.get(key) == Some(wanted));
+        let wanted = mark(&value, key).ok_or_else(|| no_key(&value, key))?;
+        let found = places.get(&wanted).and_then(|at| merged.get_mut(*at));
         match (found, value) {
             (Some(Value::Object(old)), Value::Object(new)) => merge_map(old, new, item)?,
-            (_, value) => merged.extend(without_directives(value)),
+            (_, value) => {
+                if let Some(value) = without_directives(value) {
+                    places.entry(wanted).or_insert(merged.len());
+                    merged.push(value);
+                }
+            }
         }
     }
     Ok(reorder(merged, &order, &before, key))
 }
 
+/// By what an item is told from others: itself, or what it has at the key; `None` if it has nothing there.
+fn mark(item: &Value, key: &str) -> Option<String> {
+    if key.is_empty() { Some(item.to_string()) } else { item.get(key).map(Value::to_string) }
+}
+
+/// Where each item of a list stands first. Lists may have a million items: nothing here looks for each of one in
+/// another.
+fn places(list: &[Value], key: &str) -> HashMap<String, usize> {
+    let mut places = HashMap::with_capacity(list.len());
+    for (at, item) in list.iter().enumerate() {
+        if let Some(mark) = mark(item, key) {
+            places.entry(mark).or_insert(at);
+        }
+    }
+    places
+}
+
 /// Items that the patch knows stand in the patch's order, the others in the server's; where both lists place two
 /// items, the server's order decides which goes first.
 fn reorder(merged: Vec<Value>, patch_order: &[Value], server_order: &[Value], key: &str) -> Vec<Value> {
-    let same =
-        |a: &Value, b: &Value| if key.is_empty() { a == b } else { a.get(key).is_some() && a.get(key) == b.get(key) };
-    let place = |order: &[Value], item: &Value| order.iter().position(|other| same(item, other));
-    let (mut known, mut others): (Vec<Value>, Vec<Value>) =
-        merged.into_iter().partition(|item| place(patch_order, item).is_some());
-    known.sort_by_key(|item| place(patch_order, item));
-    others.sort_by_key(|item| place(server_order, item).unwrap_or(usize::MAX));
+    /// An item with its places in the patch's and the server's order.
+    struct Placed {
+        item: Value,
+        patch: Option<usize>,
+        server: Option<usize>,
+    }
+    let (patch_places, server_places) = (places(patch_order, key), places(server_order, key));
+    let placed = merged.into_iter().map(|item| {
+        let mark = mark(&item, key);
+        let place = |places: &HashMap<String, usize>| mark.as_ref().and_then(|mark| places.get(mark)).copied();
+        Placed { patch: place(&patch_places), server: place(&server_places), item }
+    });
+    let (mut known, mut others): (Vec<Placed>, Vec<Placed>) = placed.partition(|one| one.patch.is_some());
+    known.sort_by_key(|one| one.patch);
+    others.sort_by_key(|one| one.server.unwrap_or(usize::MAX));
     let mut ordered = Vec::with_capacity(known.len() + others.len());
     let (mut known, mut others) = (known.into_iter().peekable(), others.into_iter().peekable());
     loop {
         let other_first = match (others.peek(), known.peek()) {
-            (Some(other), Some(item)) => match (place(server_order, other), place(server_order, item)) {
+            (Some(other), Some(item)) => match (other.server, item.server) {
                 (Some(other), Some(item)) => other < item,
                 _ => false,
             },
@@ -269,7 +308,7 @@ fn reorder(merged: Vec<Value>, patch_order: &[Value], server_order: &[Value], ke
             (None, _) => false,
         };
         match if other_first { others.next() } else { known.next() } {
-            Some(item) => ordered.push(item),
+            Some(one) => ordered.push(one.item),
             None => return ordered,
         }
     }

@@ -55,6 +55,53 @@ fn a_merge_patch_follows_rfc_7386() {
     assert!(merge(&mut json!({}), json!([1])).is_err());
 }
 
+/// What was looked for in a list for each item of another took minutes.
+#[test]
+fn long_lists_are_merged_in_time() {
+    let schema = schema::of(&Gvk::fixed("", "v1", "Pod")).expect("is built in");
+    let names = |from: usize| (from..from + 100_000).map(|n| format!("a/{n}")).collect::<Vec<_>>();
+    let items = |from: usize| names(from).iter().map(|name| json!({"name": name})).collect::<Vec<_>>();
+    let begun = std::time::Instant::now();
+    let mut target = json!({"metadata": {"finalizers": names(0)}, "spec": {"volumes": items(0)}});
+    let order = names(50_000);
+    let patch = json!({"metadata": {"finalizers": order, "$setElementOrder/finalizers": order},
+        "spec": {"volumes": items(50_000), "$setElementOrder/volumes": items(50_000)}});
+    strategic(schema, &mut target, patch).expect("applies");
+    assert_eq!(target["metadata"]["finalizers"].as_array().map(Vec::len), Some(150_000));
+    assert_eq!(target["spec"]["volumes"].as_array().map(Vec::len), Some(150_000));
+    assert!(begun.elapsed() < std::time::Duration::from_secs(60), "{:?}", begun.elapsed());
+}
+
+/// Each copy makes twice as much of a list, or an object a level deeper.
+#[test]
+fn a_json_patch_of_few_words_makes_no_large_object() {
+    let doubling = json!({"op": "copy", "from": "/a", "path": "/a/-"});
+    fails(
+        json!({"a": ["x".repeat(1000)]}),
+        json!(vec![doubling; 30]),
+        "Unable to complete the copy, the accumulated size",
+    );
+    let deepening = json!({"op": "copy", "from": "", "path": "/a"});
+    fails(
+        json!({"a": {}}),
+        json!(vec![deepening; 120]),
+        "copy operation does not apply: nested deeper than 100 levels",
+    );
+    let wrapping = [
+        json!({"op": "add", "path": "/b", "value": {}}),
+        json!({"op": "move", "from": "/a", "path": "/b/a"}),
+        json!({"op": "move", "from": "/b", "path": "/a"}),
+    ];
+    fails(
+        json!({"a": {}}),
+        json!(wrapping.iter().cycle().take(600).collect::<Vec<_>>()),
+        "move operation does not apply: nested deeper than 100 levels",
+    );
+    let carrying = json!({"op": "move", "from": "/a", "path": "/a"});
+    let many = json!({"a": vec![1; 1 << 20]});
+    fails(many, json!(vec![carrying; 10]), "move operation does not apply: the patch moves");
+}
+
 #[test]
 fn a_json_patch_follows_rfc_6902() {
     patched(

@@ -93,16 +93,30 @@ impl<'v> At<'v, '_> {
     }
 }
 
+/// Faults that are told: nobody reads more, and a body of 3 MiB can have a million.
+const FAULTS: usize = 1000;
+/// What faults show of the object, in parts of it: a list that is shown for each of its items has no end.
+const SHOWN: usize = 1 << 20;
+
 /// The faults found so far.
 #[derive(Default)]
 pub(super) struct Out {
     pub errors: Vec<FieldError>,
+    shown: usize,
 }
 
 impl Out {
-    /// Adds a fault.
+    /// Adds a fault, unless there are too many.
     pub fn push(&mut self, error: FieldError) {
-        self.errors.push(error);
+        if !self.is_full() {
+            self.shown += parts(&error.value);
+            self.errors.push(error);
+        }
+    }
+
+    /// Whether more faults are not told.
+    pub fn is_full(&self) -> bool {
+        self.errors.len() >= FAULTS || self.shown >= SHOWN
     }
 
     /// It must be set.
@@ -257,6 +271,15 @@ impl Out {
         if percent(at.value).is_some_and(|n| n > 100) {
             self.invalid(at, "must not be greater than 100%");
         }
+    }
+}
+
+/// Values in all.
+fn parts(value: &Value) -> usize {
+    match value {
+        Value::Array(list) => 1 + list.iter().map(parts).sum::<usize>(),
+        Value::Object(map) => 1 + map.values().map(parts).sum::<usize>(),
+        _ => 1,
     }
 }
 

@@ -1,6 +1,7 @@
 //! Rules in rows: an object with defaults, and every fault that it must have.
 
 mod kinds;
+mod large;
 mod machine_made;
 mod pods;
 mod sets;

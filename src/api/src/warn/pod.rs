@@ -2,7 +2,7 @@
 //!
 //! In: a pod, or a template and where it stands. Out: warnings.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
@@ -85,19 +85,19 @@ fn annotations(pod: &Value, spec: &Value, metadata: &str, out: &mut Vec<String>)
 }
 
 fn hosts(spec: &Value, place: &str, out: &mut Vec<String>) {
-    let aliases = list_at(spec, &["hostAliases"]);
-    for (i, alias) in aliases.iter().enumerate() {
+    let mut seen = BTreeSet::new();
+    for (i, alias) in list_at(spec, &["hostAliases"]).iter().enumerate() {
         let ip = text(alias, "ip");
-        if aliases[..i].iter().any(|earlier| text(earlier, "ip") == ip) {
+        if !seen.insert(ip) {
             out.push(format!("{place}hostAliases[{i}].ip: duplicate ip {}", quote(ip)));
         }
     }
-    let secrets = list_at(spec, &["imagePullSecrets"]);
-    for (i, secret) in secrets.iter().enumerate() {
+    let mut seen = BTreeSet::new();
+    for (i, secret) in list_at(spec, &["imagePullSecrets"]).iter().enumerate() {
         let name = text(secret, "name");
         if name.is_empty() {
             out.push(format!("{place}imagePullSecrets[{i}].name: invalid empty name {}", quote(name)));
-        } else if secrets[..i].iter().any(|earlier| text(earlier, "name") == name) {
+        } else if !seen.insert(name) {
             out.push(format!("{place}imagePullSecrets[{i}].name: duplicate name {}", quote(name)));
         }
     }
@@ -125,10 +125,10 @@ fn container(container: &Value, place: &str, out: &mut Vec<String>) {
             }
         }
     }
-    let env = list_at(container, &["env"]);
-    for (i, variable) in env.iter().enumerate() {
+    let mut seen = BTreeSet::new();
+    for (i, variable) in list_at(container, &["env"]).iter().enumerate() {
         let name = text(variable, "name");
-        if env[..i].iter().any(|earlier| text(earlier, "name") == name) {
+        if !seen.insert(name) {
             out.push(format!(
                 "{place}.env[{i}]: hides previous definition of {}, which may be dropped when using apply",
                 quote(name)

@@ -3,6 +3,8 @@
 //! In: a schema and its place. Out: faults. Whether it is structural is judged by `structural.rs`, its defaults by
 //! `defaults.rs`, rules in CEL by `custom::expressions`.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use super::super::at::{At, Out};
@@ -284,9 +286,13 @@ fn map_items(items: Option<&Value>, keys: &[Value], path: &Path<'_>, at: &Path<'
         let why = "must be object if parent array's x-kubernetes-list-type is map";
         return out.push(FieldError::invalid(&at.child("type"), kind, why));
     }
-    let required = meta::list_at(items, &["required"]);
+    let required: BTreeSet<&str> = meta::list_at(items, &["required"]).iter().filter_map(Value::as_str).collect();
     let properties_at = at.child("properties");
-    for (index, key) in keys.iter().enumerate() {
+    let mut seen = BTreeSet::new();
+    for key in keys {
+        if out.is_full() {
+            return;
+        }
         let name = key.as_str().unwrap_or_default();
         let place = properties_at.key(name);
         match items.get("properties").and_then(|all| all.get(name)) {
@@ -300,7 +306,7 @@ fn map_items(items: Option<&Value>, keys: &[Value], path: &Path<'_>, at: &Path<'
                     out.push(FieldError::invalid(&place.child("type"), kind, why));
                 }
                 let has_default = property.get("default").is_some_and(|value| !value.is_null());
-                if !required.contains(key) && !has_default {
+                if !required.contains(name) && !has_default {
                     let why = "this property is in x-kubernetes-list-map-keys, so it must have a default or be a required property";
                     out.push(FieldError::required(&place.child("default"), why));
                 }
@@ -310,7 +316,7 @@ fn map_items(items: Option<&Value>, keys: &[Value], path: &Path<'_>, at: &Path<'
                 }
             }
         }
-        if keys[..index].contains(key) {
+        if !seen.insert(name) {
             out.push(FieldError::invalid(&keys_at, Value::from(keys), "must not contain duplicate entries"));
         }
     }

@@ -13,6 +13,9 @@ use crate::meta::{at, list_at, text};
 use crate::name;
 use crate::quantity::Quantity;
 
+/// Claims that a fault names as those there are: a pod may have a hundred thousand, and each of them a fault.
+const SHOWN_CLAIMS: usize = 64;
+
 /// Resources of a container without a domain.
 pub(in super::super) fn standard_container_resource(name: &str) -> bool {
     matches!(name, "cpu" | "memory" | "ephemeral-storage") || name.starts_with("hugepages-")
@@ -92,7 +95,7 @@ fn claims(at: &At<'_, '_>, spec: &Value, out: &mut Out) {
             if seen.contains(&key) {
                 out.push(FieldError::duplicate(&claim.path, key.as_str()));
             } else if request.is_empty() {
-                for _ in seen.iter().filter(|other| other.starts_with(&parts)) {
+                for _ in seen.range(parts.clone()..).take_while(|other| other.starts_with(&parts)) {
                     out.push(FieldError::duplicate(&claim.path, name));
                 }
             }
@@ -100,7 +103,7 @@ fn claims(at: &At<'_, '_>, spec: &Value, out: &mut Out) {
         }
         if !known.contains(name) {
             let mut error = FieldError::not_found(&claim.path, name);
-            let names: Vec<&str> = known.iter().copied().filter(|name| !name.is_empty()).collect();
+            let names: Vec<&str> = known.iter().copied().filter(|name| !name.is_empty()).take(SHOWN_CLAIMS).collect();
             let tail = if names.is_empty() { " which is empty".to_owned() } else { format!(": {}", names.join(", ")) };
             error.detail = format!("must be one of the names in pod.spec.resourceClaims{tail}");
             out.push(error);
