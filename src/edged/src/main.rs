@@ -13,6 +13,7 @@ mod plugins;
 mod ports;
 mod restore;
 mod run;
+mod settle;
 mod streams;
 mod uploads;
 

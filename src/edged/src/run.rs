@@ -28,7 +28,7 @@ use crate::layout::{Layout, write_private};
 use crate::ports::{ImagesPort, NetworkPort, RuntimePort};
 use crate::streams::NodeSide;
 use crate::uploads::Uploads;
-use crate::{Fault, accounts, plugins};
+use crate::{Fault, accounts, plugins, settle};
 
 /// Longest wait for the parts to end after SIGTERM; a request takes at most a minute, a stop must not.
 const FAREWELL: Duration = Duration::from_secs(10);
@@ -140,8 +140,15 @@ pub async fn daemon(
     );
     tracing::info!(node = node_name, address = %listening, data = %layout.root.display(), "the device is up");
 
+    let started = tokio::time::sleep(settle::AFTER);
+    tokio::pin!(started);
+    let mut is_settled = false;
     let outcome = loop {
         tokio::select! {
+            () = &mut started, if !is_settled => {
+                is_settled = true;
+                settle::give_back();
+            }
             heard = signals.next() => match heard {
                 Heard::End => break Ok(()),
                 Heard::Reload => reload(&host, &api, file.as_deref(), &overrides).await,
