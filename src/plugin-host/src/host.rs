@@ -121,8 +121,8 @@ impl Plugin {
     fn retire_grown(&self) {
         match self {
             Self::Scheduling(plugin) => plugin.retire_grown(),
-            Self::Controllers(plugin) => plugin.retire_grown(),
-            Self::Admission(plugin) => plugin.retire_grown(),
+            Self::Controllers(plugin) => plugin.pool.retire_grown(&plugin.common),
+            Self::Admission(plugin) => plugin.pool.retire_grown(&plugin.common),
         }
     }
 }
@@ -236,11 +236,11 @@ impl PluginHost {
                 Plugin::Controllers(plugin) => {
                     let declared = plugin.declaration().unwrap_or_default();
                     info.controllers = declared.into_iter().map(|controller| controller.name).collect();
-                    info.resting = plugin.resting();
+                    info.resting = plugin.pool.resting();
                 }
                 Plugin::Admission(plugin) => {
                     info.hooks = plugin.hooks().iter().map(|hook| hook.name.clone()).collect();
-                    info.resting = plugin.resting();
+                    info.resting = plugin.pool.resting();
                 }
             }
             info

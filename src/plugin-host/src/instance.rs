@@ -22,9 +22,28 @@ pub(crate) struct Common {
     pub(crate) ticker: Arc<Ticker>,
 }
 
+/// A plugin that runs, in its own store.
+pub(crate) struct Instance<P> {
+    pub(crate) store: Store<State>,
+    pub(crate) plugin: P,
+}
+
 impl Common {
+    /// A new one. What a component lacks or wants too much of is told when it is linked, which is no trap.
+    pub(crate) fn instance<P>(
+        &self,
+        link: impl FnOnce(&mut Store<State>) -> wasmtime::Result<P>,
+    ) -> Result<Instance<P>, Fault> {
+        let mut store = self.store();
+        match self.call(&mut store, link) {
+            Ok(plugin) => Ok(Instance { store, plugin }),
+            Err(Fault::Trap(text)) => Err(Fault::Load(text)),
+            Err(fault) => Err(fault),
+        }
+    }
+
     /// A store with the plugin's limits.
-    pub(crate) fn store(&self) -> Store<State> {
+    fn store(&self) -> Store<State> {
         let state = State::new(self.name.clone(), self.environment.clone(), self.counters.clone(), self.limits);
         let mut store = Store::new(self.code.component.engine(), state);
         store.limiter(|state| state);

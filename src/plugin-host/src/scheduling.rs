@@ -9,7 +9,6 @@ mod words;
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
 
 use kedge_plugin_api::{Bitmap, Fault, NodeTable, PluginError, PodRow, Verdict};
 use wasmtime::Store;
@@ -19,8 +18,8 @@ use crate::bindings::scheduler::SchedulerPlugin;
 use crate::bindings::scheduler::exports::kedge::plugin::scheduling::Description;
 use crate::config::PluginConfig;
 use crate::grants;
-use crate::instance::Common;
-use crate::rest::Rest;
+use crate::health::Health;
+use crate::instance::{self, Common};
 use crate::state::State;
 
 /// An instance is given up when idle once it has grown by this much beyond twice what it had after its first load.
@@ -41,8 +40,7 @@ pub(crate) struct SchedulingPlugin {
 #[derive(Default)]
 struct Slot {
     instance: Option<Instance>,
-    rest: Rest,
-    last: Option<Fault>,
+    health: Health,
 }
 
 struct Instance {
@@ -92,15 +90,9 @@ impl SchedulingPlugin {
     }
 
     fn instantiate(&self) -> Result<Instance, Fault> {
-        let mut store = self.common.store();
-        let component = &self.common.code.component;
-        let instantiate = |store: &mut Store<State>| SchedulerPlugin::instantiate(store, component, &self.linker);
-        let plugin = match self.common.call(&mut store, instantiate) {
-            Ok(plugin) => plugin,
-            // Missing imports and the like are no traps.
-            Err(Fault::Trap(text)) => return Err(Fault::Load(text)),
-            Err(fault) => return Err(fault),
-        };
+        let link =
+            |store: &mut Store<State>| SchedulerPlugin::instantiate(store, &self.common.code.component, &self.linker);
+        let instance::Instance { mut store, plugin } = self.common.instance(link)?;
         let describe = |store: &mut Store<State>| plugin.kedge_plugin_scheduling().call_describe(store);
         let description = self.common.call(&mut store, describe)?;
         Ok(Instance { store, plugin, description, epoch: 0, generation: 0, symbols: 0, loaded: 0 })
@@ -156,9 +148,7 @@ impl SchedulingPlugin {
 
     /// How long it rests and why, if it does.
     pub(crate) fn resting(&self) -> Option<Fault> {
-        let slot = self.slot();
-        let left = slot.rest.left(Instant::now())?;
-        slot.last.as_ref().map(|last| Fault::Resting(left.as_millis() as u64, last.to_string()))
+        self.slot().health.resting()
     }
 
     /// Runs `act` on an instance whose copy of the nodes is current. Whatever fails, the instance is given up.
@@ -176,25 +166,16 @@ impl SchedulingPlugin {
         });
         match outcome {
             Ok(answer) => {
-                slot.rest.succeeded(Instant::now());
+                slot.health.succeeded();
                 Ok(answer)
             }
-            Err(fault) => {
-                if !matches!(fault, Fault::Resting(..)) {
-                    self.common.counters.fault(&fault);
-                    let rests = slot.rest.failed(Instant::now());
-                    tracing::warn!(plugin = &*self.common.name, %fault, rests_ms = rests.as_millis() as u64, "plugin failed and is replaced");
-                    slot.last = Some(fault.clone());
-                }
-                Err(PluginError { plugin: self.common.name.to_string(), fault })
-            }
+            Err(fault) => Err(slot.health.failed(&self.common, fault)),
         }
     }
 
     fn ready(&self, slot: &mut Slot) -> Result<Instance, Fault> {
-        if let Some(left) = slot.rest.left(Instant::now()) {
-            let last = slot.last.as_ref().map(Fault::to_string).unwrap_or_default();
-            return Err(Fault::Resting(left.as_millis() as u64, last));
+        if let Some(resting) = slot.health.resting() {
+            return Err(resting);
         }
         match slot.instance.take() {
             Some(instance) => Ok(instance),
