@@ -1,0 +1,86 @@
+//! What pods are given: volumes, pull secrets, tokens.
+
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn volumes_show_config_maps_and_follow_them() {
+    let device = Device::on().await;
+    let mut spec = with(json!({"volumeMounts": [{"name": "cfg", "mountPath": "/cfg"}]}));
+    spec["volumes"] = json!([{"name": "cfg", "configMap": {"name": "cm"}}]);
+    device.pod("web", spec);
+    device.event("web", "FailedMount: MountVolume.SetUp failed for volume \"cfg\" : configmap \"cm\" not found").await;
+    device.until("web", &format!("{STATE}/waiting/reason"), "ContainerCreating").await;
+    let put = |text: &str| {
+        let object = json!({"metadata": {"name": "cm", "namespace": "default"}, "data": {"k": text}});
+        device.api.put(Kind::ConfigMap, object);
+    };
+    put("one");
+    device.until("web", PHASE, "Running").await;
+    let file = device.state.path().join("memory/uid-web/cfg/k");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "one");
+    put("two");
+    // The file system says nothing to tokio; its clock goes on only while nothing else can.
+    tokio::time::timeout(Duration::from_secs(3600), async {
+        while std::fs::read_to_string(&file).unwrap() != "two" {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn pull_secrets_of_pod_and_account_are_used() {
+    use base64::Engine as _;
+    let device = Device::on().await;
+    let secret = |name: &str, registry: &str| {
+        let config = json!({"auths": {registry: {"username": name, "password": "p"}}}).to_string();
+        let data = base64::engine::general_purpose::STANDARD.encode(config);
+        device.api.put(
+            Kind::Secret,
+            json!({"metadata": {"name": name, "namespace": "default"}, "data": {".dockerconfigjson": data}}),
+        );
+    };
+    secret("own", "a.example");
+    secret("accounts", "b.example");
+    let account =
+        json!({"metadata": {"name": "sa", "namespace": "default"}, "imagePullSecrets": [{"name": "accounts"}]});
+    device.api.put(Kind::ServiceAccount, account);
+    device.images.publish(crate::fakes::image("a.example/x:1"));
+    let mut spec = with(json!({"image": "a.example/x:1"}));
+    spec["imagePullSecrets"] = json!([{"name": "own"}, {"name": "missing"}]);
+    spec["serviceAccountName"] = json!("sa");
+    device.pod("web", spec);
+    device.until("web", PHASE, "Running").await;
+    let (_, logins) = device.images.pulls().remove(0);
+    let users: Vec<&str> = logins.iter().map(|login| login.username.as_str()).collect();
+    assert_eq!(users, ["own", "accounts"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn tokens_are_fetched_and_renewed() {
+    let device = Device::on().await;
+    let mut spec = with(json!({"volumeMounts": [{"name": "token", "mountPath": "/token"}]}));
+    spec["volumes"] = json!([{"name": "token", "projected": {"sources": [
+        {"serviceAccountToken": {"path": "token", "expirationSeconds": 1000}}]}}]);
+    device.pod("web", spec);
+    device.until("web", PHASE, "Running").await;
+    let file = device.state.path().join("memory/uid-web/token/token");
+    let first = std::fs::read_to_string(&file).unwrap();
+    let requests = |api: &FakeApi| {
+        let writes = api.writes();
+        writes.iter().filter(|write| *write == "create ServiceAccount/token default/default").count()
+    };
+    assert_eq!(requests(&device.api), 1);
+    tokio::time::sleep(Duration::from_secs(799)).await;
+    assert_eq!(requests(&device.api), 1);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(requests(&device.api), 2);
+    tokio::time::timeout(Duration::from_secs(60), async {
+        while std::fs::read_to_string(&file).unwrap() == first {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .unwrap();
+}
