@@ -18,8 +18,6 @@ use crate::world::{self, EventType, Outcome, Propagation};
 use plan::{Clock, Job, Plan};
 use schedule::Schedule;
 
-/// Somebody else wrote meanwhile: look again at once.
-const RACED: Duration = Duration::from_millis(20);
 const SCHEDULED_AT: &str = "batch.kubernetes.io/cronjob-scheduled-timestamp";
 
 fn crons() -> Kind {
@@ -76,7 +74,7 @@ pub fn reconcile(key: &Key) -> Outcome {
         match world::one(world::update(&crons(), &key.namespace, &key.name, "status", &cron)) {
             Ok(_) => {}
             Err(e) if e.code == 404 => return Ok(None),
-            Err(e) if e.code == 409 => return Ok(Some(RACED)),
+            Err(e) if e.code == 409 => return Ok(Some(world::RACED)),
             Err(e) => return Err(world::said("write the status of", "CronJob", &key.name, &e)),
         }
     }

@@ -14,7 +14,7 @@ use kedge_plugin_sdk::controller::kedge::plugin::objects::{FieldType, Key, Kind,
 use kedge_plugin_sdk::table::Row;
 use serde_json::{Value, json};
 
-use crate::pods::{self, Owner, pods};
+use crate::pods::{self, Owner, PODS};
 use crate::replicaset::batches;
 use crate::revisions::{self, HashLabel, Revision};
 use crate::world::{self, EventType, Outcome};
@@ -22,10 +22,6 @@ use placement::Place;
 pub use placement::{Node, fits as fits_node};
 use plan::{Numbers, Plan, Pod, Strategy};
 
-/// Somebody else wrote meanwhile: look again at once.
-const RACED: Duration = Duration::from_millis(20);
-const PODS: u32 = 1;
-const MATCHING: u32 = 2;
 const NODES: u32 = 3;
 const REVISION: &str = "controller-revision-hash";
 const GENERATION: &str = "deprecated.daemonset.template.generation";
@@ -40,14 +36,7 @@ fn sets() -> Kind {
 
 /// What it watches.
 pub fn declare() -> Controller {
-    use FieldType::{Hash, Json, Text, Time};
-    let own = [
-        ("metadata.uid", Text),
-        ("metadata.deletionTimestamp", Time),
-        ("spec", Hash),
-        ("spec.selector", Json),
-        ("status", Hash),
-    ];
+    use FieldType::{Json, Text, Time};
     let owned = [
         ("metadata.uid", Text),
         ("spec.nodeName", Text),
@@ -63,16 +52,9 @@ pub fn declare() -> Controller {
         ("metadata.creationTimestamp", Time),
     ];
     let nodes = [("metadata.labels", Json), ("spec.taints", Json)];
-    Controller {
-        name: "daemonset-controller".into(),
-        watches: vec![
-            world::watch(sets(), &own, &[Wakes::Itself]),
-            world::watch(pods(), &owned, &[Wakes::ControllerOwner]),
-            world::watch(pods(), &pods::CLAIMED, &[Wakes::SelectedBy("spec.selector".into())]),
-            world::watch(world::kind("", "v1", "Node"), &nodes, &[Wakes::Everyone]),
-        ],
-        workers: 1,
-    }
+    let mut watches = pods::watches(sets(), &pods::OWNER, &owned);
+    watches.push(world::watch(world::kind("", "v1", "Node"), &nodes, &[Wakes::Everyone]));
+    Controller { name: "daemonset-controller".into(), watches, workers: 1 }
 }
 
 /// Makes one DaemonSet true.
@@ -84,7 +66,7 @@ pub fn reconcile(key: &Key) -> Outcome {
     if selector.is_empty() || !object["metadata"]["deletionTimestamp"].is_null() {
         return Ok(None);
     }
-    owner.claim(MATCHING, &selector, None)?;
+    owner.claim(&selector, None)?;
     let mut history = revisions::list(&owner, &selector, HASH)?;
     let mut collisions = object["status"]["collisionCount"].as_i64().unwrap_or(0);
     let annotations = object["metadata"]["annotations"].clone();
@@ -105,7 +87,7 @@ pub fn reconcile(key: &Key) -> Outcome {
         match world::one(world::update(&sets(), &key.namespace, &key.name, "status", &object)) {
             Ok(_) => {}
             Err(e) if e.code == 404 => return Ok(None),
-            Err(e) if e.code == 409 => return Ok(Some(RACED)),
+            Err(e) if e.code == 409 => return Ok(Some(world::RACED)),
             Err(e) => return Err(world::said("write the status of", "DaemonSet", &key.name, &e)),
         }
     }

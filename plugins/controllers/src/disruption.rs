@@ -16,9 +16,6 @@ use serde_json::Value;
 use crate::world::{self, EventType, Outcome};
 use plan::Pod;
 
-/// An eviction took from the budget meanwhile: look again at once.
-const RACED: Duration = Duration::from_millis(20);
-
 fn budgets() -> Kind {
     world::kind("policy", "v1", "PodDisruptionBudget")
 }
@@ -93,7 +90,8 @@ pub fn reconcile(key: &Key) -> Outcome {
     match world::one(world::update(&budgets(), &key.namespace, &key.name, "status", &budget)) {
         Ok(_) => Ok(again),
         Err(e) if e.code == 404 => Ok(None),
-        Err(e) if e.code == 409 => Ok(Some(RACED)),
+        // An eviction took from the budget meanwhile.
+        Err(e) if e.code == 409 => Ok(Some(world::RACED)),
         Err(e) => Err(world::said("write the status of", "PodDisruptionBudget", &key.name, &e)),
     }
 }

@@ -4,8 +4,6 @@
 
 mod plan;
 
-use std::time::Duration;
-
 use kedge_plugin_sdk::controller::exports::kedge::plugin::controllers::{Controller, Wakes};
 use kedge_plugin_sdk::controller::kedge::plugin::objects::{Key, Kind};
 use serde_json::Value;
@@ -13,8 +11,6 @@ use serde_json::Value;
 use crate::service;
 use crate::world::{self, EventType, Outcome};
 
-/// Somebody else wrote meanwhile: look again at once.
-const RACED: Duration = Duration::from_millis(20);
 const PODS: u32 = 1;
 /// Endpoints that are a lock, not addresses.
 const LEADER: &str = "control-plane.alpha.kubernetes.io/leader";
@@ -52,7 +48,7 @@ pub fn reconcile(key: &Key) -> Outcome {
     match world::one(change) {
         Ok(_) => Ok(None),
         Err(e) if current.is_none() && world::ends(&e) => Ok(None),
-        Err(e) if e.code == 409 || e.code == 404 => Ok(Some(RACED)),
+        Err(e) if e.code == 409 || e.code == 404 => Ok(Some(world::RACED)),
         Err(e) => {
             let text = format!("Failed to {act} {}/{}: {}", key.namespace, key.name, e.message);
             let uid = current.as_ref().and_then(|object| object["metadata"]["uid"].as_str()).unwrap_or_default();

@@ -23,8 +23,6 @@ pub const SERVICE_NAME: &str = "kubernetes.io/service-name";
 const MANAGER: &str = "endpointslice-controller.k8s.io";
 /// Labels that are ours, whatever the Service says.
 pub const RESERVED: &[&str] = &[HEADLESS, MANAGED_BY, SERVICE_NAME];
-/// Somebody else wrote meanwhile: look again at once.
-pub const RACED: Duration = Duration::from_millis(20);
 /// A pod's node is not there: the pod is left out, until the node comes or the pod is collected.
 const NODE_MISSING: Duration = Duration::from_secs(5);
 /// Endpoints in one slice, as in Kubernetes.
@@ -192,7 +190,7 @@ pub fn carry_out(namespace: &str, steps: &[Step], kind: &str, name: &str) -> Out
             (Err(e), _) => return Err(format!("cannot write an EndpointSlice of {kind} {name}: {}", e.message)),
         }
     }
-    Ok(raced.then_some(RACED))
+    Ok(raced.then_some(world::RACED))
 }
 
 #[cfg(test)]

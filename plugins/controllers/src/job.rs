@@ -11,21 +11,16 @@ mod template;
 
 use std::time::Duration;
 
-use kedge_plugin_sdk::controller::exports::kedge::plugin::controllers::{Controller, Wakes};
+use kedge_plugin_sdk::controller::exports::kedge::plugin::controllers::Controller;
 use kedge_plugin_sdk::controller::kedge::plugin::objects::{FieldType, Key, Kind, Query};
 use kedge_plugin_sdk::table::{Row, Rows};
 use serde_json::{Value, json};
 
-use crate::pods::{self, Owner, pods};
+use crate::pods::{self, Owner, PODS, pods};
 use crate::replicaset::batches;
 use crate::world::{self, Change, EventType, Outcome, PatchType};
 use model::{Job, Pod, Status, TRACKING};
 use plan::{Named, Plan};
-
-/// Somebody else wrote meanwhile: look again at once.
-const RACED: Duration = Duration::from_millis(20);
-const PODS: u32 = 1;
-const MATCHING: u32 = 2;
 
 fn jobs() -> Kind {
     world::kind("batch", "v1", "Job")
@@ -33,14 +28,7 @@ fn jobs() -> Kind {
 
 /// What it watches.
 pub fn declare() -> Controller {
-    use FieldType::{Hash, Integer, Json, Text, Time};
-    let own = [
-        ("metadata.uid", Text),
-        ("metadata.deletionTimestamp", Time),
-        ("spec", Hash),
-        ("spec.selector", Json),
-        ("status", Hash),
-    ];
+    use FieldType::{Integer, Json, Text, Time};
     let owned = [
         ("metadata.uid", Text),
         ("status.phase", Text),
@@ -56,15 +44,7 @@ pub fn declare() -> Controller {
         ("status.containerStatuses[0].state.terminated.finishedAt", Time),
         ("status.containerStatuses[0].restartCount", Integer),
     ];
-    Controller {
-        name: "job-controller".into(),
-        watches: vec![
-            world::watch(jobs(), &own, &[Wakes::Itself]),
-            world::watch(pods(), &owned, &[Wakes::ControllerOwner]),
-            world::watch(pods(), &pods::CLAIMED, &[Wakes::SelectedBy("spec.selector".into())]),
-        ],
-        workers: 2,
-    }
+    Controller { name: "job-controller".into(), watches: pods::watches(jobs(), &pods::OWNER, &owned), workers: 2 }
 }
 
 /// Makes one Job go on.
@@ -85,7 +65,7 @@ pub fn reconcile(key: &Key) -> Outcome {
         let left: Vec<Named> = rows.iter().filter(|row| is_tracked(row)).map(named).collect();
         return untrack(&key.namespace, &left).map(|_| None);
     }
-    if !job.deleting && owner.claim(MATCHING, &selector, Some(TRACKING))? {
+    if !job.deleting && owner.claim(&selector, Some(TRACKING))? {
         rows = world::rows(PODS, Query::OwnedBy(uid.into()));
     }
     let mut seen = read(&key.namespace, &rows);
@@ -164,7 +144,7 @@ fn carry_out(owner: &Owner, mut object: Value, job: &Job, mut plan: Plan) -> Out
     }
     let fresh = object["status"]["uncountedTerminatedPods"].is_null();
     if (fresh || plan.status != job.status) && !write_status(owner, &mut object, &plan.status)? {
-        return Ok(Some(RACED));
+        return Ok(Some(world::RACED));
     }
     for (reason, message) in &plan.events {
         owner.say(EventType::Normal, reason, message);
@@ -176,7 +156,7 @@ fn carry_out(owner: &Owner, mut object: Value, job: &Job, mut plan: Plan) -> Out
     plan::settle(&mut plan.status, &plan.tracked);
     let ended = plan.finish.take().filter(|finish| plan::finish(&mut plan.status, finish, world::now()));
     if plan.status != written && !write_status(owner, &mut object, &plan.status)? {
-        return Ok(Some(RACED));
+        return Ok(Some(world::RACED));
     }
     match ended {
         Some(finish) if finish.complete => {

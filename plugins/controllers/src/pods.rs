@@ -2,7 +2,9 @@
 //!
 //! In: an owner, rows of its pods, what it decided. Out: writes and Events. Decides nothing but whose a pod is.
 
+use kedge_plugin_sdk::controller::exports::kedge::plugin::controllers::{Wakes, Watch};
 use kedge_plugin_sdk::controller::kedge::plugin::cluster;
+use kedge_plugin_sdk::controller::kedge::plugin::objects::FieldType::{self, Hash, Json, Text, Time};
 use kedge_plugin_sdk::controller::kedge::plugin::objects::{Kind, Query};
 use serde_json::{Value, json};
 
@@ -23,11 +25,30 @@ pub fn pods() -> Kind {
     world::kind("", "v1", "Pod")
 }
 
-/// The fields of the watch that `claim` reads.
-pub const CLAIMED: [(&str, kedge_plugin_sdk::controller::kedge::plugin::objects::FieldType); 2] = {
-    use kedge_plugin_sdk::controller::kedge::plugin::objects::FieldType::{Text, Time};
-    [("metadata.ownerReferences[0].uid", Text), ("metadata.deletionTimestamp", Time)]
-};
+/// The watch of the pods that an owner controls, among [`watches`].
+pub const PODS: u32 = 1;
+/// The watch of the pods that it may claim.
+pub const MATCHING: u32 = 2;
+/// The fields of that watch.
+const CLAIMED: [(&str, FieldType); 2] =
+    [("metadata.ownerReferences[0].uid", Text), ("metadata.deletionTimestamp", Time)];
+/// The fields of an owner that is read whole when one of them changes.
+pub const OWNER: [(&str, FieldType); 5] = [
+    ("metadata.uid", Text),
+    ("metadata.deletionTimestamp", Time),
+    ("spec", Hash),
+    ("spec.selector", Json),
+    ("status", Hash),
+];
+
+/// What a controller of pods watches: the owners, the pods that they control, those that they may claim.
+pub fn watches(owner: Kind, own: &[(&str, FieldType)], owned: &[(&str, FieldType)]) -> Vec<Watch> {
+    vec![
+        world::watch(owner, own, &[Wakes::Itself]),
+        world::watch(pods(), owned, &[Wakes::ControllerOwner]),
+        world::watch(pods(), &CLAIMED, &[Wakes::SelectedBy("spec.selector".into())]),
+    ]
+}
 
 impl Owner {
     /// An owner.
@@ -65,26 +86,25 @@ impl Owner {
         json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]})
     }
 
-    /// Adopts pods that match and that nobody controls; releases pods that no longer match. `matching` is the watch
-    /// with the fields `CLAIMED`. Says whether there were any.
-    pub fn claim(&self, matching: u32, selector: &str, finalizer: Option<&str>) -> Result<bool, String> {
-        self.claim_those(matching, selector, finalizer, &|_| true)
+    /// Adopts pods that match and that nobody controls; releases pods that no longer match. Says whether there were
+    /// any.
+    pub fn claim(&self, selector: &str, finalizer: Option<&str>) -> Result<bool, String> {
+        self.claim_those(selector, finalizer, &|_| true)
     }
 
     /// The same, of pods with some names only.
     pub fn claim_those(
         &self,
-        matching: u32,
         selector: &str,
         finalizer: Option<&str>,
         fits: &dyn Fn(&str) -> bool,
     ) -> Result<bool, String> {
         let strangers = Query::Strangers((self.namespace.clone(), selector.into(), self.uid.clone()));
         let mut changed = false;
-        for row in world::rows(matching, strangers).iter().filter(|row| !row.has(1) && fits(row.name())) {
+        for row in world::rows(MATCHING, strangers).iter().filter(|row| !row.has(1) && fits(row.name())) {
             changed |= self.adopt(row.name(), finalizer)?;
         }
-        for row in world::rows(matching, Query::Strays((selector.into(), self.uid.clone()))).iter() {
+        for row in world::rows(MATCHING, Query::Strays((selector.into(), self.uid.clone()))).iter() {
             if row.namespace() == self.namespace {
                 self.release(row.name())?;
                 changed = true;

@@ -19,8 +19,6 @@ use usage::Amounts;
 
 /// Kubernetes' own period. Only while there is a quota at all.
 const AGAIN: Duration = Duration::from_secs(300);
-/// Admission charged the quota while it was counted: count again at once.
-const RACED: Duration = Duration::from_millis(20);
 const EVERY: u32 = 4;
 
 fn quotas() -> Kind {
@@ -90,7 +88,8 @@ pub fn reconcile(key: &Key) -> Outcome {
     match world::one(world::update(&quotas(), &key.namespace, &key.name, "status", &quota)) {
         Ok(_) => Ok(Some(AGAIN)),
         Err(e) if e.code == 404 => Ok(None),
-        Err(e) if e.code == 409 => Ok(Some(RACED)),
+        // Admission charged the quota while it was counted.
+        Err(e) if e.code == 409 => Ok(Some(world::RACED)),
         Err(e) => Err(world::said("write the status of", "ResourceQuota", &key.name, &e)),
     }
 }

@@ -6,12 +6,12 @@ mod plan;
 
 use std::time::Duration;
 
-use kedge_plugin_sdk::controller::exports::kedge::plugin::controllers::{Controller, Wakes};
+use kedge_plugin_sdk::controller::exports::kedge::plugin::controllers::Controller;
 use kedge_plugin_sdk::controller::kedge::plugin::objects::{FieldType, Key, Kind, Query};
 use kedge_plugin_sdk::table::Row;
 use serde_json::{Value, json};
 
-use crate::pods::{self, Owner, pods};
+use crate::pods::{self, Owner, PODS};
 use crate::world::{self, Outcome};
 pub use plan::batches;
 use plan::{Pod, Work};
@@ -37,8 +37,6 @@ impl Flavour {
 }
 
 const OWN: u32 = 0;
-const PODS: u32 = 1;
-const MATCHING: u32 = 2;
 // Places of fields in the watch of pods.
 const PHASE: u32 = 2;
 const DELETED: u32 = 3;
@@ -71,15 +69,7 @@ pub fn declare(flavour: Flavour) -> Controller {
         ("metadata.annotations.\"controller.kubernetes.io/pod-deletion-cost\"", Text),
         ("metadata.labels", Json),
     ];
-    Controller {
-        name: flavour.controller().into(),
-        watches: vec![
-            world::watch(flavour.kind(), &own, &[Wakes::Itself]),
-            world::watch(pods(), &owned, &[Wakes::ControllerOwner]),
-            world::watch(pods(), &pods::CLAIMED, &[Wakes::SelectedBy("spec.selector".into())]),
-        ],
-        workers: 2,
-    }
+    Controller { name: flavour.controller().into(), watches: pods::watches(flavour.kind(), &own, &owned), workers: 2 }
 }
 
 /// A set, as far as decisions go.
@@ -106,7 +96,7 @@ pub fn reconcile(flavour: Flavour, key: &Key) -> Outcome {
         return Ok(None);
     }
     if !set.deleting {
-        owner(flavour, &set).claim(MATCHING, &selector, None)?;
+        owner(flavour, &set).claim(&selector, None)?;
     }
     let now = world::now();
     let seen = Seen::of(&set, now);

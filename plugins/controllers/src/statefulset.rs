@@ -8,23 +8,19 @@ mod storage;
 
 use std::time::Duration;
 
-use kedge_plugin_sdk::controller::exports::kedge::plugin::controllers::{Controller, Wakes};
+use kedge_plugin_sdk::controller::exports::kedge::plugin::controllers::Controller;
 use kedge_plugin_sdk::controller::kedge::plugin::objects::{FieldType, Key, Kind, Query};
 use kedge_plugin_sdk::table::Row;
 use serde_json::{Value, json};
 
-use crate::pods::{self, Owner, pods};
+use crate::pods::{self, Owner, PODS, pods};
 use crate::revisions::{self, HashLabel, Revision};
 use crate::world::{self, EventType, Outcome};
 use plan::{Pod, Set, Step};
 use storage::Retention;
 
-/// Somebody else wrote meanwhile: look again at once.
-const RACED: Duration = Duration::from_millis(20);
 /// A claim of an earlier pod is still going.
 const CLAIM_GOES: Duration = Duration::from_secs(1);
-const PODS: u32 = 1;
-const MATCHING: u32 = 2;
 const REVISION: &str = "controller-revision-hash";
 const POD_NAME: &str = "statefulset.kubernetes.io/pod-name";
 const POD_INDEX: &str = "apps.kubernetes.io/pod-index";
@@ -40,14 +36,7 @@ fn claims() -> Kind {
 
 /// What it watches.
 pub fn declare() -> Controller {
-    use FieldType::{Hash, Json, Text, Time};
-    let own = [
-        ("metadata.uid", Text),
-        ("metadata.deletionTimestamp", Time),
-        ("spec", Hash),
-        ("spec.selector", Json),
-        ("status", Hash),
-    ];
+    use FieldType::{Json, Text, Time};
     let owned = [
         ("metadata.uid", Text),
         ("status.phase", Text),
@@ -58,11 +47,7 @@ pub fn declare() -> Controller {
     ];
     Controller {
         name: "statefulset-controller".into(),
-        watches: vec![
-            world::watch(sets(), &own, &[Wakes::Itself]),
-            world::watch(pods(), &owned, &[Wakes::ControllerOwner]),
-            world::watch(pods(), &pods::CLAIMED, &[Wakes::SelectedBy("spec.selector".into())]),
-        ],
+        watches: pods::watches(sets(), &pods::OWNER, &owned),
         workers: 2,
     }
 }
@@ -86,7 +71,7 @@ pub fn reconcile(key: &Key) -> Outcome {
         return Ok(None);
     }
     if !deleting {
-        owner.claim_those(MATCHING, &selector, None, &|name| ordinal(&key.name, name).is_some())?;
+        owner.claim_those(&selector, None, &|name| ordinal(&key.name, name).is_some())?;
     }
     let mut history = revisions::list(&owner, &selector, HASH)?;
     let mut collisions = object["status"]["collisionCount"].as_i64().unwrap_or(0);
@@ -117,7 +102,7 @@ pub fn reconcile(key: &Key) -> Outcome {
         match world::one(world::update(&sets(), &key.namespace, &key.name, "status", &object)) {
             Ok(_) => {}
             Err(e) if e.code == 404 => return Ok(None),
-            Err(e) if e.code == 409 => return Ok(Some(RACED)),
+            Err(e) if e.code == 409 => return Ok(Some(world::RACED)),
             Err(e) => return Err(world::said("write the status of", "StatefulSet", &key.name, &e)),
         }
     }

@@ -15,6 +15,9 @@ pub use kedge_plugin_sdk::controller::kedge::plugin::cluster::{Change, EventType
 /// How a reconcile ends: settled, or to be looked at again.
 pub type Outcome = Result<Option<Duration>, String>;
 
+/// Somebody else wrote meanwhile: look again at once.
+pub const RACED: Duration = Duration::from_millis(20);
+
 /// A kind.
 pub fn kind(group: &str, version: &str, kind: &str) -> Kind {
     Kind { group: group.into(), version: version.into(), kind: kind.into() }
