@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use crate::check::Provider;
+use crate::syntax::RESERVED;
 use crate::types::Type;
 
 /// The largest request, by which sizes without a limit are bounded.
@@ -224,38 +225,13 @@ impl Provider for Objects {
     }
 }
 
-/// Words that expressions cannot use as names.
-const RESERVED: [&str; 21] = [
-    "true",
-    "false",
-    "null",
-    "in",
-    "as",
-    "break",
-    "const",
-    "continue",
-    "else",
-    "for",
-    "function",
-    "if",
-    "import",
-    "let",
-    "loop",
-    "package",
-    "namespace",
-    "return",
-    "var",
-    "void",
-    "while",
-];
-
 /// A field's name as expressions write it; `None` if they cannot.
 pub fn escape(name: &str) -> Option<String> {
     let first = *name.as_bytes().first()?;
     if first.is_ascii_digit() || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_./-".contains(&b)) {
         return None;
     }
-    if RESERVED.contains(&name) {
+    if RESERVED.contains(&name) || matches!(name, "true" | "false" | "null") {
         return Some(format!("__{name}__"));
     }
     let mut out = String::with_capacity(name.len());
@@ -298,6 +274,7 @@ mod tests {
             ("replicas", Some("replicas")),
             ("a.b-c/d__e", Some("a__dot__b__dash__c__slash__d__underscores__e")),
             ("namespace", Some("__namespace__")),
+            ("null", Some("__null__")),
             ("1a", None),
             ("a b", None),
             ("", None),

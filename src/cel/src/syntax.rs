@@ -21,3 +21,10 @@ pub const NESTED: u16 = 80;
 
 /// A tree has at most this many nodes. A text of [`LONGEST`] has fewer; only macros that copy their target have more.
 pub const MOST_NODES: u32 = 200_000;
+
+/// Words that name nothing, beside the literals `true`, `false` and `null`.
+#[rustfmt::skip] // a list of words
+pub const RESERVED: [&str; 18] = [
+    "as", "break", "const", "continue", "else", "for", "function", "if", "import",
+    "let", "loop", "package", "namespace", "return", "var", "void", "while", "in",
+];

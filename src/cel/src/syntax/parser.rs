@@ -5,7 +5,7 @@
 
 use super::ast::{Call, Entry, Expr, FieldInit, Kind, Literal};
 use super::lexer::{Tok, Token, tokens};
-use super::{DEEPEST, LONGEST, MOST_NODES, NESTED, macros, quote};
+use super::{DEEPEST, LONGEST, MOST_NODES, NESTED, RESERVED, macros, quote};
 use crate::fault::Issue;
 
 /// The tree of a text, and how many nodes were numbered.
@@ -110,27 +110,6 @@ const OPERAND: &str = "{'[', '{', '(', '.', '-', '!', 'true', 'false', 'null', N
 /// What may begin an operand after a sign.
 const MEMBER: &str = "{'[', '{', '(', '.', '-', 'true', 'false', 'null', NUM_FLOAT, NUM_INT, NUM_UINT, STRING, BYTES, \
                       IDENTIFIER}";
-
-const RESERVED: [&str; 18] = [
-    "as",
-    "break",
-    "const",
-    "continue",
-    "else",
-    "for",
-    "function",
-    "if",
-    "import",
-    "let",
-    "loop",
-    "package",
-    "namespace",
-    "return",
-    "var",
-    "void",
-    "while",
-    "in",
-];
 
 type Parsed<T> = Result<T, Issue>;
 
