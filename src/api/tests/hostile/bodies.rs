@@ -1,13 +1,13 @@
-//! Input of unknown origin: whatever it is, it is answered or refused, in bounded time, and nothing panics.
-//!
-//! Bodies, patches, applied configurations and protobuf messages, made at random from the words that matter.
+//! Bodies, patches, applied configurations and protobuf messages.
 
 use kedge_api::check::{self, FieldValidation};
 use kedge_api::decode::{self, Limits};
 use kedge_api::kinds::Gvk;
 use kedge_api::{apply, convert, defaults, patch, protobuf, schema};
 use proptest::prelude::*;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
+
+use crate::values;
 
 const WORDS: [&str; 34] = [
     "metadata",
@@ -63,23 +63,7 @@ const TEXTS: [&str; 14] = [
 ];
 
 fn value() -> impl Strategy<Value = Value> {
-    let leaf = prop_oneof![
-        Just(Value::Null),
-        any::<bool>().prop_map(Value::from),
-        any::<i64>().prop_map(Value::from),
-        any::<f64>().prop_map(Value::from),
-        prop::sample::select(&TEXTS[..]).prop_map(Value::from),
-    ];
-    leaf.prop_recursive(6, 64, 6, |inner| {
-        prop_oneof![
-            prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
-            prop::collection::vec((prop::sample::select(&WORDS[..]), inner), 0..6).prop_map(object),
-        ]
-    })
-}
-
-fn object(pairs: Vec<(&'static str, Value)>) -> Value {
-    Value::Object(pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect::<Map<_, _>>())
+    values::of(&WORDS, &TEXTS)
 }
 
 fn kind() -> impl Strategy<Value = Gvk> {

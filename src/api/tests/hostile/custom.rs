@@ -1,4 +1,4 @@
-//! Definitions and custom objects of unknown origin: whatever they are, they are answered or refused, and nothing panics.
+//! Definitions and custom objects.
 
 use std::sync::Arc;
 
@@ -10,7 +10,9 @@ use kedge_api::kinds::{Kind, Kinds};
 use kedge_api::strategy::{self, Part};
 use kedge_api::{openapi, validate};
 use proptest::prelude::*;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
+
+use crate::values;
 
 /// Words of schemas.
 const WORDS: [&str; 42] = [
@@ -83,23 +85,7 @@ const TEXTS: [&str; 22] = [
 ];
 
 fn value() -> impl Strategy<Value = Value> {
-    let leaf = prop_oneof![
-        Just(Value::Null),
-        any::<bool>().prop_map(Value::from),
-        any::<i64>().prop_map(Value::from),
-        any::<f64>().prop_map(Value::from),
-        prop::sample::select(&TEXTS[..]).prop_map(Value::from),
-    ];
-    leaf.prop_recursive(6, 64, 6, |inner| {
-        prop_oneof![
-            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
-            prop::collection::vec((prop::sample::select(&WORDS[..]), inner), 0..6).prop_map(object),
-        ]
-    })
-}
-
-fn object(pairs: Vec<(&'static str, Value)>) -> Value {
-    Value::Object(pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect::<Map<_, _>>())
+    values::of(&WORDS, &TEXTS)
 }
 
 /// A definition with that schema, and what else is said in its spec.
