@@ -73,10 +73,14 @@ fn api_words(error: &ClientError) -> String {
     }
 }
 
-/// `The Deployment "web" is invalid: …`, one line a cause when there are several.
+/// `The Deployment "web" is invalid: …`, one line a cause when there are several. What a patch made of an object has
+/// neither kind nor name: `The request is invalid: …`.
 fn invalid(body: &Value, message: &str) -> String {
     let details = &body["details"];
-    let (kind, name) = (details["kind"].as_str().unwrap_or("object"), details["name"].as_str().unwrap_or(""));
+    let what = match (details["kind"].as_str().unwrap_or(""), details["name"].as_str().unwrap_or("")) {
+        ("", "") => "request".to_owned(),
+        (kind, name) => format!("{kind} \"{name}\""),
+    };
     let causes: Vec<String> = details["causes"]
         .as_array()
         .into_iter()
@@ -88,10 +92,10 @@ fn invalid(body: &Value, message: &str) -> String {
         .collect();
     match causes.as_slice() {
         [] => format!("The request is invalid: {message}\n"),
-        [one] => format!("The {kind} \"{name}\" is invalid: {one}\n"),
+        [one] => format!("The {what} is invalid: {one}\n"),
         many => {
             let lines: String = many.iter().map(|cause| format!("* {cause}\n")).collect();
-            format!("The {kind} \"{name}\" is invalid: \n{lines}")
+            format!("The {what} is invalid: \n{lines}")
         }
     }
 }
@@ -111,5 +115,7 @@ mod tests {
             invalid(&body(vec![cause("a"), cause("b")]), ""),
             "The Pod \"a\" is invalid: \n* a: Required value\n* b: Required value\n"
         );
+        let of_patch = json!({"details": {"causes": [cause("patch")]}});
+        assert_eq!(invalid(&of_patch, ""), "The request is invalid: patch: Required value\n");
     }
 }
