@@ -342,6 +342,8 @@ async fn unread(act: &Act<'_>) -> Result<Deleted, Status> {
     }
     let gone = core.store.delete(&key, entry.revision, body::encode(&last)).await;
     let gone = gone.map_err(|fault| error::write(fault, act.about()))?;
+    // What a Service held is not known: its address is free again at the next start.
+    hooks::release(act, &last);
     tracing::warn!(%key, user = %act.who.name, "an object that could not be read was removed unread");
     hooks::settle(act, gone.revision).await;
     Ok(Deleted { outcome: Outcome::Kept(gone), gone: true })
