@@ -33,6 +33,7 @@ pub mod status;
 pub mod strategy;
 pub mod validate;
 pub mod warn;
+pub mod yaml;
 
 /// An API object as it travels: JSON with sorted keys.
 pub type Object = serde_json::Value;

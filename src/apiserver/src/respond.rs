@@ -6,7 +6,7 @@ use axum::body::Body;
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use kedge_api::status::Status;
-use kedge_api::{Object, protobuf};
+use kedge_api::{Object, protobuf, yaml};
 
 use crate::flow::Marks;
 use crate::media::{Accepted, Format};
@@ -42,8 +42,7 @@ pub fn text(code: StatusCode, body: impl Into<Bytes>) -> Answer {
 pub fn object(code: StatusCode, object: &Object, accepted: Accepted) -> Answer {
     match accepted.format {
         Format::Json => bytes(code, accepted.content_type(), object.to_string()),
-        // JSON values always have a YAML form.
-        Format::Yaml => bytes(code, accepted.content_type(), serde_yaml::to_string(object).unwrap_or_default()),
+        Format::Yaml => bytes(code, accepted.content_type(), yaml::text(object)),
         Format::Protobuf => match protobuf::encode(object) {
             Some(message) => bytes(code, accepted.content_type(), message),
             None => bytes(code, Accepted::JSON.content_type(), object.to_string()),

@@ -4,6 +4,7 @@
 
 mod jsonpath;
 
+use kedge_api::yaml;
 use serde_json::Value;
 
 use crate::error::Failure;
@@ -110,16 +111,11 @@ pub fn json(value: &Value) -> String {
     }
 }
 
-/// YAML.
-pub fn yaml(value: &Value) -> Result<String, Failure> {
-    serde_yaml::to_string(value).map_err(|e| Failure::said(format!("cannot print this as YAML: {e}")))
-}
-
 /// One object (or list) in a format that is no table. `name` is `kind/name`.
 pub fn object(format: &Format, value: &Value, name: &str) -> Result<String, Failure> {
     Ok(match format {
         Format::Json => json(value),
-        Format::Yaml => yaml(value)?,
+        Format::Yaml => yaml::text(value),
         Format::Name | Format::Table { .. } => format!("{name}\n"),
         Format::JsonPath(path) => path.render(value),
         Format::Columns(wanted) => {

@@ -25,7 +25,7 @@ pub async fn run(session: Option<Session>, args: Version) -> Result<ExitCode, Fa
     }
     match args.output.as_deref() {
         Some("json") => print!("{}", output::json(&told)),
-        Some("yaml") => print!("{}", output::yaml(&told)?),
+        Some("yaml") => print!("{}", kedge_api::yaml::text(&told)),
         Some(other) => return Err(Failure::said(format!("--output must be 'yaml' or 'json', not '{other}'"))),
         None => {
             println!("Client Version: v{client}");
