@@ -128,7 +128,8 @@ impl NodeHandle {
         receiver
     }
 
-    /// Runs a further process in a running container.
+    /// Runs a further process in a running container. One that cannot be run is a session that ends at once, because
+    /// clients read why where they read exit codes; in Kubernetes too it is tried only once the client is connected.
     pub async fn exec(
         &self,
         namespace: &str,
@@ -137,7 +138,11 @@ impl NodeHandle {
         spec: ExecSpec,
     ) -> Result<ExecSession, NodeFault> {
         let run = self.running(namespace, pod, container)?;
-        self.shared.runtime.exec(&run, spec).await.map_err(|fault| session_fault(container, fault))
+        match self.shared.runtime.exec(&run, spec).await {
+            Err(fault @ RuntimeFault::NotFound(_)) => Err(session_fault(container, fault)),
+            Err(fault) => Ok(ExecSession::failed(fault)),
+            Ok(session) => Ok(session),
+        }
     }
 
     /// Joins the own streams of a running container.

@@ -29,6 +29,8 @@ pub struct Script {
     pub start_fault: Option<String>,
     /// Exit codes of the commands that are run in it; others end with 0.
     pub exec_codes: BTreeMap<String, i32>,
+    /// No command can be run in it.
+    pub exec_fault: Option<String>,
 }
 
 /// The runtime.
@@ -264,7 +266,11 @@ impl Runtime for FakeRuntime {
         let Some((spec, ContainerState::Running { .. })) = state.containers.get(id) else {
             return Err(RuntimeFault::NotFound(id.into()));
         };
-        let code = script_of(&state, spec).exec_codes.get(&command).copied();
+        let script = script_of(&state, spec);
+        if let Some(fault) = script.exec_fault {
+            return Err(RuntimeFault::Other(fault));
+        }
+        let code = script.exec_codes.get(&command).copied();
         let said = format!("{command}\n").into_bytes();
         Ok(ExecSession {
             stdin: None,

@@ -53,6 +53,13 @@ pub struct ExecSession {
     pub resize: Option<tokio::sync::mpsc::Sender<(u16, u16)>>,
 }
 
+impl ExecSession {
+    /// The session of a process that could not be run.
+    pub fn failed(why: RuntimeFault) -> Self {
+        Self { stdin: None, stdout: None, stderr: None, exit: Box::pin(std::future::ready(Err(why))), resize: None }
+    }
+}
+
 /// Why the runtime did not.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum RuntimeFault {

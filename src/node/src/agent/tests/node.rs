@@ -1,6 +1,7 @@
 //! The node's own objects, and what it answers.
 
 use super::*;
+use crate::fakes::Script;
 use crate::logs::LogOptions;
 
 #[tokio::test(start_paused = true)]
@@ -42,8 +43,14 @@ async fn logs_and_exec_find_their_container() {
     let fault = handle.logs("default", "web", "app", previous).await.err().unwrap();
     assert_eq!(fault.to_string(), "previous terminated container \"app\" in pod \"web\" not found");
     let spec = kedge_api::machine::ExecSpec { args: vec!["ls".into()], ..Default::default() };
-    let session = handle.exec("default", "web", "app", spec).await.unwrap();
+    let session = handle.exec("default", "web", "app", spec.clone()).await.unwrap();
     assert_eq!(session.exit.await, Ok(0));
+    // What cannot be run is told at the session's end; what is not there, instead of a session.
+    let fault = Script { exec_fault: Some("exec: \"ls\": not found".into()), ..Script::default() };
+    device.runtime.script("/bin/app", fault);
+    let session = handle.exec("default", "web", "app", spec.clone()).await.unwrap();
+    assert_eq!(session.exit.await.unwrap_err().to_string(), "exec: \"ls\": not found");
+    assert!(handle.exec("default", "web", "other", spec).await.is_err());
     assert_eq!(handle.usage().await.len(), 1);
     assert!(handle.metrics().contains("kedge_node_pods 1"));
 }
