@@ -213,8 +213,9 @@ fn carry_out(deployment: &Deployment, plan: &Plan) -> Outcome {
                 }
             }
             Step::Revision(revision) => {
+                // With the status: written with the rest, an annotation would count as a change of what is wanted.
                 let patch = json!({"metadata": {"annotations": {model::REVISION: revision.to_string()}}});
-                world::one(world::merge(&of, ns, &deployment.name, "", &patch))
+                world::one(world::merge(&of, ns, &deployment.name, "status", &patch))
                     .map_err(|e| world::said("annotate", "Deployment", &deployment.name, &e))?;
             }
         }

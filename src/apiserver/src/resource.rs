@@ -144,8 +144,21 @@ fn manager(call: &Call) -> String {
     }
     let agent = call.head.headers.get(http::header::USER_AGENT).and_then(|v| v.to_str().ok()).unwrap_or("");
     match apply::manager_of_user_agent(agent) {
-        "" => "unknown".to_owned(),
+        "" => program_of(&call.who.name).to_owned(),
         name => name.to_owned(),
+    }
+}
+
+/// The program that acts as somebody without saying its name, as the parts of this daemon do.
+fn program_of(who: &str) -> &str {
+    match who {
+        "system:kube-scheduler" => "kube-scheduler",
+        _ if who.starts_with("system:node:") => "kubelet",
+        _ => match who.strip_prefix("system:serviceaccount:").and_then(|rest| rest.split_once(':')) {
+            Some(("kube-system", _)) => "kube-controller-manager",
+            Some((_, name)) => name,
+            None => "unknown",
+        },
     }
 }
 
@@ -351,4 +364,22 @@ pub(crate) async fn body(call: &mut Call) -> Result<Bytes, Status> {
 fn made(call: &Call, code: StatusCode, object: &Object) -> Result<Answer, Status> {
     let accepted: Accepted = media::negotiate(&call.head.headers, media::Offer::ITSELF)?;
     Ok(respond::object(code, object, accepted))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::program_of;
+
+    #[test]
+    fn who_says_no_name_is_known_by_whom_it_acts_as() {
+        for (who, program) in [
+            ("system:kube-scheduler", "kube-scheduler"),
+            ("system:node:gateway", "kubelet"),
+            ("system:serviceaccount:kube-system:deployment-controller", "kube-controller-manager"),
+            ("system:serviceaccount:kitchen:brewer", "brewer"),
+            ("jane", "unknown"),
+        ] {
+            assert_eq!(program_of(who), program, "{who}");
+        }
+    }
 }

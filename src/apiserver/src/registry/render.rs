@@ -112,6 +112,25 @@ pub fn object(view: &View, mut object: Object) -> Result<Bytes, Status> {
     Ok(Bytes::from(value.to_string()))
 }
 
+/// Objects that are made for this answer only: a list, or a table with a row for each.
+pub fn objects(view: &View, objects: &[Object]) -> Bytes {
+    let (gvk, metadata) = (view.kind.gvk(), json!({"resourceVersion": ""}));
+    let value = match view.accepted.shape {
+        Shape::Whole => json!({
+            "kind": format!("{}List", gvk.kind), "apiVersion": gvk.api_version(), "metadata": metadata, "items": objects,
+        }),
+        Shape::Metadata => json!({
+            "kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1", "metadata": metadata,
+            "items": objects.iter().map(metadata_only).collect::<Vec<_>>(),
+        }),
+        Shape::Table => json!({
+            "kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": metadata, "columnDefinitions": columns(view),
+            "rows": objects.iter().map(|object| row(view, object)).collect::<Vec<_>>(),
+        }),
+    };
+    Bytes::from(value.to_string())
+}
+
 /// The row of a table for a watch event: whole tables of one row, with or without their head.
 pub fn table_event(view: &View, mut object: Object, with_columns: bool) -> Bytes {
     rules::to_served(&view.kind, &mut object);

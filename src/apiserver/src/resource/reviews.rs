@@ -19,9 +19,9 @@ use crate::authn::token::ISSUER;
 use crate::authz::{Fields, Rule, Wanted, node};
 use crate::chain::Call;
 use crate::identity::Identity;
-use crate::registry::Act;
+use crate::registry::{Act, render};
 use crate::request::Verb;
-use crate::respond::Answer;
+use crate::respond::{self, Answer};
 
 /// Answers a call for a kind that is not kept.
 pub async fn answer(call: &mut Call, act: &Act<'_>, kind: &Arc<Kind>) -> Result<Answer, Status> {
@@ -29,7 +29,7 @@ pub async fn answer(call: &mut Call, act: &Act<'_>, kind: &Arc<Kind>) -> Result<
         return super::pods::bind_by_name(call, act).await;
     }
     if kind.plural == "componentstatuses" {
-        return components(call, act);
+        return components(call, act, kind);
     }
     if call.info.verb != Verb::Create || !act.name.is_empty() {
         return Err(Status::method_not_allowed());
@@ -229,7 +229,7 @@ async fn token(call: &Call, review: &Object) -> Value {
 }
 
 /// What `kubectl get componentstatuses` shows: all parts live in this process.
-fn components(call: &Call, act: &Act<'_>) -> Result<Answer, Status> {
+fn components(call: &Call, act: &Act<'_>, kind: &Arc<Kind>) -> Result<Answer, Status> {
     let of = |name: &str| {
         json!({
             "kind": "ComponentStatus", "apiVersion": "v1", "metadata": {"name": name},
@@ -237,16 +237,12 @@ fn components(call: &Call, act: &Act<'_>) -> Result<Answer, Status> {
         })
     };
     const PARTS: [&str; 3] = ["controller-manager", "etcd-0", "scheduler"];
+    let view = super::view(call, kind)?;
     match act.name {
-        "" => made(
-            call,
-            StatusCode::OK,
-            &json!({
-                "kind": "ComponentStatusList", "apiVersion": "v1", "metadata": {},
-                "items": PARTS.map(of),
-            }),
-        ),
-        name if PARTS.contains(&name) => made(call, StatusCode::OK, &of(name)),
+        "" => Ok(respond::kept(StatusCode::OK, render::objects(&view, &PARTS.map(of)), view.accepted)),
+        name if PARTS.contains(&name) => {
+            Ok(respond::kept(StatusCode::OK, render::object(&view, of(name))?, view.accepted))
+        }
         _ => Err(act.about().not_found()),
     }
 }
