@@ -2,6 +2,7 @@
 //!
 //! In: verbs, kinds, names, files. Out: yes or no, tables, changed roles and requests.
 
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 
 use kedge_client::{ResourcePath, WriteOptions};
@@ -100,11 +101,19 @@ async fn list_rules(session: &Session) -> Result<ExitCode, Failure> {
         let why = status["evaluationError"].as_str().unwrap_or("");
         eprintln!("Warning: the list may be incomplete: {why}");
     }
+    let mut rows = rule_rows(status);
+    rows.insert(0, ["Resources", "Non-Resource URLs", "Resource Names", "Verbs"].map(str::to_owned).to_vec());
+    print!("{}", columns(&rows));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A row for each resource and each path, sorted, none twice; resources first.
+fn rule_rows(status: &Value) -> Vec<Vec<String>> {
     let texts = |value: &Value| -> Vec<String> {
         value.as_array().into_iter().flatten().filter_map(|v| v.as_str().map(str::to_owned)).collect()
     };
     let shown = |list: &[String]| format!("[{}]", list.join(" "));
-    let mut rows = vec![["Resources", "Non-Resource URLs", "Resource Names", "Verbs"].map(str::to_owned).to_vec()];
+    let (mut resources, mut paths) = (BTreeSet::new(), BTreeSet::new());
     for rule in status["resourceRules"].as_array().into_iter().flatten() {
         let (names, verbs) = (texts(&rule["resourceNames"]), texts(&rule["verbs"]));
         for group in texts(&rule["apiGroups"]) {
@@ -113,16 +122,16 @@ async fn list_rules(session: &Session) -> Result<ExitCode, Failure> {
                     "" => resource,
                     group => format!("{resource}.{group}"),
                 };
-                rows.push(vec![resource, "[]".to_owned(), shown(&names), shown(&verbs)]);
+                resources.insert(vec![resource, "[]".to_owned(), shown(&names), shown(&verbs)]);
             }
         }
     }
     for rule in status["nonResourceRules"].as_array().into_iter().flatten() {
-        let paths = texts(&rule["nonResourceURLs"]);
-        rows.push(vec![String::new(), shown(&paths), "[]".to_owned(), shown(&texts(&rule["verbs"]))]);
+        for path in texts(&rule["nonResourceURLs"]) {
+            paths.insert(vec![String::new(), format!("[{path}]"), "[]".to_owned(), shown(&texts(&rule["verbs"]))]);
+        }
     }
-    print!("{}", columns(&rows));
-    Ok(ExitCode::SUCCESS)
+    resources.into_iter().chain(paths).collect()
 }
 
 async fn whoami(session: &Session, output: Option<&str>) -> Result<ExitCode, Failure> {
@@ -163,6 +172,7 @@ async fn reconcile(session: &Session, files: &Files) -> Result<ExitCode, Failure
     let catalogue = session.catalogue().await?;
     for item in manifest::read(files)? {
         if !item.api_version().starts_with("rbac.authorization.k8s.io/") {
+            eprintln!("Warning: {} {:?} is no role and no binding: skipped", item.kind(), item.name());
             continue;
         }
         let (resource, wanted, collection) = place(session, &catalogue, &item)?;
@@ -170,7 +180,7 @@ async fn reconcile(session: &Session, files: &Files) -> Result<ExitCode, Failure
         let options = WriteOptions::default();
         match session.client.get_opt(&path).await? {
             None => drop(session.client.create(&collection, &wanted, &options).await?),
-            Some(found) if !found["roleRef"].is_null() && found["roleRef"]["name"] != wanted["roleRef"]["name"] => {
+            Some(found) if leads_elsewhere(&found, &wanted) => {
                 session.client.delete(&path, &Default::default()).await?;
                 session.client.create(&collection, &wanted, &options).await?;
             }
@@ -184,6 +194,12 @@ async fn reconcile(session: &Session, files: &Files) -> Result<ExitCode, Failure
         println!("{} reconciled", resource.named(item.name()));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whether a binding that is there binds another role: that cannot be changed in place.
+fn leads_elsewhere(found: &Value, wanted: &Value) -> bool {
+    let role = |binding: &Value| ["kind", "name"].map(|key| binding["roleRef"][key].clone());
+    !found["roleRef"].is_null() && role(found) != role(wanted)
 }
 
 /// What is there with the rules and subjects that are wanted and missing.
@@ -209,11 +225,24 @@ pub async fn certificate(session: Session, args: Certificate) -> Result<ExitCode
         CertificateWhat::Approve { names } => (names, "Approved", "approved"),
         CertificateWhat::Deny { names } => (names, "Denied", "denied"),
     };
-    for name in names {
+    let mut named = Vec::new();
+    for word in names {
+        named.push(request_name(&session, word).await?);
+    }
+    for name in named {
         decide(&session, &name, kind).await?;
         println!("certificatesigningrequest.certificates.k8s.io/{name} {done}");
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// A name, which may come with its kind as `get -o name` prints it.
+async fn request_name(session: &Session, word: String) -> Result<String, Failure> {
+    let Some((kind, name)) = word.split_once('/') else { return Ok(word) };
+    if session.catalogue().await?.find(kind)?.plural != "certificatesigningrequests" || name.is_empty() {
+        return Err(Failure::said(format!("{word} is no certificate signing request")));
+    }
+    Ok(name.to_owned())
 }
 
 async fn decide(session: &Session, name: &str, kind: &str) -> Result<(), Failure> {
@@ -254,5 +283,25 @@ mod tests {
         assert_eq!(merged["rules"].as_array().unwrap().len(), 3);
         assert_eq!(merge(merged.clone(), &wanted), merged);
         assert_eq!(merge(found.clone(), &json!({})), found);
+    }
+
+    #[test]
+    fn each_resource_and_each_path_has_a_row() {
+        let rule = |paths: Value| json!({"nonResourceURLs": paths, "verbs": ["get"]});
+        let pods = json!({"apiGroups": ["", "apps"], "resources": ["pods", "deployments"], "verbs": ["list"]});
+        let rows = rule_rows(&json!({
+            "resourceRules": [pods, pods], "nonResourceRules": [rule(json!(["/livez", "/api"])), rule(json!(["/livez"]))],
+        }));
+        let firsts: Vec<String> = rows.iter().map(|row| format!("{}{}", row[0], row[1])).collect();
+        assert_eq!(firsts, ["deployments[]", "deployments.apps[]", "pods[]", "pods.apps[]", "[/api]", "[/livez]"]);
+    }
+
+    #[test]
+    fn a_role_and_a_cluster_role_of_one_name_are_two() {
+        let binding = |kind: &str, name: &str| json!({"roleRef": {"kind": kind, "name": name}});
+        for (kind, name, expected) in [("Role", "a", false), ("Role", "b", true), ("ClusterRole", "a", true)] {
+            assert_eq!(leads_elsewhere(&binding("Role", "a"), &binding(kind, name)), expected, "{kind} {name}");
+        }
+        assert!(!leads_elsewhere(&json!({"rules": []}), &json!({"rules": []})));
     }
 }

@@ -71,12 +71,15 @@ pub async fn backup(session: Session, args: Backup) -> Result<ExitCode, Failure>
 }
 
 async fn fetch(session: &Session, args: &Backup, partial: &Path) -> Result<u64, Failure> {
+    if args.file.is_dir() {
+        return Err(Failure::said(format!("{} is a folder; name the file to write", args.file.display())));
+    }
     if args.file.exists() && !args.force {
         return Err(Failure::said(format!("{} is there; --force replaces it", args.file.display())));
     }
     let path = if args.keys { "/kedge/v1/backup/keys" } else { "/kedge/v1/backup" };
     let mut pieces = session.client.stream(path).await?;
-    let failed = |e: std::io::Error| Failure::said(format!("cannot write {}: {e}", partial.display()));
+    let failed = |e: std::io::Error| Failure::said(format!("cannot write {}: {e}", args.file.display()));
     let _ = std::fs::remove_file(partial);
     let mut options = tokio::fs::OpenOptions::new();
     let mut file = options.write(true).create_new(true).mode(0o600).open(partial).await.map_err(failed)?;

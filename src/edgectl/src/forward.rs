@@ -103,6 +103,9 @@ fn pair(text: &str, service: Option<&Value>, pod: &Value) -> Result<Pair, Failur
         Some(service) => of_service(service, pod, remote)?,
         None => match remote.parse() {
             Ok(number) => Target { shown: number, port: number },
+            Err(_) if remote.bytes().all(|b| b.is_ascii_digit()) => {
+                return Err(Failure::said(format!("remote port {remote} must be between 1 and 65535")));
+            }
             Err(_) => of_pod(pod, remote).map(|port| Target { shown: port, port })?,
         },
     };
@@ -158,7 +161,7 @@ async fn listen(addresses: &[String], pairs: &[Pair]) -> Result<Vec<(TcpListener
     let mut all = Vec::new();
     for pair in pairs {
         let before = all.len();
-        let mut faults = Vec::new();
+        let (mut faults, mut taken) = (Vec::new(), false);
         // A free port is chosen once, and then the same for each address.
         let mut local = pair.local;
         for (ip, required) in wanted(addresses)? {
@@ -173,10 +176,14 @@ async fn listen(addresses: &[String], pairs: &[Pair]) -> Result<Vec<(TcpListener
                     faults.push(format!("unable to create listener: Error {ip}:{local}: {error}"))
                 }
                 // localhost is both families, and a machine may have one only.
-                Err(error) => faults.push(format!("{ip}:{local}: {error}")),
+                Err(error) => {
+                    taken |= error.kind() == std::io::ErrorKind::AddrInUse;
+                    faults.push(format!("{}: {error}", SocketAddr::new(ip, local)));
+                }
             }
         }
-        if all.len() == before {
+        // Also when one family of localhost is somebody else's: what connects there reaches another program.
+        if all.len() == before || taken {
             eprintln!("Unable to listen on port {}: {}", pair.local, faults.join("; "));
         }
     }
@@ -278,6 +285,7 @@ mod tests {
         check("80:", None, Err("remote port cannot be empty"));
         check("1:2:3", None, Err("invalid port format '1:2:3'"));
         check("0", None, Err("remote port must be > 0"));
+        check("70000", None, Err("remote port 70000 must be between 1 and 65535"));
         check("80:web", None, Err("Pod 'p' does not have a named port 'web'"));
     }
 

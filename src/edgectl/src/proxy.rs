@@ -35,7 +35,11 @@ pub async fn run(session: Session, args: Proxy) -> Result<ExitCode, Failure> {
     if args.disable_filter {
         eprintln!("Request filter disabled, your proxy is vulnerable to XSRF attacks, please be cautious");
     }
-    let failed = |e: std::io::Error| Failure::said(format!("cannot listen: {e}"));
+    let place = match &args.unix_socket {
+        Some(path) => path.display().to_string(),
+        None => std::net::SocketAddr::new(args.address, args.port).to_string(),
+    };
+    let failed = |e: std::io::Error| Failure::said(format!("cannot listen on {place}: {e}"));
     let serving = async {
         match &args.unix_socket {
             Some(path) => {

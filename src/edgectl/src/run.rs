@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use kedge_client::{DeleteOptions, Informer, ResourcePath, Step, WatchOptions, WriteOptions};
 use serde_json::{Map, Value, json};
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::apply::dry;
 use crate::args::{DryRun, Run, truth};
@@ -45,8 +46,8 @@ pub async fn run(session: Session, args: Run) -> Result<ExitCode, Failure> {
     }
     let outcome = tokio::select! {
         outcome = follow(&session, &args, patience) => outcome,
-        // Without a terminal of its own the session is interrupted here.
-        _ = tokio::signal::ctrl_c() => Ok(ExitCode::from(130)),
+        // Without a terminal of its own the session is interrupted here; and a terminal may be closed.
+        number = interrupted() => Ok(ExitCode::from(128 + number)),
     };
     if args.rm {
         let path = path.name(&*args.name);
@@ -56,6 +57,22 @@ pub async fn run(session: Session, args: Run) -> Result<ExitCode, Failure> {
         gone(&session, &path, uid).await?;
     }
     outcome
+}
+
+/// Waits for a signal that asks this program to end; which one. Where they cannot be heard, they end it.
+async fn interrupted() -> u8 {
+    const SIGNALS: [(SignalKind, u8); 3] =
+        [(SignalKind::hangup(), 1), (SignalKind::interrupt(), 2), (SignalKind::terminate(), 15)];
+    let waits = SIGNALS.map(|(kind, number)| {
+        Box::pin(async move {
+            match signal(kind) {
+                Ok(mut signal) => drop(signal.recv().await),
+                Err(_) => std::future::pending().await,
+            }
+            number
+        })
+    });
+    futures::future::select_all(waits).await.0
 }
 
 fn check(args: &Run, attach: bool) -> Result<(), Failure> {
