@@ -1,4 +1,7 @@
-//! Debian's own kubectl, and the machine's if there is one, do their everyday work against a device.
+//! Stock kubectls, from the one of 2020 to the newest, do their everyday work against a device.
+//!
+//! In: the kubectls that `cargo xtask test` fetched, and the machine's if there is one. Out: what each says. What only
+//! newer ones know is asked of those.
 
 use std::path::Path;
 use std::process::Command;
@@ -6,7 +9,7 @@ use std::time::Duration;
 
 use kedge::{Device, Output, http, programs, until};
 
-use crate::words::deployment;
+use crate::words::{deployment, phase, script};
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -14,6 +17,8 @@ struct Kubectl<'a> {
     program: &'a Path,
     device: &'a Device,
     home: std::path::PathBuf,
+    /// Its own minor version.
+    minor: u32,
 }
 
 impl Kubectl<'_> {
@@ -36,18 +41,44 @@ impl Kubectl<'_> {
     }
 }
 
-#[test]
-fn stock_kubectl_does_its_everyday_work() {
-    let found = programs::kubectls();
-    if found.is_empty() {
-        return programs::skip("there is no kubectl: cargo xtask test unpacks Debian's");
-    }
+/// All that one of the fetched kubectls is asked to do, on a device of its own.
+fn work(name: &str) {
+    let Some(kubectl) = programs::kubectls().into_iter().find(|kubectl| kubectl.name == name) else {
+        return programs::skip(&format!("there is no kubectl {name}: cargo xtask test fetches it"));
+    };
     let Some(device) = Device::with_images("kubectl") else { return };
-    for (number, program) in found.iter().enumerate() {
-        let home = device.setup.folder().join(format!("home-{number}"));
-        std::fs::create_dir_all(&home).unwrap();
-        eprintln!("with {}", program.display());
-        everyday(&Kubectl { program, device: &device, home });
+    let home = device.setup.folder().join("home");
+    std::fs::create_dir_all(&home).unwrap();
+    let kubectl = Kubectl { program: &kubectl.program, device: &device, home, minor: 0 };
+    let version = kubectl.says(&["version", "-o", "json"], &["serverVersion"]);
+    let version: serde_json::Value = serde_json::from_str(&version).unwrap();
+    assert_eq!(version["serverVersion"]["minor"], "36");
+    let minor = version["clientVersion"]["minor"].as_str().and_then(|text| text.trim_end_matches('+').parse().ok());
+    let kubectl = Kubectl { minor: minor.unwrap_or_else(|| panic!("{version}")), ..kubectl };
+    everyday(&kubectl);
+    further(&kubectl);
+}
+
+#[test]
+fn kubectl_1_20_of_debian_does_its_work() {
+    work("1.20");
+}
+
+#[test]
+fn kubectl_1_36_of_the_servers_own_version_does_its_work() {
+    work("1.36");
+}
+
+#[test]
+fn kubectl_1_37_the_newest_does_its_work() {
+    work("1.37");
+}
+
+#[test]
+fn the_machines_kubectl_does_its_work() {
+    // Not every machine has one, and no test needs one.
+    for kubectl in programs::kubectls().iter().filter(|kubectl| ["given", "machine"].contains(&kubectl.name)) {
+        work(kubectl.name);
     }
 }
 
@@ -72,6 +103,9 @@ fn everyday(kubectl: &Kubectl<'_>) {
     kubectl.says(&["rollout", "status", "deployment/web", "--timeout=90s"], &["successfully rolled out"]);
     kubectl.says(&["apply", "-f", file], &["unchanged"]);
     kubectl.says(&["diff", "-f", file], &[]);
+    let changed = device.file("changed.yaml", web.replace("replicas: 2", "replicas: 3").as_bytes());
+    let differs = kubectl.run(&["diff", "-f", changed.to_str().unwrap()]);
+    assert!(differs.code == 1 && differs.stdout.contains("+  replicas: 3"), "{differs}");
     kubectl.says(&["get", "deployments"], &["web", "2/2"]);
     kubectl.says(&["get", "pods", "-o", "wide", "-l", "app=web"], &["1/1", "Running", device.setup.name()]);
     kubectl.says(&["get", "pods", "-o", "jsonpath={.items[*].status.phase}"], &["Running Running"]);
@@ -126,4 +160,114 @@ fn everyday(kubectl: &Kubectl<'_>) {
         let left = list["items"].as_array().map_or(0, Vec::len);
         if left == 0 { Ok(()) } else { Err(format!("{left} pods left")) }
     });
+}
+
+/// What goes on while it is watched, what is refused, and what newer kubectls know.
+fn further(kubectl: &Kubectl<'_>) {
+    let device = kubectl.device;
+    // A log to the container's end, the end waited for.
+    device.apply(&script("slow", "Never", "for i in 1 2 3; do echo line $i; sleep 1; done; exit 2")).ok();
+    device.wait_for(&["pod", "slow"], SOON, phase("Running"));
+    assert_eq!(kubectl.says(&["logs", "-f", "slow"], &[]), "line 1\nline 2\nline 3\n");
+    let stamped = kubectl.says(&["logs", "slow", "--tail=1", "--timestamps"], &["line 3"]);
+    assert!(stamped.lines().count() == 1 && stamped.starts_with("20"), "{stamped}");
+    kubectl.says(&["delete", "pod", "slow", "--wait=false"], &["deleted"]);
+    let gone = kubectl.run(&["wait", "pod/slow", "--for=delete", "--timeout=60s"]);
+    // It may have gone before it was asked for.
+    assert!(gone.code == 0 || gone.stderr.contains("found"), "{gone}");
+
+    // Fields that have two owners, and figures that nobody takes.
+    let map = |value: &str| {
+        let text = format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: owned}}\ndata: {{a: '{value}'}}\n");
+        device.file(&format!("owned-{value}.yaml"), text.as_bytes()).to_string_lossy().into_owned()
+    };
+    let (owned, other) = (&*map("1"), &*map("2"));
+    kubectl.says(&["apply", "--server-side", "-f", owned, "--field-manager=one"], &["serverside-applied"]);
+    let conflict = kubectl.run(&["apply", "--server-side", "-f", other, "--field-manager=two"]);
+    conflict.fails(&["1 conflict", "\"one\"", ".data.a"]);
+    kubectl.run(&["top", "pods"]).fails(&["Metrics API not available"]);
+    kubectl.run(&["top", "nodes"]).fails(&["Metrics API not available"]);
+
+    // What edgectl writes, kubectl reads as the same: words that YAML 1.1 takes for truths, numbers and times, and lines.
+    let words =
+        ["on", "No", "y", "~", "1_000", "0x1F", "012", "12:30", "1e3", "2026-01-02", "- a", "a: b", "a\n\tb\n", ""];
+    let literals: Vec<String> = (0..).zip(words).map(|(n, word)| format!("--from-literal=k{n:02}={word}")).collect();
+    let make = [&["create", "configmap", "words", "--dry-run=client", "-o", "yaml"][..], &refs(&literals)].concat();
+    let written = device.file("words.yaml", device.edgectl(&make).ok().as_bytes());
+    kubectl.says(&["create", "-f", written.to_str().unwrap()], &["created"]);
+    let read = device.get(&["configmap", "words"])["data"].as_object().unwrap().clone();
+    assert_eq!(read.values().map(|value| value.as_str().unwrap()).collect::<Vec<_>>(), words);
+
+    // The verbs that make objects of many kinds, and those that change and look at them.
+    let web = ["create", "deployment", "front", "--image=kedge.dev/demo/web:1"];
+    kubectl.says(&web, &["created"]);
+    kubectl.says(&["expose", "deployment", "front", "--port=80", "--target-port=8080"], &["exposed"]);
+    kubectl.says(&["autoscale", "deployment", "front", "--min=1", "--max=3"], &["autoscaled"]);
+    kubectl.says(&["create", "job", "once", "--image=kedge.dev/demo/web:1", "--", "echo", "hello"], &["created"]);
+    let daily = ["create", "cronjob", "daily", "--image=kedge.dev/demo/web:1", "--schedule=0 0 * * *", "--", "true"];
+    kubectl.says(&daily, &["created"]);
+    kubectl.says(&["create", "quota", "quota", "--hard=pods=20"], &["created"]);
+    kubectl
+        .says(&["create", "poddisruptionbudget", "budget", "--selector=app=front", "--min-available=1"], &["created"]);
+    kubectl.says(&["create", "ingress", "way", "--rule=host/path=front:80"], &["created"]);
+    kubectl.says(&["create", "role", "reader", "--verb=get", "--resource=pods"], &["created"]);
+    kubectl.says(&["create", "rolebinding", "reader", "--role=reader", "--user=jane"], &["created"]);
+    kubectl.says(&["auth", "can-i", "get", "pods", "--as=jane"], &["yes"]);
+    let refused = kubectl.run(&["auth", "can-i", "delete", "pods", "--as=jane"]);
+    assert!(refused.code == 1 && refused.stdout.trim() == "no", "{refused}");
+    kubectl.says(&["wait", "--for=condition=Complete", "job/once", "--timeout=60s"], &["condition met"]);
+    kubectl.says(&["logs", "job/once"], &["hello"]);
+    kubectl.says(&["rollout", "status", "deployment/front", "--timeout=90s"], &["successfully rolled out"]);
+    // What was rolled out as it was made has not been changed since.
+    kubectl.says(&["get", "deployment", "front", "-o", "jsonpath={.metadata.generation}"], &["1"]);
+    for described in ["svc/front", "hpa/front", "job/once", "cronjob/daily", "quota/quota", "pdb/budget", "ingress/way"]
+    {
+        kubectl.says(&["describe", described], &["Name:"]);
+    }
+    let parts = kubectl.says(&["get", "componentstatuses"], &["STATUS"]);
+    assert_eq!(parts.matches("Healthy").count(), 3, "{parts}");
+    kubectl.says(&["set", "env", "deployment/front", "A=b"], &["env updated"]);
+    kubectl.says(&["set", "resources", "deployment/front", "--limits=memory=64Mi"], &["resource requirements updated"]);
+    let mut edit = Command::new(kubectl.program);
+    edit.env("HOME", &kubectl.home).env("KUBECONFIG", device.kubeconfig());
+    edit.env("EDITOR", "sed -i 's/minReplicas: 1/minReplicas: 2/'");
+    assert!(Output::of(edit.args(["edit", "hpa", "front"])).ok().contains("edited"));
+    kubectl.says(&["get", "hpa", "front", "-o", "jsonpath={.spec.minReplicas}"], &["2"]);
+    kubectl.says(&["taint", "nodes", "--all", "k=v:PreferNoSchedule"], &["tainted"]);
+    kubectl.says(&["taint", "nodes", "--all", "k-"], &["untainted"]);
+    kubectl.says(&["cordon", device.setup.name()], &["cordoned"]);
+    kubectl.says(&["uncordon", device.setup.name()], &["uncordoned"]);
+    let folder = device.setup.folder().join("kustomize");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::copy(owned, folder.join("owned.yaml")).unwrap();
+    std::fs::write(folder.join("kustomization.yaml"), "namePrefix: pre-\nresources: [owned.yaml]\n").unwrap();
+    kubectl.says(&["apply", "-k", folder.to_str().unwrap()], &["configmap/pre-owned created"]);
+    if kubectl.minor >= 36 {
+        newer(kubectl);
+    }
+    let kinds = "deployment,hpa,job,cronjob,quota,pdb,ingress";
+    kubectl.says(&["delete", kinds, "--all"], &["\"front\" deleted"]);
+}
+
+/// Verbs and flags that came after 2020.
+fn newer(kubectl: &Kubectl<'_>) {
+    kubectl.says(&["auth", "whoami"], &["kubernetes-admin", "system:masters"]);
+    assert_eq!(kubectl.says(&["create", "token", "default"], &[]).matches('.').count(), 2);
+    kubectl.run(&["create", "token", "default", "--duration=1s"]).fails(&["10 minutes"]);
+    kubectl.says(&["create", "job", "now", "--from=cronjob/daily"], &["created"]);
+    kubectl.says(&["wait", "job/now", "--for=jsonpath={.status.succeeded}=1", "--timeout=60s"], &["condition met"]);
+    kubectl.says(&["wait", "configmap/owned", "--for=create", "--timeout=10s"], &["condition met"]);
+    kubectl.says(&["events", "--for", "job/now"], &["SuccessfulCreate"]);
+    let scale =
+        ["patch", "deployment", "front", "--subresource=scale", "--type=merge", "-p", "{\"spec\":{\"replicas\":2}}"];
+    kubectl.says(&scale, &["patched"]);
+    let wanted = ["get", "deployment", "front", "--subresource=scale", "-o", "jsonpath={.spec.replicas}"];
+    kubectl.says(&wanted, &["2"]);
+    kubectl.says(&["explain", "pods.spec.containers", "--output=plaintext-openapiv2"], &["image"]);
+    let drain = ["drain", kubectl.device.setup.name(), "--force", "--ignore-daemonsets", "--dry-run=server"];
+    kubectl.says(&drain, &["drained (server dry run)"]);
+}
+
+fn refs(words: &[String]) -> Vec<&str> {
+    words.iter().map(String::as_str).collect()
 }

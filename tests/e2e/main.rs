@@ -15,4 +15,5 @@ mod restarts;
 mod rollouts;
 mod streams;
 mod surroundings;
+mod verbs;
 mod words;

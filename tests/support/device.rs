@@ -120,11 +120,16 @@ impl Setup {
 
     /// The daemon's command line, not started.
     pub fn edged(&self) -> Command {
-        let mut edged = Command::new(self.binaries.join("edged"));
+        let mut edged = Command::new(self.edged_program());
         edged.arg("--data-dir").arg(&self.marks.data).arg("--config").arg(self.config());
         edged.args(["--listen", &format!("127.0.0.1:{}", self.port), "--node-name", &self.name]);
         edged.stdin(Stdio::null());
         edged
+    }
+
+    /// The daemon's program.
+    pub fn edged_program(&self) -> PathBuf {
+        self.binaries.join("edged")
     }
 
     /// The command line's program.
@@ -370,7 +375,7 @@ impl Device {
     }
 
     fn clean(&self) -> Result<(), String> {
-        let mut cleanup = Command::new(self.setup.binaries.join("edged"));
+        let mut cleanup = Command::new(self.setup.edged_program());
         cleanup.args(["cleanup", "--data-dir"]).arg(self.setup.data()).arg("--config").arg(self.setup.config());
         let done = Output::of(&mut cleanup);
         if done.code != 0 {

@@ -14,5 +14,5 @@ pub mod programs;
 mod wait;
 
 pub use device::{Device, Setup};
-pub use output::Output;
+pub use output::{Output, Running};
 pub use wait::{holds_for, until};

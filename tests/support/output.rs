@@ -1,8 +1,9 @@
 //! What a program said and how it ended.
 //!
-//! In: a finished program. Out: its words and its exit code, and checks that fail with all of them.
+//! In: a finished program. Out: its words and its exit code, and checks that fail with all of them. Or a program that
+//! goes on, which ends with the test.
 
-use std::process::Command;
+use std::process::{Child, Command};
 
 /// The end of a program.
 #[derive(Clone, Debug)]
@@ -58,5 +59,16 @@ impl Output {
 impl std::fmt::Display for Output {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "`{}` ended with {}\n--- stdout\n{}--- stderr\n{}", self.line, self.code, self.stdout, self.stderr)
+    }
+}
+
+/// A program that goes on until the test ends.
+pub struct Running(pub Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }

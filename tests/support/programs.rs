@@ -36,19 +36,46 @@ pub fn example(name: &str) -> String {
     root().join("configs/examples").join(name).to_string_lossy().into_owned()
 }
 
-/// Debian's own kubectl (1.20), unpacked by the test tiers, and whichever the machine has.
-pub fn kubectls() -> Vec<PathBuf> {
-    let given = std::env::var_os("KEDGE_KUBECTL").map(PathBuf::from);
-    let unpacked = target().join("tools/kubectl-debian/usr/bin/kubectl");
-    let mut found: Vec<PathBuf> = given.into_iter().chain([unpacked, "/usr/bin/kubectl".into()]).collect();
-    found.retain(|path| path.is_file());
+/// A kubectl under test: what to call it, and where it is.
+#[derive(Clone, Debug)]
+pub struct Kubectl {
+    /// Its minor version, or whose it is.
+    pub name: &'static str,
+    /// The program.
+    pub program: PathBuf,
+}
+
+/// The kubectls that the test tiers fetch, from the oldest that `apt-get` still gives to the newest: their names and
+/// their places below `target/tools`.
+const KUBECTLS: [(&str, &str); 3] = [
+    ("1.20", "kubectl-debian/usr/bin/kubectl"),
+    ("1.36", "kubectl-1.36/bin/kubectl"),
+    ("1.37", "kubectl-1.37/bin/kubectl"),
+];
+
+/// The kubectls that were fetched, the one that the user names in `KEDGE_KUBECTL`, and whichever the machine has.
+pub fn kubectls() -> Vec<Kubectl> {
+    let fetched = KUBECTLS.map(|(name, place)| Kubectl { name, program: target().join("tools").join(place) });
+    let given = std::env::var_os("KEDGE_KUBECTL").map(|given| Kubectl { name: "given", program: given.into() });
+    let own = Kubectl { name: "machine", program: "/usr/bin/kubectl".into() };
+    let mut found: Vec<Kubectl> = fetched.into_iter().chain(given).chain([own]).collect();
+    found.retain(|kubectl| kubectl.program.is_file());
     found
 }
 
-/// A Python with the `kubernetes` package in an environment under the target folder.
+/// Why a test of a Python program is skipped.
+pub const NO_PYTHON: &str = "there is no Python environment with the clients' packages: cargo xtask test makes one";
+
+/// A Python with the packages `kubernetes` and `kopf` in an environment under the target folder.
 pub fn python() -> Option<PathBuf> {
     let path = target().join("tools/python-kubernetes/bin/python3");
     path.is_file().then_some(path)
+}
+
+/// Node.js of the machine, and the package `@kubernetes/client-node` under the target folder.
+pub fn node() -> Option<(PathBuf, PathBuf)> {
+    let library = target().join("tools/node-kubernetes/node_modules/@kubernetes/client-node/dist/index.js");
+    Some((on_path("node")?, library)).filter(|(_, library)| library.is_file())
 }
 
 /// Whether we may make containers.
