@@ -368,6 +368,18 @@ fn the_verbs_of_streams_say_what_is_wrong() {
     assert!(running.0.try_wait().unwrap().is_none(), "it ended");
 }
 
+#[test]
+fn a_reader_that_has_read_enough_ends_the_program_in_silence() {
+    let Some(device) = Device::new("readers") else { return };
+    let mut command = device.edgectl_command();
+    // Megabytes: more than a pipe holds.
+    command.args(["get", "--raw", "/openapi/v2"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    child.stdout.take().unwrap().read_exact(&mut [0; 16]).unwrap();
+    let done = child.wait_with_output().unwrap();
+    assert_eq!((done.status.code(), String::from_utf8_lossy(&done.stderr).as_ref()), (Some(141), ""));
+}
+
 /// Folders there and back, with what is in them.
 fn folders(device: &Device) {
     let tree = device.setup.folder().join("tree");

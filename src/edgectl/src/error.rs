@@ -32,6 +32,9 @@ pub enum Failure {
         /// The cause, with its line.
         source: DecodeError,
     },
+    /// What was asked for could not be printed.
+    #[error("cannot print: {0}")]
+    Print(std::io::Error),
     /// Something about what was asked for.
     #[error("{0}")]
     Said(String),

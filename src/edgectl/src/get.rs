@@ -49,7 +49,7 @@ async fn raw(session: &Session, path: &str) -> Result<ExitCode, Failure> {
     let mut pieces = session.client.stream(path).await?;
     let mut out = std::io::stdout().lock();
     while let Some(piece) = pieces.next().await {
-        out.write_all(&piece?).and_then(|()| out.flush()).map_err(|e| Failure::said(format!("cannot print: {e}")))?;
+        out.write_all(&piece?).and_then(|()| out.flush()).map_err(Failure::Print)?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -40,7 +40,11 @@ use args::{Arguments, Verb};
 use error::Failure;
 use session::Session;
 
+/// The exit code of a program whose reader has gone: 128 and the number of SIGPIPE.
+const NOBODY_READS: u8 = 141;
+
 fn main() -> ExitCode {
+    end_with_the_reader();
     let arguments = Arguments::parse();
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -51,6 +55,7 @@ fn main() -> ExitCode {
     };
     let code = match runtime.block_on(run(arguments)) {
         Ok(code) => code,
+        Err(Failure::Print(why)) if why.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::from(NOBODY_READS),
         Err(failure) => {
             eprint!("{}", failure.words());
             ExitCode::FAILURE
@@ -59,6 +64,17 @@ fn main() -> ExitCode {
     // A thread that waits for standard input cannot be cancelled; it must not keep the process.
     runtime.shutdown_background();
     code
+}
+
+/// Whoever reads what is printed may have read enough, as `head` has: that is the end, and no fault to tell of.
+fn end_with_the_reader() {
+    let tell = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if panic.payload_as_str().is_some_and(|words| words.contains("Broken pipe")) {
+            std::process::exit(NOBODY_READS.into());
+        }
+        tell(panic);
+    }));
 }
 
 async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {

@@ -3,6 +3,7 @@
 //! In: a name, an image, flags. Out: a pod; with -i or --attach its output and its exit code, and with --rm no pod
 //! afterwards. Never touches a pod that was there before.
 
+use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -53,7 +54,8 @@ pub async fn run(session: Session, args: Run) -> Result<ExitCode, Failure> {
         let path = path.name(&*args.name);
         let uid = made["metadata"]["uid"].as_str();
         session.client.delete(&path, &DeleteOptions::default()).await?;
-        println!("pod \"{}\" deleted from {} namespace", args.name, session.namespace);
+        // Nobody may be there to read it any more, and still the end is waited for.
+        let _ = writeln!(std::io::stdout(), "pod \"{}\" deleted from {} namespace", args.name, session.namespace);
         gone(&session, &path, uid).await?;
     }
     outcome
