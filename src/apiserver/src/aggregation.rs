@@ -55,7 +55,7 @@ pub struct Remote {
 
 impl Remote {
     /// What an APIService names; `None` if this server answers itself.
-    fn read(object: &Object) -> Option<Remote> {
+    pub(crate) fn read(object: &Object) -> Option<Remote> {
         let spec = object.get("spec")?;
         let service = spec.get("service").filter(|s| s.is_object())?;
         let port = meta::int_at(service, &["port"]).and_then(|p| u16::try_from(p).ok()).unwrap_or(443);
@@ -83,7 +83,7 @@ impl Remote {
         self.found.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn set_found(&self, found: discovery::Found) {
+    pub(crate) fn set_found(&self, found: discovery::Found) {
         *self.found.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(found));
     }
 

@@ -19,6 +19,8 @@ mod conversion;
 mod core;
 mod error;
 mod flow;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 mod gate;
 mod health;
 mod identity;

@@ -7,7 +7,7 @@
 mod backend;
 mod dial;
 mod forward;
-mod rewrite;
+pub(crate) mod rewrite;
 
 use axum::body::Body;
 use http::{HeaderValue, Method, StatusCode, header};

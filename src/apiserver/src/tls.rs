@@ -6,7 +6,7 @@
 
 pub mod authority;
 pub mod client;
-mod der;
+pub(crate) mod der;
 pub mod renewal;
 pub mod request;
 mod serving;

@@ -8,6 +8,8 @@ pub mod build;
 mod compress;
 mod digest;
 mod disk;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 mod garbage;
 mod images;
 mod manifest;

@@ -42,7 +42,7 @@ pub fn resolve(layers: &[PathBuf], wanted: &str) -> Result<User, UserError> {
 }
 
 /// Decides by the lists' lines.
-fn pick(passwd: &[String], group: &[String], wanted: &str) -> Result<User, UserError> {
+pub(crate) fn pick(passwd: &[String], group: &[String], wanted: &str) -> Result<User, UserError> {
     let (user, wanted_group) = match wanted.split_once(':') {
         Some((user, group)) => (user, Some(group).filter(|g| !g.is_empty())),
         None => (wanted, None),

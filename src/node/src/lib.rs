@@ -19,6 +19,8 @@ mod container;
 mod events;
 #[cfg(any(test, feature = "fakes"))]
 pub mod fakes;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 mod logs;
 pub mod machine;
 mod metrics;

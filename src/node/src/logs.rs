@@ -5,7 +5,7 @@
 //! that the file changed; it never looks on a timer.
 
 mod changes;
-mod line;
+pub(crate) mod line;
 mod reader;
 
 use std::path::{Path, PathBuf};

@@ -5,6 +5,7 @@
 mod bench;
 mod command;
 mod demo;
+mod fuzz;
 mod guests;
 mod images;
 mod setup;
@@ -40,6 +41,8 @@ enum Verb {
     Images,
     /// Measure a device beside its peers and print a table.
     Bench(bench::Options),
+    /// Run fuzz targets, guided by coverage.
+    Fuzz(fuzz::Options),
     /// Build one plugin of `plugins/` to a component.
     Plugin {
         /// The crate's name, as in `battery`.
@@ -54,6 +57,7 @@ fn main() -> std::process::ExitCode {
         Verb::Test(options) => tiers::run(&options),
         Verb::Demo(options) => demo::run(&options),
         Verb::Bench(options) => bench::run(&options),
+        Verb::Fuzz(options) => fuzz::run(&options),
         Verb::Images => images::build().map(|paths| paths.iter().for_each(|path| println!("{}", path.display()))),
         Verb::Guests => guests::build(),
         Verb::Plugin { package } => guests::build_one(&package),

@@ -33,10 +33,14 @@ const TIERS: &[Tier] = &[
     Tier { name: "lint", what: "no warning in any crate, test, benchmark or plugin", run: lint },
     Tier { name: "plugins", what: "the plugins' own tests, natively", run: plugins },
     Tier { name: "crates", what: "the tests of every crate, and the arrows between crates", run: crates },
+    Tier { name: "fuzz", what: "what parses hostile input: its corpus and seeded mutations of it", run: fuzz },
     Tier { name: "it", what: "the whole stack in one process, with fakes at the ports", run: it },
     Tier { name: "release", what: "the programs as they are shipped, and the demo images", run: release },
     Tier { name: "e2e", what: "real containers, networks, kubectl and client libraries; as root", run: e2e },
 ];
+
+/// Mutations of each fuzz target: of all targets together they take half a minute of one core.
+const FUZZ_RUNS: &str = "10000";
 
 /// Runs the tiers.
 pub fn run(options: &Options) -> Done {
@@ -85,6 +89,13 @@ fn plugins() -> Done {
 fn crates() -> Done {
     command::run(command::cargo().args(["test", "--workspace", "--exclude", "kedge", "--locked"]))?;
     command::run(command::cargo().args(["test", "-p", "kedge", "--locked", "--lib", "--test", "architecture"]))
+}
+
+/// With all crates chosen, what the test is built of is there already.
+fn fuzz() -> Done {
+    let mut cargo = command::cargo();
+    cargo.env("KEDGE_FUZZ_RUNS", FUZZ_RUNS);
+    command::run(cargo.args(["test", "--workspace", "--exclude", "kedge", "--locked", "--test", "replay"]))
 }
 
 fn it() -> Done {

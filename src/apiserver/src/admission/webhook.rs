@@ -7,9 +7,9 @@
 mod cache;
 mod call;
 mod figures;
-pub(in crate::admission) mod hook;
+pub(crate) mod hook;
 pub(in crate::admission) mod matching;
-pub(in crate::admission) mod review;
+pub(crate) mod review;
 
 use async_trait::async_trait;
 use futures::StreamExt as _;

@@ -92,7 +92,7 @@ fn is_aggregated(headers: &http::HeaderMap) -> bool {
 }
 
 /// The resources of a group version in an aggregated document.
-fn of_aggregated(document: &Value, group: &str, version: &str) -> Option<Vec<Value>> {
+pub(crate) fn of_aggregated(document: &Value, group: &str, version: &str) -> Option<Vec<Value>> {
     let groups = meta::list_at(document, &["items"]);
     let group = groups.iter().find(|g| meta::text_at(g, &["metadata", "name"]) == group)?;
     let version = meta::list_at(group, &["versions"]).iter().find(|v| meta::text(v, "version") == version)?;
@@ -100,7 +100,7 @@ fn of_aggregated(document: &Value, group: &str, version: &str) -> Option<Vec<Val
 }
 
 /// The resources of a plain list, in the aggregated form.
-fn of_list(list: &Value) -> Vec<Value> {
+pub(crate) fn of_list(list: &Value) -> Vec<Value> {
     let rows = meta::list_at(list, &["resources"]);
     let kind = |row: &Value| json!({"group": meta::text(row, "group"), "version": meta::text(row, "version"), "kind": meta::text(row, "kind")});
     let mut resources: Vec<Value> = Vec::new();

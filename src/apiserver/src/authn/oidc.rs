@@ -102,7 +102,7 @@ impl Oidc {
     }
 }
 
-fn take_apart(token: &str) -> Option<Parts<'_>> {
+pub(crate) fn take_apart(token: &str) -> Option<Parts<'_>> {
     if token.len() > MAX_TOKEN {
         return None;
     }

@@ -131,11 +131,15 @@ impl TokenKey {
             path: path.clone(),
             source,
         })?;
-        let damaged = |why: String| AuthorityError::Damaged { path: path.clone(), why };
-        let key = rcgen::KeyPair::from_pem(&text).map_err(|e| damaged(e.to_string()))?;
+        TokenKey::of(&text).map_err(|why| AuthorityError::Damaged { path, why })
+    }
+
+    /// The key of a PEM, or why it is none.
+    pub(crate) fn of(pem: &str) -> Result<Self, String> {
+        let key = rcgen::KeyPair::from_pem(pem).map_err(|e| e.to_string())?;
         let random = SystemRandom::new();
         let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, key.serialized_der(), &random)
-            .map_err(|e| damaged(e.to_string()))?;
+            .map_err(|e| e.to_string())?;
         let digest = ring::digest::digest(&ring::digest::SHA256, pair.public_key().as_ref());
         Ok(TokenKey { pair, random, id: URL_SAFE_NO_PAD.encode(digest), good: Mutex::default() })
     }

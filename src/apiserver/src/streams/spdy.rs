@@ -4,8 +4,8 @@
 //! bytes. Only the client opens streams. Knows nothing of pods: `exec.rs` and `portforward.rs` do.
 
 mod connection;
-mod frame;
-mod headers;
+pub(crate) mod frame;
+pub(crate) mod headers;
 mod wire;
 
 pub use connection::{Incoming, Outgoing, Stream, connect};

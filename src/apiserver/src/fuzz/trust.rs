@@ -1,0 +1,108 @@
+//! Tokens and requests for certificates.
+//!
+//! In: any bytes. Out: a panic where something is believed that nobody signed, or is carried over otherwise than it was
+//! written.
+
+use std::sync::OnceLock;
+use std::time::{Duration, UNIX_EPOCH};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::Value;
+
+use crate::authn::settings::{Claim, Issuer};
+use crate::authn::token::{ISSUER, TokenKey};
+use crate::authn::{bootstrap, oidc};
+use crate::tls;
+use crate::tls::request::{Request, Signer};
+
+/// A key that is only for this; nothing is ever signed with it elsewhere.
+fn key() -> &'static TokenKey {
+    static KEY: OnceLock<TokenKey> = OnceLock::new();
+    KEY.get_or_init(|| {
+        let pem = rcgen::KeyPair::generate().expect("keys can be made").serialize_pem();
+        TokenKey::of(&pem).expect("is a key")
+    })
+}
+
+/// A token as text, and claims that are signed here.
+pub fn token(bytes: &[u8]) {
+    let now = UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        assert!(key().check(text, &[ISSUER], now).is_err() && key().check_legacy(text).is_err(), "nobody signed it");
+        let _ = oidc::take_apart(text);
+        if let Some((id, secret)) = bootstrap::split(text) {
+            assert_eq!((id.len(), secret.len()), (6, 16));
+        }
+    }
+    let Ok(claims) = serde_json::from_slice::<Value>(bytes) else { return };
+    let signed = key().sign(&claims);
+    if let Ok(said) = key().check(&signed, &[ISSUER], now) {
+        assert_eq!(said.iss, ISSUER);
+        assert!(said.aud.iter().any(|one| one == ISSUER));
+    }
+    let _ = key().check_legacy(&signed);
+    // The same signature over anything else is of no worth.
+    let (head, signature) = signed.rsplit_once('.').expect("has three parts");
+    let (header, _) = head.split_once('.').expect("has three parts");
+    let other = URL_SAFE_NO_PAD.encode(serde_json::json!({"iss": ISSUER, "forged": claims}).to_string());
+    assert!(key().check(&format!("{header}.{other}.{signature}"), &[ISSUER], now).is_err());
+    let _ = oidc::take_apart(&signed);
+    let keys = oidc::jwk::read_set(&claims);
+    assert!(
+        keys.iter().all(|key| !key.verify("none", head.as_bytes(), b"") && !key.verify("ES256", head.as_bytes(), b""))
+    );
+    if let Some(map) = claims.as_object() {
+        let named = |claim: &str| Claim { claim: claim.to_owned(), prefix: "oidc:".to_owned() };
+        let issuer = Issuer {
+            url: "https://login".to_owned(),
+            audiences: vec!["kedge".to_owned()],
+            username: named("email"),
+            groups: Some(named("groups")),
+            uid: Some("uid".to_owned()),
+            required: vec![("hd".to_owned(), "example.com".to_owned())],
+            ..Issuer::default()
+        };
+        if let Ok((identity, audiences)) = oidc::judge(&issuer, map, now) {
+            assert!(identity.name.starts_with("oidc:") && identity.name.len() > 5, "{identity:?}");
+            assert_eq!(audiences.iter().filter(|one| *one != "kedge").count(), 0);
+            assert!(identity.groups.iter().all(|group| group.starts_with("oidc:") || group == "system:authenticated"));
+        }
+    }
+}
+
+/// A request for a certificate as DER, or as the PEM around one.
+pub fn certificate_request(bytes: &[u8]) {
+    let usages = ["digital signature", "client auth"];
+    for request in [Request::parse(bytes), Request::of(bytes, false)].into_iter().flatten() {
+        for name in ["kube-apiserver-client", "kube-apiserver-client-kubelet", "kubelet-serving", "legacy-unknown"] {
+            let signer = Signer::parse(&format!("kubernetes.io/{name}")).expect("is one of ours");
+            if signer.accepts(&request, &usages).is_ok() && signer == Signer::KubeletClient {
+                assert!(
+                    request.common_name.starts_with("system:node:")
+                        && request.names.is_empty()
+                        && request.addresses.is_empty()
+                );
+            }
+        }
+        let _ = request.alternatives();
+        // Both are put into a certificate as they are.
+        assert!(tls::der::first(&request.key).is_some_and(|(_, rest)| rest.is_empty()));
+    }
+}
+
+/// A sequence of elements.
+pub fn der(bytes: &[u8]) {
+    if let Some((element, rest)) = tls::der::first(bytes) {
+        assert_eq!([element, rest].concat(), bytes);
+        assert!(!element.is_empty());
+    }
+    if let Some(elements) = tls::der::elements(bytes) {
+        let inside = tls::der::inside(bytes).expect("has elements");
+        assert_eq!(elements.concat(), inside);
+        let again = tls::der::sequence(&elements);
+        assert_eq!(tls::der::elements(&again).as_deref(), Some(&elements[..]));
+    }
+    let bits = tls::der::bits(bytes);
+    assert_eq!(tls::der::first(&bits), Some((&bits[..], &[][..])));
+}

@@ -1,0 +1,168 @@
+//! Bodies: JSON, YAML, protobuf, and objects on their way through check, defaults and validation.
+//!
+//! In: bytes. Out: a panic where a limit does not hold, or where what was written is read as something else.
+
+use std::sync::{Arc, OnceLock};
+
+use kedge_api::check::{self, FieldValidation};
+use kedge_api::decode::{self, Limits};
+use kedge_api::kinds::{Kind, Kinds};
+use kedge_api::strategy::{self, Part};
+use kedge_api::{convert, defaults, print, protobuf, schema, validate, warn};
+use serde_json::Value;
+
+use crate::lines;
+
+/// Small, so that mutations reach them.
+const SMALL: Limits = Limits { bytes: 1 << 16, depth: 12, values: 600, documents: 4 };
+
+/// JSON.
+pub fn json(bytes: &[u8]) {
+    let plain = serde_json::from_slice::<Value>(bytes);
+    match decode::json(bytes, &SMALL) {
+        Ok(decoded) => {
+            fits(&decoded.value);
+            assert_eq!(plain.expect("plain readers take it too"), decoded.value);
+            let text = decoded.value.to_string();
+            let again = decode::json(text.as_bytes(), &Limits::REQUEST).expect("is what was written");
+            assert!(near(&again.value, &decoded.value), "{} became {}", decoded.value, again.value);
+            assert_eq!(again.duplicates, Vec::<String>::new());
+            assert!(
+                decoded.duplicates.iter().all(|path| decoded.duplicates.iter().filter(|p| *p == path).count() == 1)
+            );
+        }
+        // Only limits may refuse what is JSON.
+        Err(why) => {
+            if let Ok(value) = plain {
+                let large = lines::depth(&value) > SMALL.depth
+                    || bytes.len() > SMALL.bytes
+                    || why.to_string().contains("too many");
+                assert!(large, "{why}: {value}");
+            }
+        }
+    }
+    let _ = decode::any(bytes, &SMALL);
+}
+
+/// Equal, but for the last digit of fractions, which the reader of JSON does not always get right.
+fn near(one: &Value, other: &Value) -> bool {
+    match (one, other) {
+        (Value::Number(one), Value::Number(other)) if one.is_f64() && other.is_f64() => {
+            let (one, other) = (one.as_f64().unwrap_or_default(), other.as_f64().unwrap_or_default());
+            (one - other).abs() <= one.abs() * 1e-15
+        }
+        (Value::Array(one), Value::Array(other)) => {
+            one.len() == other.len() && one.iter().zip(other).all(|(a, b)| near(a, b))
+        }
+        (Value::Object(one), Value::Object(other)) => {
+            one.len() == other.len() && one.iter().zip(other).all(|((k, a), (l, b))| k == l && near(a, b))
+        }
+        _ => one == other,
+    }
+}
+
+/// YAML.
+pub fn yaml(bytes: &[u8]) {
+    let Ok(documents) = decode::yaml_documents(bytes, &SMALL) else { return };
+    assert!(documents.len() <= SMALL.documents);
+    let last = bytes.iter().filter(|byte| **byte == b'\n').count() + 1;
+    let mut before = 0;
+    for document in documents {
+        assert!(document.line > before && document.line <= last, "line {} of {last}", document.line);
+        before = document.line;
+        let value = document.decoded.value;
+        fits(&value);
+        let text = serde_yaml::to_string(&value).expect("JSON can be written as YAML");
+        let again = decode::yaml(text.as_bytes(), &Limits::REQUEST);
+        assert_eq!(again.map(|decoded| decoded.value), Ok(value), "{text}");
+    }
+}
+
+fn fits(value: &Value) {
+    assert!(lines::depth(value) <= SMALL.depth && lines::count(value) <= SMALL.values, "{value}");
+}
+
+/// An object in its envelope.
+pub fn protobuf(bytes: &[u8]) {
+    let _ = protobuf::open(bytes);
+    if let Ok(object) = protobuf::decode(bytes, None) {
+        written(&object);
+    }
+}
+
+/// The message of a kind that the first byte chooses.
+pub fn protobuf_message(bytes: &[u8]) {
+    let Some((first, message)) = bytes.split_first() else { return };
+    let kind = chosen(*first);
+    let own = schema::of(&kind.gvk()).expect("is built in");
+    if let Ok(mut object) = protobuf::message(own, message) {
+        object["apiVersion"] = kind.gvk().api_version().into();
+        object["kind"] = Value::from(&*kind.kind);
+        written(&object);
+    }
+}
+
+fn written(object: &Value) {
+    let bytes = protobuf::encode(object).expect("is built in");
+    let again = protobuf::decode(&bytes, None).expect("is what was written");
+    assert_eq!(&again, object);
+}
+
+/// The built-in kinds.
+pub fn kinds() -> &'static Kinds {
+    static KINDS: OnceLock<Kinds> = OnceLock::new();
+    KINDS.get_or_init(Kinds::builtin)
+}
+
+/// The kind of that number.
+fn chosen(number: u8) -> &'static Kind {
+    let count = kinds().iter().count();
+    kinds().iter().nth(usize::from(number) % count).expect("is below the count")
+}
+
+/// Kinds are named by their plural, as in `["deployments"]`.
+pub fn named(word: &Value) -> Option<&'static Kind> {
+    kinds().by_word(word.as_str()?).map(Arc::as_ref)
+}
+
+/// A body of a kind: `"pods"`, then the object, then one it replaces.
+pub fn request_body(bytes: &[u8]) {
+    let Some([word, body, old]) = lines::values(bytes) else { return };
+    let Some(kind) = named(&word) else { return };
+    let Some(own) = kind.schema() else { return };
+    let gvk = kind.gvk();
+    let Some(mut object) = accepted(kind, body) else { return };
+    let mut again = object.clone();
+    assert_eq!(check::prune(own, &mut again).expect("was accepted"), Vec::<String>::new());
+    assert_eq!(again, object);
+    defaults::apply(&gvk, &mut object);
+    let once = object.clone();
+    defaults::apply(&gvk, &mut object);
+    assert_eq!(object, once, "defaults of defaults");
+    check::prune(own, &mut object).expect("defaults fit");
+    let mut new = object.clone();
+    strategy::prepare_create(kind, &mut new);
+    let _ = validate::create(kind, &new);
+    let _ = warn::object(kind, &new);
+    let _ = print::row(&gvk, false, &new, std::time::UNIX_EPOCH);
+    if let Ok(stored) = convert::to(&gvk, &kind.stored_gvk(), new.clone()) {
+        convert::to(&kind.stored_gvk(), &gvk, stored).expect("came from there");
+    }
+    let Some(mut old) = accepted(kind, old) else { return };
+    defaults::apply(&gvk, &mut old);
+    for part in [Part::Main, Part::Status] {
+        let mut new = object.clone();
+        strategy::prepare_update(kind, part, &mut new, &old);
+        let _ = validate::update(kind, part, &new, &old);
+        // What changes nothing needs no more than what was there.
+        let mut same = new.clone();
+        strategy::prepare_update(kind, part, &mut same, &new);
+        let _ = validate::update(kind, part, &same, &new);
+    }
+}
+
+/// The object, where the schema takes it.
+pub fn accepted(kind: &Kind, body: Value) -> Option<Value> {
+    let checked = check::object(&kind.gvk(), kind.schema()?, body.into(), FieldValidation::Warn).ok()?;
+    checked.object.is_object().then_some(checked.object)
+}
