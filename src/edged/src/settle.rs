@@ -52,7 +52,8 @@ mod tests {
             7f0000200000-7f0000300000 r-xp 00000000 fe:00 13 /usr/bin/edged (deleted)\n\
             7f0000400000-7f0000500000 r-xp 00000000 00:00 0\n\
             nonsense\n";
-        assert_eq!(code(table, "/usr/bin/edged"), [0x55d0_c050_0000..0x55d0_c130_0000]);
+        let own = Range { start: 0x55d0_c050_0000, end: 0x55d0_c130_0000 };
+        assert_eq!(code(table, "/usr/bin/edged"), [own]);
         assert!(code(table, "").is_empty());
     }
 
