@@ -15,6 +15,7 @@ use std::task::{Context, Poll};
 use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, DuplexStream};
 use tokio::net::unix::pipe;
+use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::oneshot;
 
 use super::known::State;
@@ -28,6 +29,9 @@ use crate::waiter::{lines, words};
 
 /// What may wait for a client on each stream, beside what the socket holds.
 const WAITING: usize = 64 * 1024;
+
+/// The word of an end may come so much later than the end of the socket.
+const WORD: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// A container's own streams.
 pub struct AttachSession {
@@ -122,8 +126,7 @@ async fn hand_out(
         told = copy => told,
         () = ended.closed() => return,
     };
-    let runs = || matches!(runtime.inner.known.state(&id), Ok(State::Running { .. }));
-    let outcome = if told || !runs() {
+    let outcome = if told || has_ended(&runtime, &id).await {
         Ok(())
     } else {
         let why = "nothing was taken for too long, or too many clients are attached";
@@ -131,6 +134,20 @@ async fn hand_out(
     };
     // A session that is gone needs no word.
     let _ = ended.send(outcome);
+}
+
+/// Whether the container has ended: its socket may close a moment before the word of its end is here.
+async fn has_ended(runtime: &Runtime, id: &str) -> bool {
+    let mut events = runtime.events();
+    let heard = async {
+        while matches!(runtime.inner.known.state(id), Ok(State::Running { .. })) {
+            if matches!(events.recv().await, Err(RecvError::Closed)) {
+                return false;
+            }
+        }
+        true
+    };
+    tokio::time::timeout(WORD, heard).await.unwrap_or(false)
 }
 
 async fn receive(socket: &AsyncFd<OwnedFd>, buffer: &mut [u8]) -> io::Result<usize> {
