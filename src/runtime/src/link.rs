@@ -4,7 +4,7 @@
 //! the operations do.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -14,13 +14,14 @@ use tokio::net::UnixStream;
 use tokio::sync::Mutex;
 
 use crate::exits::registered;
-use crate::sys;
 use crate::wire::{self, Kind};
 use crate::zygote::{self, Zygote};
 
 /// A zygote that dies at once is not made again at once.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// From the first socket that a killed zygote closes to the last; an operation that was killed alone is told after it.
+const DYING: Duration = Duration::from_secs(1);
 
 /// The zygote of now.
 pub struct Link {
@@ -80,10 +81,21 @@ impl Link {
             .ok_or_else(|| io::Error::new(io::ErrorKind::ConnectionReset, "the operation ended without an answer"))
     }
 
-    /// Whether the zygote of then has closed its socket.
+    /// Whether the zygote of then has closed its socket, or does so now: a process that is killed closes what it has one
+    /// after another.
     async fn has_ended(&self, generation: u64) -> bool {
-        let current = self.current.lock().await;
-        current.generation != generation || sys::is_hung_up(current.zygote.socket.as_fd())
+        let socket = {
+            let current = self.current.lock().await;
+            if current.generation != generation {
+                return true;
+            }
+            current.zygote.socket.try_clone()
+        };
+        // It never writes to us: readable means its end.
+        match socket.and_then(registered) {
+            Ok(socket) => tokio::time::timeout(DYING, socket.readable()).await.is_ok_and(|ready| ready.is_ok()),
+            Err(_) => false,
+        }
     }
 
     /// The zygote's process ID.

@@ -48,14 +48,6 @@ pub fn pidfd_wait(pidfd: BorrowedFd<'_>, milliseconds: i32) -> bool {
     unsafe { libc::poll(&raw mut poll, 1, milliseconds) > 0 }
 }
 
-/// Whether the other end of a socket is closed.
-pub fn is_hung_up(socket: BorrowedFd<'_>) -> bool {
-    let mut poll = libc::pollfd { fd: socket.as_raw_fd(), events: 0, revents: 0 };
-    // SAFETY: one pollfd.
-    let count = unsafe { libc::poll(&raw mut poll, 1, 0) };
-    count > 0 && poll.revents & (libc::POLLHUP | libc::POLLERR) != 0
-}
-
 /// A process with its start time, if it is there and not a zombie.
 pub fn process(pid: i32) -> Option<Process> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
