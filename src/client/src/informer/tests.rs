@@ -82,6 +82,19 @@ async fn an_ended_watch_goes_on_from_the_last_version() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_server_that_ends_each_watch_at_once_is_not_asked_in_a_circle() {
+    let begun = tokio::time::Instant::now();
+    let list = page(&[], "7", "");
+    let last = event("ADDED", "a", "9");
+    let mut answers = vec![(200, list.as_str())];
+    answers.extend([(200, ""); 10]);
+    answers.push((200, last.as_str()));
+    let (seen, _) = steps(&answers, 3).await;
+    assert_eq!(seen, ["restart", "synced", "+a"]);
+    assert!(begun.elapsed() >= BACKOFF_FIRST * 10, "{:?}", begun.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_expired_version_starts_again_with_a_list() {
     let gone =
         json!({"type": "ERROR", "object": {"kind": "Status", "code": 410, "reason": "Expired", "message": "too old"}});
