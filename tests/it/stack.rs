@@ -198,6 +198,14 @@ impl Stack {
         .await
     }
 
+    /// Waits until the runtime has no container left.
+    pub async fn until_no_container(&self) {
+        let gone = self.runtime.until(|runtime| runtime.all().is_empty());
+        if tokio::time::timeout(PATIENCE, gone).await.is_err() {
+            panic!("containers are left: {:?}", self.runtime.all());
+        }
+    }
+
     /// Stops everything and waits for it.
     pub async fn end(mut self) {
         if self.node.is_some() {

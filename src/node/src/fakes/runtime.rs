@@ -31,6 +31,8 @@ pub struct Script {
     pub exec_codes: BTreeMap<String, i32>,
     /// No command can be run in it.
     pub exec_fault: Option<String>,
+    /// How long it takes to be forgotten.
+    pub removal: Duration,
 }
 
 /// The runtime.
@@ -244,6 +246,13 @@ impl Runtime for FakeRuntime {
 
     async fn remove(&self, id: &str) -> Result<(), RuntimeFault> {
         self.call(format!("remove {id}"));
+        let takes = {
+            let state = self.lock();
+            state.containers.get(id).map(|(spec, _)| script_of(&state, spec).removal).unwrap_or_default()
+        };
+        if !takes.is_zero() {
+            tokio::time::sleep(takes).await;
+        }
         self.lock().containers.remove(id);
         self.state.changed.send_modify(|count| *count += 1);
         Ok(())

@@ -2,7 +2,7 @@
 //!
 //! In: outcomes of acts and events, set by the worker. Out: plain data in closed enums. Decides nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::SystemTime;
 
@@ -32,6 +32,8 @@ pub struct Observed {
     pub sandbox: SandboxState,
     /// Its containers by name.
     pub members: BTreeMap<String, MemberState>,
+    /// Runs that ended and that the runtime has not yet forgotten: the sandbox outlives them.
+    pub burying: BTreeSet<String>,
     /// Whether everything it had on this machine is gone.
     pub cleared: Clearing,
     /// Whether its last status is in the API.

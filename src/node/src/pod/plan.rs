@@ -339,6 +339,7 @@ fn stop_all(pod: &Pod, seen: &Observed, grace: Duration, now: Mono, steps: &mut 
 /// True once it is gone.
 fn remove_sandbox(seen: &Observed, now: Mono, steps: &mut Vec<Step>) -> bool {
     match &seen.sandbox {
+        _ if !seen.burying.is_empty() => {}
         SandboxState::Gone => return true,
         SandboxState::Making | SandboxState::Removing => {}
         SandboxState::Stuck { retry } if *retry > now => steps.push(Step::WakeAt(*retry)),

@@ -122,6 +122,7 @@ enum Done {
     Hooked(String, String, Result<(), String>),
     Signalled(String, String, bool),
     Ended(String, String, Exit, Option<String>),
+    Buried(String),
     Probed(String, String, ProbeKind, Outcome),
     Written(Box<PodStatus>, Result<(), ApiFault>),
     Deleted(Result<(), ApiFault>),

@@ -224,6 +224,20 @@ async fn a_forced_deletion_is_quick() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_pod_is_gone_only_when_the_runtime_has_forgotten_its_containers() {
+    let device = Device::on().await;
+    device.runtime.script("/bin/app", Script { removal: Duration::from_secs(5), ..Script::default() });
+    for (name, grace) in [("told", 30), ("forced", 0)] {
+        device.pod(name, one());
+        device.until(name, PHASE, "Running").await;
+        device.api.delete_pod("default", name, grace);
+        let unsandboxed = format!("unsandbox uid-{name}");
+        device.runtime.until(|runtime| runtime.calls().contains(&unsandboxed)).await;
+        assert!(device.runtime.all().is_empty(), "{name}: {:?}", device.runtime.all());
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn many_pods_come_and_go_and_leave_nothing() {
     let device = Device::on().await;
     for number in 0..60 {

@@ -43,13 +43,7 @@ impl Worker {
             self.bury(name.clone(), run_id, exit);
         }
         for id in std::mem::take(&mut self.strays) {
-            let shared = self.shared.clone();
-            self.start(async move {
-                if let Err(fault) = shared.runtime.remove(&id).await {
-                    tracing::warn!(%fault, container = id, "a stray container stays");
-                }
-                Done::Quiet
-            });
+            self.forget_run(id);
         }
         self.resume_back_offs();
         if known && self.seen.over.is_none() {
@@ -110,6 +104,7 @@ impl Worker {
             Life::Running(running) => running.run.attempt,
             _ => self.ended_of(&name).map_or(0, |ended| ended.run.attempt),
         };
+        self.seen.burying.insert(id.clone());
         let (shared, pod_id) = (self.shared.clone(), self.id.clone());
         self.start(async move {
             let words = match container {
@@ -184,6 +179,9 @@ impl Worker {
             Done::Hooked(name, run_id, result) => self.hooked(&name, &run_id, result, now),
             Done::Signalled(name, run_id, known) => self.signalled(&name, &run_id, known, now),
             Done::Ended(name, run_id, exit, words) => self.ended(&name, &run_id, &exit, words, now),
+            Done::Buried(run_id) => {
+                self.seen.burying.remove(&run_id);
+            }
             Done::Probed(name, run_id, kind, outcome) => {
                 self.probed(&name, &run_id, kind, &outcome, now);
             }
@@ -334,12 +332,18 @@ impl Worker {
                 ended.message = words.clone();
             }
         }
-        let (shared, id) = (self.shared.clone(), run_id.to_owned());
+        self.forget_run(run_id.to_owned());
+    }
+
+    /// Has the runtime forget a container that ended; the pod's worker stays at least as long as that takes.
+    fn forget_run(&mut self, id: String) {
+        self.seen.burying.insert(id.clone());
+        let shared = self.shared.clone();
         self.start(async move {
             if let Err(fault) = shared.runtime.remove(&id).await {
                 tracing::warn!(%fault, container = id, "an ended container stays");
             }
-            Done::Quiet
+            Done::Buried(id)
         });
     }
 
