@@ -126,7 +126,7 @@ pub fn apply(
     let bare = without_managed_fields(live);
     if managers.is_empty() && live.is_some() {
         // Whoever made it before anybody applied is remembered under one name.
-        let everything = typed::compare(schema, None, &bare).changed();
+        let (everything, _) = typed::compare(schema, None, &bare).split();
         let before = Who::update("before-first-apply", &writer.gvk.api_version(), "");
         managers.put(before, strip(everything), writer.now);
     }
@@ -142,14 +142,14 @@ pub fn apply(
         typed::prune(schema, &mut result, &before.fields, &owned);
     }
 
-    let difference = typed::compare(schema, Some(&bare), &result);
-    let changed = strip(difference.changed());
+    let (changed, removed) = typed::compare(schema, Some(&bare), &result).split();
+    let changed = strip(changed);
     let conflicts = managers.conflicts(&changed);
     if !force && !conflicts.is_empty() {
         return Err(ApplyError::Conflicts(conflicts));
     }
     managers.lose(&changed);
-    managers.lose(&difference.removed);
+    managers.lose(&removed);
     // What Go leaves out is owned, yet not there.
     check::prune(schema, &mut result).map_err(|fault| untyped(fault.to_string()))?;
     let is_changed = live.is_none() || result != bare;
@@ -197,13 +197,19 @@ pub fn update(schema: Struct<'_>, writer: &Writer<'_>, old: Option<&Value>, new:
     if managers.is_empty() && old.is_some() {
         return;
     }
-    let before = without_managed_fields(old);
-    let mut seen = new.clone();
-    reset_to(writer.reset, &mut seen, &before);
-    let difference = typed::compare(schema, old.map(|_| &before), &seen);
-    let changed = strip(difference.changed());
+    let difference = if writer.reset == Reset::Nothing {
+        // The account itself differs too, which `strip` passes over and nobody holds.
+        typed::compare(schema, old, new)
+    } else {
+        let before = without_managed_fields(old);
+        let mut seen = new.clone();
+        reset_to(writer.reset, &mut seen, &before);
+        typed::compare(schema, old.map(|_| &before), &seen)
+    };
+    let (changed, removed) = difference.split();
+    let changed = strip(changed);
     managers.lose(&changed);
-    managers.lose(&difference.removed);
+    managers.lose(&removed);
     if !changed.is_empty() {
         let mine = Who::update(writer.manager, &writer.gvk.api_version(), writer.subresource);
         let mut fields = managers.take(&mine).map(|entry| entry.fields).unwrap_or_default();
@@ -271,9 +277,7 @@ fn reset_to(reset: Reset, new: &mut Value, old: &Value) {
 
 /// Nobody owns what the server itself keeps.
 fn strip(mut set: Set) -> Set {
-    for name in ["apiVersion", "kind", "metadata"] {
-        set.drop_member(&[name]);
-    }
+    set.drop_fields(&["apiVersion", "kind", "metadata"]);
     const KEPT_BY_SERVER: [&str; 9] = [
         "name",
         "namespace",
@@ -285,9 +289,7 @@ fn strip(mut set: Set) -> Set {
         "managedFields",
         "resourceVersion",
     ];
-    for name in KEPT_BY_SERVER {
-        set.drop_member(&["metadata", name]);
-    }
+    set.drop_fields_of("metadata", &KEPT_BY_SERVER);
     set
 }
 

@@ -55,6 +55,8 @@ pub struct Call {
     pub head: http::request::Parts,
     /// The body, not read yet. The lock only makes it shareable between threads.
     pub body: Mutex<Body>,
+    /// Whether it came on a connection, rather than from within the daemon.
+    pub connected: bool,
     /// What the client is told beside the answer.
     pub warnings: Vec<String>,
     /// What is noted for the audit log.
@@ -183,7 +185,8 @@ async fn act(core: Arc<Core>, who: Identity, asked: Asked, trail: &mut Option<Tr
         && compress::accepts(&head.headers)
         && !audit.wants_bodies();
     let remote = core.aggregator.route(&info.path);
-    let mut call = Call { core, info, query, who, head, body: Mutex::new(body), warnings: Vec::new(), audit };
+    let mut call =
+        Call { core, info, query, who, head, body: Mutex::new(body), connected, warnings: Vec::new(), audit };
     if let Some(remote) = remote {
         return respond::mark(aggregation::proxy::serve(&mut call, &remote).await, marks);
     }

@@ -31,6 +31,7 @@ use crate::outbound::Outbound;
 use crate::random::Random;
 use crate::registry::convert::Converter;
 use crate::registry::encoded::{Batches, EncodedOnce};
+use crate::registry::pace::Paces;
 use crate::registry::services::Services;
 use crate::streams::NodeStreams;
 use crate::tls::Authority;
@@ -78,6 +79,8 @@ pub(crate) struct Core {
     pub flow: Arc<FlowControl>,
     pub encoded: EncodedOnce,
     pub batches: Batches,
+    /// How often watches over the network are written to.
+    pub paces: Paces,
     /// Goes up when watches shall tell of progress.
     pub progress: tokio::sync::watch::Sender<u64>,
     /// Told when the server ends; every task listens to it.

@@ -125,7 +125,7 @@ async fn dispatch(
         Verb::Watch => {
             let options = ListOptions::parse(&call.query).map_err(|f| error::option(&f))?;
             let view = view(call, kind)?;
-            watch::open(&act, &call.core, &options, view).await
+            watch::open(&act, call, &options, view).await
         }
         Verb::Create => post(call, &act, kind).await,
         Verb::Update => put(call, &act, kind).await,

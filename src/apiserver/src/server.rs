@@ -198,6 +198,7 @@ impl ApiServer {
             converter,
             encoded: Default::default(),
             batches: Default::default(),
+            paces: Default::default(),
             progress: tokio::sync::watch::Sender::new(0),
             stop,
             tasks,

@@ -125,6 +125,11 @@ impl Vault {
         self.store.count(prefix).await
     }
 
+    /// See [`Store::rest`].
+    pub async fn rest(&self, prefix: &str, at: Option<Revision>, after: Option<&str>) -> Result<u64, ReadError> {
+        self.store.rest(prefix, at, after).await
+    }
+
     /// See [`Store::watch`]. Events of values that cannot be opened are left out.
     pub fn watch(&self, prefix: &str, from: Revision) -> Result<Watch, WatchError> {
         Ok(Watch { inner: self.store.watch(prefix, from)?, vault: self.clone() })

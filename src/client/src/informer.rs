@@ -65,9 +65,13 @@ pub struct Informer<T> {
     path: ResourcePath,
     options: WatchOptions,
     state: State,
+    decode: Decode<T>,
     ready: VecDeque<Step<T>>,
     failures: u32,
 }
+
+/// Makes what the caller wants of an object's text.
+type Decode<T> = Box<dyn Fn(&str) -> serde_json::Result<T> + Send + Sync>;
 
 type Lines =
     Pin<Box<dyn futures::Stream<Item = std::result::Result<String, tokio_util::codec::LinesCodecError>> + Send>>;
@@ -82,8 +86,8 @@ enum State {
     Listed { version: String },
     /// The watch is being opened.
     Opening { version: String, stream: BoxFuture<'static, Result<Lines>> },
-    /// Events come.
-    Watching { version: String, lines: Lines },
+    /// Events come, the last of them this one.
+    Watching { version: String, last: Option<String>, lines: Lines },
     /// After a failure: wait, then go on watching from `version`, or list when there is none.
     Waiting { version: Option<String>, sleep: Pin<Box<Sleep>> },
 }
@@ -126,7 +130,20 @@ struct Versioned {
 impl<T: DeserializeOwned> Informer<T> {
     /// An informer that has not asked anything yet.
     pub fn new(client: Client, path: ResourcePath, options: WatchOptions) -> Self {
-        Informer { client, path, options, state: State::Start, ready: VecDeque::new(), failures: 0 }
+        Informer::reading(client, path, options, |text| serde_json::from_str(text))
+    }
+}
+
+impl<T> Informer<T> {
+    /// One that makes something else of the text of each object.
+    pub fn reading(
+        client: Client,
+        path: ResourcePath,
+        options: WatchOptions,
+        decode: impl Fn(&str) -> serde_json::Result<T> + Send + Sync + 'static,
+    ) -> Self {
+        let decode = Box::new(decode);
+        Informer { client, path, options, state: State::Start, decode, ready: VecDeque::new(), failures: 0 }
     }
 
     /// The next step. Never ends; cancel-safe.
@@ -158,23 +175,23 @@ impl<T: DeserializeOwned> Informer<T> {
             State::Opening { version, stream } => match stream.await {
                 Ok(lines) => {
                     let version = std::mem::take(version);
-                    self.state = State::Watching { version, lines };
+                    self.state = State::Watching { version, last: None, lines };
                 }
                 Err(e) => {
                     let version = std::mem::take(version);
                     self.failed(Some(version), &e);
                 }
             },
-            State::Watching { version, lines } => match lines.next().await {
-                Some(Ok(line)) => self.event(&line),
+            State::Watching { version, last, lines } => match lines.next().await {
+                Some(Ok(line)) => self.event(line),
                 Some(Err(e)) => {
-                    let version = std::mem::take(version);
+                    let version = reached(version, last.as_deref());
                     self.failed(Some(version), &ClientError::Unreachable(e.into()));
                 }
                 // The server ended the watch in good order: go on from where it was, after a breath, since one that
                 // is shutting down ends each watch at once.
                 None => {
-                    let version = Some(std::mem::take(version));
+                    let version = Some(reached(version, last.as_deref()));
                     self.state = State::Waiting { version, sleep: Box::pin(tokio::time::sleep(BACKOFF_FIRST)) };
                 }
             },
@@ -248,11 +265,11 @@ impl<T: DeserializeOwned> Informer<T> {
         })
     }
 
-    fn event(&mut self, line: &str) {
+    fn event(&mut self, line: String) {
         if line.is_empty() {
             return;
         }
-        let frame: EventFrame<'_> = match serde_json::from_str(line) {
+        let frame: EventFrame<'_> = match serde_json::from_str(&line) {
             Ok(frame) => frame,
             Err(source) => {
                 return self.failed(None, &ClientError::Decode { path: self.path.to_string(), source });
@@ -261,15 +278,10 @@ impl<T: DeserializeOwned> Informer<T> {
         if frame.r#type == "ERROR" {
             let error = ClientError::from_status(500, frame.object.get().as_bytes(), None);
             let version = match &self.state {
-                State::Watching { version, .. } if !error.is_expired() => Some(version.clone()),
+                State::Watching { version, last, .. } if !error.is_expired() => Some(reached(version, last.as_deref())),
                 _ => None,
             };
             return self.failed(version, &error);
-        }
-        if let (Ok(seen), State::Watching { version, .. }) =
-            (serde_json::from_str::<Versioned>(frame.object.get()), &mut self.state)
-        {
-            *version = seen.metadata.resource_version;
         }
         self.failures = 0;
         match frame.r#type {
@@ -280,10 +292,13 @@ impl<T: DeserializeOwned> Informer<T> {
                 tracing::warn!(path = %self.path, kind = other, "a watch event of an unknown type was passed over")
             }
         }
+        if let State::Watching { last, .. } = &mut self.state {
+            *last = Some(line);
+        }
     }
 
     fn apply(&mut self, object: &RawValue, step: fn(T) -> Step<T>) {
-        match serde_json::from_str(object.get()) {
+        match (self.decode)(object.get()) {
             Ok(object) => self.ready.push_back(step(object)),
             Err(e) => {
                 tracing::error!(path = %self.path, error = %e, "an object could not be decoded and was passed over")
@@ -303,6 +318,14 @@ impl<T: DeserializeOwned> Informer<T> {
         let wait = rand::rng().random_range(most / 2..=most);
         self.state = State::Waiting { version, sleep: Box::pin(tokio::time::sleep(wait)) };
     }
+}
+
+/// The version a watch has come to: that of its last event, or where it began. Only asked for when a watch ends, so that
+/// events are not read once more for it.
+fn reached(began: &str, last: Option<&str>) -> String {
+    let seen = last.and_then(|line| serde_json::from_str::<EventFrame<'_>>(line).ok());
+    let seen = seen.and_then(|frame| serde_json::from_str::<Versioned>(frame.object.get()).ok());
+    seen.map_or_else(|| began.to_owned(), |seen| seen.metadata.resource_version)
 }
 
 /// The longest wait before try number `failures + 1`: 0.1 s doubling to 30 s.

@@ -108,6 +108,15 @@ impl FieldPath {
         find(object, &self.0)
     }
 
+    /// The names it begins with, outermost first, as far as they are names. Nothing for the whole object.
+    pub fn sections(&self) -> (Option<&str>, Option<&str>) {
+        let name = |at: usize| match self.0.get(at) {
+            Some(Part::Name(name)) => Some(name.as_str()),
+            _ => None,
+        };
+        (name(0), name(1))
+    }
+
     /// The cell of a type.
     pub fn cell(&self, object: &Value, field_type: FieldType) -> Option<Cell> {
         let value = self.find(object)?;

@@ -12,6 +12,7 @@ mod cluster;
 mod engine;
 mod field;
 mod kinds;
+mod projection;
 mod queue;
 mod row;
 mod selector;

@@ -216,8 +216,9 @@ pub struct Page {
     pub revision: Revision,
     /// Whether there is a next page.
     pub more: bool,
-    /// How many entries follow this page.
-    pub remaining: u64,
+    /// How many entries follow this page, where that is known without looking at them: see
+    /// [`Store::rest`](crate::Store::rest).
+    pub remaining: Option<u64>,
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@
 
 mod backup;
 mod check;
+mod counts;
 mod entry;
 mod error;
 mod families;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, params};
 
+use crate::counts::Counts;
 use crate::entry::{Change, Entry, Event, Revision};
 
 /// The newest row of a key.
@@ -46,8 +47,8 @@ impl Range {
 /// The durable part of a page.
 pub(crate) struct Part {
     pub(crate) entries: Vec<Arc<Entry>>,
-    /// How many keys follow those.
-    pub(crate) rest: u64,
+    /// Whether keys follow those.
+    pub(crate) more: bool,
 }
 
 /// A piece of history.
@@ -104,7 +105,7 @@ pub(crate) fn append(connection: &Connection, event: &Event) -> rusqlite::Result
     Ok(())
 }
 
-/// Up to `limit` entries of a range as they were at a revision, and how many follow.
+/// Up to `limit` entries of a range as they were at a revision, and whether more follow. What follows is not looked at.
 pub(crate) fn page(connection: &Connection, range: &Range, at: Revision, limit: usize) -> rusqlite::Result<Part> {
     // With a lone MAX() the other columns are those of the row that has it (documented behaviour of SQLite).
     let mut keys = connection.prepare_cached(
@@ -113,20 +114,29 @@ pub(crate) fn page(connection: &Connection, range: &Range, at: Revision, limit: 
     )?;
     let mut versions = versions(connection)?;
     let mut rows = keys.query(params![range.from, range.to, signed(at)])?;
-    let mut part = Part { entries: Vec::new(), rest: 0 };
+    let mut part = Part { entries: Vec::new(), more: false };
     while let Some(row) = rows.next()? {
         if row.get::<_, i64>(1)? == DELETED {
             continue;
         }
         if part.entries.len() == limit {
-            part.rest += 1;
-            continue;
+            part.more = true;
+            break;
         }
         if let Some(entry) = version(&mut versions, row.get(0)?)? {
             part.entries.push(entry);
         }
     }
     Ok(part)
+}
+
+/// How many keys of a range there were at a revision. Looks at all of them.
+pub(crate) fn count(connection: &Connection, range: &Range, at: Revision) -> rusqlite::Result<u64> {
+    let mut statement = connection.prepare_cached(
+        "SELECT COUNT(*) FROM (SELECT MAX(revision), change AS c FROM log INDEXED BY log_key \
+         WHERE key >= ?1 AND key < ?2 AND revision <= ?3 GROUP BY key HAVING c <> 2)",
+    )?;
+    statement.query_row(params![range.from, range.to, signed(at)], |row| revision(row, 0))
 }
 
 /// Up to `limit` events of a range of keys in a span of revisions, each with the version before it.
@@ -228,22 +238,38 @@ pub(crate) fn clean(connection: &Connection, from: Revision, to: Revision, limit
 }
 
 /// What a database holds, from one pass over its key index.
-#[derive(Debug, Default, Clone, Copy)]
+#[derive(Debug, Default)]
 pub(crate) struct Census {
     pub(crate) newest: Revision,
     pub(crate) keys: u64,
     pub(crate) rows: u64,
+    pub(crate) counts: Counts,
 }
 
 pub(crate) fn census(connection: &Connection) -> rusqlite::Result<Census> {
     let newest = connection.query_row("SELECT COALESCE(MAX(revision), 0) FROM log", [], |row| revision(row, 0))?;
     let rows = connection.query_row("SELECT COUNT(*) FROM log", [], |row| revision(row, 0))?;
-    let keys = connection.query_row(
-        "SELECT COUNT(*) FROM (SELECT MAX(revision), change AS c FROM log INDEXED BY log_key GROUP BY key HAVING c <> 2)",
-        [],
-        |row| revision(row, 0),
-    )?;
-    Ok(Census { newest, keys, rows })
+    let (mut keys, mut counts) = (0, Counts::default());
+    let mut statement = connection
+        .prepare("SELECT MAX(revision), change, key FROM log INDEXED BY log_key GROUP BY key ORDER BY key")?;
+    let mut all = statement.query([])?;
+    // Neighbours are mostly in one folder, which is counted once for all of them.
+    let (mut folder, mut run) = (String::new(), 0);
+    while let Some(row) = all.next()? {
+        if row.get::<_, i64>(1)? == DELETED {
+            continue;
+        }
+        keys += 1;
+        let key = String::from_utf8_lossy(row.get_ref(2)?.as_blob()?);
+        let own = key.rfind('/').map_or("", |slash| &key[..=slash]);
+        if own != folder {
+            counts.add(&folder, std::mem::take(&mut run));
+            own.clone_into(&mut folder);
+        }
+        run += 1;
+    }
+    counts.add(&folder, run);
+    Ok(Census { newest, keys, rows, counts })
 }
 
 /// Which revision history may be read from.

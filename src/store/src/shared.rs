@@ -10,7 +10,8 @@ use std::task::Waker;
 
 use tokio::sync::watch;
 
-use crate::entry::{Event, Revision};
+use crate::counts::Counts;
+use crate::entry::{Change, Event, Revision};
 use crate::error::{ReadError, WatchError};
 use crate::families::Families;
 use crate::metrics::{Counters, add};
@@ -34,6 +35,8 @@ pub(crate) struct State {
     pub(crate) compacted: Revision,
     pub(crate) volatile: Volatile,
     pub(crate) families: Families,
+    /// Keys of both tiers, at `revision`.
+    pub(crate) counts: Counts,
     recent: Recent,
     watches: BTreeMap<Arc<str>, Vec<Arc<Queue>>>,
     closed: bool,
@@ -48,12 +51,19 @@ pub(crate) enum Start {
 }
 
 impl Shared {
-    pub(crate) fn new(revision: Revision, compacted: Revision, families: Families, options: &Options) -> Self {
+    pub(crate) fn new(
+        revision: Revision,
+        compacted: Revision,
+        families: Families,
+        counts: Counts,
+        options: &Options,
+    ) -> Self {
         let state = State {
             revision,
             compacted,
             volatile: Volatile::new(revision, options.volatile_events, options.volatile_event_bytes),
             families,
+            counts,
             recent: Recent::new(revision, options.recent_events, options.recent_bytes),
             watches: BTreeMap::new(),
             closed: false,
@@ -91,6 +101,11 @@ impl Shared {
         state.revision = up_to;
         for event in events {
             state.recent.push(event.clone());
+            match event.change {
+                Change::Created => state.counts.add(&event.entry.key, 1),
+                Change::Deleted => state.counts.remove(&event.entry.key),
+                Change::Updated => {}
+            }
         }
         let wakers = state.hand_out(events, self.queue_limit, &self.counters);
         // After the queues: a watch that sees this revision and an empty queue has been given everything up to it.
@@ -107,8 +122,12 @@ impl Shared {
     }
 
     /// History ends at `revision`: everything before it is another past. Watches are told so.
-    pub(crate) fn begin_anew(&self, revision: Revision) {
+    ///
+    /// `counts`: the keys of the durable tier.
+    pub(crate) fn begin_anew(&self, revision: Revision, mut counts: Counts) {
         let mut state = self.state();
+        state.volatile.keys().for_each(|key| counts.add(key, 1));
+        state.counts = counts;
         state.revision = revision;
         state.compacted = revision;
         state.volatile.compact(revision);

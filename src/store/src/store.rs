@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use bytes::Bytes;
+use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use crate::backup;
@@ -46,8 +47,10 @@ struct Handle {
 impl Store {
     /// Opens the store of a directory, and repairs it if it must. Blocks for as long as the disk takes.
     pub fn open(options: Options) -> Result<Store, OpenError> {
-        let opened = open::open(&options)?;
-        let shared = Arc::new(Shared::new(opened.revision, opened.compacted, opened.families.clone(), &options));
+        let mut opened = open::open(&options)?;
+        let counts = std::mem::take(&mut opened.census.counts);
+        let families = opened.families.clone();
+        let shared = Arc::new(Shared::new(opened.revision, opened.compacted, families, counts, &options));
         add(&shared.counters.durable_keys, opened.census.keys);
         let inbox = Arc::new(Inbox::new());
         let readers = Arc::new(Readers::new(opened.database.clone(), &options));
@@ -130,7 +133,7 @@ impl Store {
 
     /// Entries whose keys start with `prefix` and come after `after`, as they were at one revision: `at`, or now.
     ///
-    /// At most `limit` entries; 0 is no limit.
+    /// At most `limit` entries; 0 is no limit. Costs what the page costs, however many entries follow.
     pub async fn list(
         &self,
         prefix: &str,
@@ -138,35 +141,53 @@ impl Store {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Page, ReadError> {
-        self.page(prefix, at, after, if limit == 0 { usize::MAX } else { limit }).await
+        let limit = if limit == 0 { usize::MAX } else { limit };
+        let read = move |connection: &Connection, range: &Range, at| log::page(connection, range, at, limit);
+        let (part, state) = self.look(prefix, at, after, limit.saturating_add(1), read).await?;
+        Ok(join(part, state, limit))
     }
 
     /// How many keys start with `prefix` now.
     pub async fn count(&self, prefix: &str) -> Result<u64, ReadError> {
-        Ok(self.page(prefix, None, None, 0).await?.remaining)
+        let known = self.handle.shared.state().counts.below(prefix);
+        match known {
+            Some(count) => Ok(count),
+            None => self.rest(prefix, None, None).await,
+        }
     }
 
-    async fn page(
+    /// How many keys start with `prefix` and come after `after`, at one revision: `at`, or now. Looks at all of them.
+    pub async fn rest(&self, prefix: &str, at: Option<Revision>, after: Option<&str>) -> Result<u64, ReadError> {
+        let (durable, state) = self.look(prefix, at, after, usize::MAX, log::count).await?;
+        Ok(durable + state.volatile.len() as u64)
+    }
+
+    /// Reads the durable tier, and up to `most` entries of the volatile one, at one revision.
+    async fn look<T: Send + 'static>(
         &self,
         prefix: &str,
         at: Option<Revision>,
         after: Option<&str>,
-        limit: usize,
-    ) -> Result<Page, ReadError> {
+        most: usize,
+        read: impl Fn(&Connection, &Range, Revision) -> rusqlite::Result<T> + Copy + Send + 'static,
+    ) -> Result<(T, Seen), ReadError> {
         let range = Range::new(prefix, after);
         loop {
-            let (revision, volatile) = {
+            let seen = {
                 let state = self.handle.shared.state();
                 let revision = at.unwrap_or(state.revision);
                 if at.is_some() {
                     state.check_history(prefix, revision)?;
                 }
-                (revision, state.volatile.page(prefix, after, revision))
+                // Counts are of now, and of whole folders.
+                let is_counted = revision == state.revision && after.is_none();
+                let total = is_counted.then(|| state.counts.below(prefix)).flatten();
+                Seen { revision, volatile: state.volatile.page(prefix, after, revision, most), total }
             };
-            let range = range.clone();
-            let read = move |connection: &rusqlite::Connection| {
+            let (range, revision) = (range.clone(), seen.revision);
+            let read = move |connection: &Connection| {
                 let compacted = log::meta(connection, log::COMPACTED)?;
-                Ok((log::page(connection, &range, revision, limit)?, compacted))
+                Ok((read(connection, &range, revision)?, compacted))
             };
             let (part, compacted) = self.handle.readers.read(read).await?;
             if compacted > revision {
@@ -176,7 +197,7 @@ impl Store {
                     None => continue,
                 }
             }
-            return Ok(join(part, volatile, revision, limit));
+            return Ok((part, seen));
         }
     }
 
@@ -309,15 +330,24 @@ fn checked_size(op: &Op) -> Result<usize, WriteError> {
     }
 }
 
+/// What memory says of a prefix at a revision.
+struct Seen {
+    revision: Revision,
+    volatile: BTreeMap<Arc<str>, Arc<Entry>>,
+    /// How many keys of both tiers there are, if that is known.
+    total: Option<u64>,
+}
+
 /// One page from the parts of both tiers.
-fn join(part: log::Part, volatile: BTreeMap<Arc<str>, Arc<Entry>>, revision: Revision, limit: usize) -> Page {
-    let total = part.entries.len() as u64 + part.rest + volatile.len() as u64;
+fn join(part: log::Part, seen: Seen, limit: usize) -> Page {
+    let Seen { revision, volatile, total } = seen;
     let mut entries = part.entries;
     if !volatile.is_empty() {
         entries.extend(volatile.into_values());
         entries.sort_by(|a, b| a.key.cmp(&b.key));
-        entries.truncate(limit);
     }
-    let remaining = total - entries.len() as u64;
-    Page { more: remaining > 0, remaining, entries, revision }
+    let more = part.more || entries.len() > limit;
+    entries.truncate(limit);
+    let remaining = if more { total.map(|total| total.saturating_sub(entries.len() as u64)) } else { Some(0) };
+    Page { more, remaining, entries, revision }
 }

@@ -61,16 +61,30 @@ impl Volatile {
         self.history.forget(revision);
     }
 
-    /// Entries of a prefix after a key, as they were at a revision that is not below the history's floor.
-    pub(crate) fn page(&self, prefix: &str, after: Option<&str>, at: Revision) -> BTreeMap<Arc<str>, Arc<Entry>> {
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &str> {
+        self.live.keys().map(|key| &**key)
+    }
+
+    /// The first entries of a prefix after a key, `most` of them, as they were at a revision that is not below the
+    /// history's floor.
+    pub(crate) fn page(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        at: Revision,
+        most: usize,
+    ) -> BTreeMap<Arc<str>, Arc<Entry>> {
         let from = match after {
             Some(after) if after >= prefix => Bound::Excluded(after),
             _ => Bound::Included(prefix),
         };
+        // Each later event takes at most one of these away again, so the first `most` are among what is left.
+        let later = self.history.newest_first().take_while(|event| event.revision > at).count();
         let mut page: BTreeMap<_, _> = self
             .live
             .range::<str, _>((from, Bound::Unbounded))
             .take_while(|(key, _)| key.starts_with(prefix))
+            .take(most.saturating_add(later))
             .map(|(key, entry)| (key.clone(), entry.clone()))
             .collect();
         for event in self.history.newest_first().take_while(|event| event.revision > at) {
@@ -82,6 +96,9 @@ impl Volatile {
                 Some(previous) => page.insert(key.clone(), previous.clone()),
                 None => page.remove(key),
             };
+        }
+        while page.len() > most {
+            page.pop_last();
         }
         page
     }
@@ -177,10 +194,16 @@ mod tests {
 
     #[track_caller]
     fn check(tier: &Volatile, after: Option<&str>, at: Revision, expected: &[(&str, &str)]) {
-        let page = tier.page("/l/", after, at);
+        let page = tier.page("/l/", after, at, usize::MAX);
         let found: Vec<_> =
             page.iter().map(|(key, entry)| (&**key, std::str::from_utf8(&entry.bytes).unwrap())).collect();
         assert_eq!(found, expected, "at {at}");
+        for most in 0..=expected.len() {
+            let page = tier.page("/l/", after, at, most);
+            let found: Vec<_> = page.keys().map(|key| &**key).collect();
+            let first: Vec<_> = expected[..most].iter().map(|(key, _)| *key).collect();
+            assert_eq!(found, first, "{most} at {at}");
+        }
     }
 
     #[test]

@@ -258,7 +258,7 @@ impl Writer {
         self.shared.counters.durable_keys.store(census.keys, std::sync::atomic::Ordering::Relaxed);
         self.has_written = true;
         self.rolling.dirty(now);
-        self.shared.begin_anew(revision);
+        self.shared.begin_anew(revision, census.counts);
         tracing::info!(revision, objects = census.keys, "a backup was restored");
         Ok(revision)
     }

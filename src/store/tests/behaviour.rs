@@ -85,10 +85,35 @@ async fn a_list_pages_and_reads_the_past_of_both_tiers() {
     assert_eq!(keys(&store, "/g/k/", None).await, ["/g/k/a=1", "/g/k/b=2"]);
     assert_eq!(keys(&store, "/g/", Some(then)).await, ["/g/k/a=1", "/g/k/b=1", "/g/k/c=1", "/g/v/x=1"]);
     let page = store.list("/g/k/", Some(then), Some("/g/k/a"), 1).await.unwrap();
-    assert_eq!((page.entries.len(), page.more, page.remaining), (1, true, 1));
+    assert_eq!((page.entries.len(), page.more, page.remaining), (1, true, None));
+    assert_eq!(store.rest("/g/k/", Some(then), Some("/g/k/b")).await.unwrap(), 1);
     let page = store.list("/g/", None, Some("/g/k/a"), 2).await.unwrap();
-    assert_eq!((&*page.entries[1].key, page.more, page.remaining), ("/g/v/x", true, 1));
+    assert_eq!((&*page.entries[1].key, page.more, page.remaining), ("/g/v/x", true, None));
+    assert_eq!(store.rest("/g/", None, Some("/g/v/x")).await.unwrap(), 1);
+    let page = store.list("/g/", None, None, 1).await.unwrap();
+    assert_eq!((page.entries.len(), page.more, page.remaining), (1, true, Some(3)));
     assert!(matches!(store.list("/g/", Some(store.revision() + 1), None, 1).await, Err(ReadError::Future { .. })));
+}
+
+#[tokio::test]
+async fn counts_are_known_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    for name in ["a/x", "a/y", "b/x"] {
+        put(&store, &format!("/g/k/{name}"), "1").await;
+    }
+    put(&store, "/g/other", "1").await;
+    volatile(&store, "/g/v/x", "1").await;
+    let gone = store.get("/g/k/a/y").await.unwrap().unwrap();
+    store.delete(&gone.key, gone.revision, Body::plain(&b""[..])).await.unwrap();
+    for (prefix, count) in [("/g/", 4), ("/g/k/", 2), ("/g/k/a/", 1), ("/g/v/", 1), ("/g/k/c/", 0), ("/g/o", 1)] {
+        assert_eq!(store.count(prefix).await.unwrap(), count, "{prefix}");
+    }
+    store.close().await;
+    let store = open(dir.path());
+    for (prefix, count) in [("/g/", 3), ("/g/k/", 2), ("/g/k/a/", 1), ("/g/v/", 0), ("/g/o", 1)] {
+        assert_eq!(store.count(prefix).await.unwrap(), count, "{prefix}");
+    }
 }
 
 #[tokio::test]

@@ -67,6 +67,8 @@ async fn a_backup_of_another_device_with_greater_revisions_is_taken() {
     assert!(restored > other.revision());
     assert_eq!(store.count("/a/").await.unwrap(), 50);
     assert_eq!(store.count("/b/").await.unwrap(), 0);
+    let page = store.list("/a/", None, None, 20).await.unwrap();
+    assert_eq!(page.remaining, Some(30));
     assert_eq!(store.metrics().durable_keys, 50);
 }
 

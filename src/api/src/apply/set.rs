@@ -49,7 +49,11 @@ impl Set {
 
     pub(super) fn insert(&mut self, path: &[Step]) {
         if let Some((first, rest)) = path.split_first() {
-            let entry = self.0.entry(first.clone()).or_default();
+            // Most steps are there: they are copied only where they are not.
+            let entry = match self.0.get_mut(first) {
+                Some(entry) => entry,
+                None => self.0.entry(first.clone()).or_default(),
+            };
             if rest.is_empty() {
                 entry.is_member = true;
             } else {
@@ -60,7 +64,10 @@ impl Set {
 
     pub(super) fn union(&mut self, other: &Set) {
         for (step, theirs) in &other.0 {
-            let ours = self.0.entry(step.clone()).or_default();
+            let ours = match self.0.get_mut(step) {
+                Some(ours) => ours,
+                None => self.0.entry(step.clone()).or_default(),
+            };
             ours.is_member |= theirs.is_member;
             ours.below.union(&theirs.below);
         }
@@ -91,12 +98,25 @@ impl Set {
         out
     }
 
-    /// Takes out one path of fields.
-    pub(super) fn drop_member(&mut self, path: &[&str]) {
-        let steps: Vec<Step> = path.iter().map(|name| Step::Field((*name).to_owned())).collect();
-        let mut one = Set::default();
-        one.insert(&steps);
-        self.subtract(&one);
+    /// Takes out fields of these names, but nothing that is below them.
+    pub(super) fn drop_fields(&mut self, names: &[&str]) {
+        self.0.retain(|step, entry| {
+            if matches!(step, Step::Field(name) if names.contains(&name.as_str())) {
+                entry.is_member = false;
+            }
+            entry.is_member || !entry.below.0.is_empty()
+        });
+    }
+
+    /// Takes out fields of these names below a field, but nothing that is below them.
+    pub(super) fn drop_fields_of(&mut self, owner: &str, names: &[&str]) {
+        let owner = Step::Field(owner.to_owned());
+        if let Some(entry) = self.0.get_mut(&owner) {
+            entry.below.drop_fields(names);
+            if !entry.is_member && entry.below.0.is_empty() {
+                self.0.remove(&owner);
+            }
+        }
     }
 
     /// Whether a step is in the set; a field counts if anything below it is.

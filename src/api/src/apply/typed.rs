@@ -13,15 +13,15 @@ use std::collections::BTreeMap;
 pub(super) struct Difference {
     added: Set,
     modified: Set,
-    pub(super) removed: Set,
+    removed: Set,
 }
 
 impl Difference {
-    /// What is new or different.
-    pub(super) fn changed(&self) -> Set {
-        let mut changed = self.added.clone();
+    /// What is new or different, and what is gone.
+    pub(super) fn split(self) -> (Set, Set) {
+        let mut changed = self.added;
         changed.union(&self.modified);
-        changed
+        (changed, self.removed)
     }
 }
 

@@ -39,6 +39,15 @@ fn keys_given_twice_are_told_by_path() {
 }
 
 #[test]
+fn json_is_yaml_too() {
+    let text = r#"{"a": 1, "b": {"c": [1.5, "yes", null]}, "n": 12345678901234567890, "a": 2}"#;
+    check(text, json!({"a": 2, "b": {"c": [1.5, "yes", null]}, "n": 12345678901234567890_u64}), &["a"]);
+    // What only looks like it.
+    check("{a: 1, \"b\": yes}", json!({"a": 1, "b": "yes"}), &[]);
+    check("{\"a\": 1} # said\n", json!({"a": 1}), &[]);
+}
+
+#[test]
 fn json_knows_no_merge_keys() {
     let decoded = json(br#"{"data":{"<<":{"a":1},"b":2}}"#, &Limits::REQUEST).expect("decodes");
     assert_eq!(decoded.value, json!({"data": {"<<": {"a": 1}, "b": 2}}));

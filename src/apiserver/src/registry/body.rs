@@ -6,7 +6,6 @@
 use bytes::Bytes;
 use kedge_api::{Object, meta};
 use kedge_store::Body;
-use serde_json::Value;
 
 /// The bytes of an object, with an empty `resourceVersion` that the store fills.
 pub fn encode(object: &Object) -> Body {
@@ -18,7 +17,7 @@ pub fn encode(object: &Object) -> Body {
         if at > 0 {
             out.push(b',');
         }
-        write(&mut out, &Value::from(key.as_str()));
+        write(&mut out, key);
         out.push(b':');
         if key != "metadata" {
             write(&mut out, value);
@@ -36,7 +35,7 @@ pub fn encode(object: &Object) -> Body {
             if !std::mem::replace(&mut first, false) {
                 out.push(b',');
             }
-            write(&mut out, &Value::from(key.as_str()));
+            write(&mut out, key);
             out.push(b':');
             write(&mut out, value);
         }
@@ -59,7 +58,7 @@ fn stamped(out: &mut Vec<u8>, first: &mut bool, text: &str) -> usize {
     at
 }
 
-fn write(out: &mut Vec<u8>, value: &Value) {
+fn write<T: serde::Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) {
     // A value with string keys always serializes, and a Vec never refuses bytes.
     let _ = serde_json::to_writer(out, value);
 }
@@ -97,7 +96,7 @@ pub fn at_revision(bytes: &[u8], revision: u64) -> Bytes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     #[track_caller]
     fn check(object: Value) {

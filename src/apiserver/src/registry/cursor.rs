@@ -18,6 +18,9 @@ pub struct Cursor {
     pub began: u64,
     /// The part of the last key after the list's prefix.
     pub after: String,
+    /// How many objects follow it at that revision, so that pages need not count what they do not show. Whoever
+    /// forges it deceives nobody else.
+    pub left: Option<u64>,
 }
 
 /// No key is longer; a longer token is nobody's.
@@ -31,7 +34,10 @@ impl Cursor {
     pub fn encode(&self) -> String {
         let revision = self.revision.map_or(-1, |r| i64::try_from(r).unwrap_or(i64::MAX));
         let start = format!("{}\0", self.after);
-        let text = json!({"v": "meta.k8s.io/v1", "rv": revision, "start": start, "began": self.began});
+        let mut text = json!({"v": "meta.k8s.io/v1", "rv": revision, "start": start, "began": self.began});
+        if let Some(left) = self.left {
+            text["left"] = json!(left);
+        }
         URL_SAFE_NO_PAD.encode(text.to_string())
     }
 
@@ -42,7 +48,7 @@ impl Cursor {
 
     /// The token that goes on from here with what there is now.
     pub fn anew(self) -> String {
-        Cursor { revision: None, ..self }.encode()
+        Cursor { revision: None, left: None, ..self }.encode()
     }
 
     /// Reads a token.
@@ -74,7 +80,7 @@ impl Cursor {
         }
         // A token without a time is of an earlier program: as old as can be.
         let began = value["began"].as_u64().unwrap_or_default();
-        Ok(Cursor { revision, began, after: after.to_owned() })
+        Ok(Cursor { revision, began, after: after.to_owned(), left: value["left"].as_u64() })
     }
 }
 
@@ -85,8 +91,8 @@ mod tests {
     #[test]
     fn tokens_go_round() {
         for cursor in [
-            Cursor { revision: Some(17), began: 1_700_000_000, after: "default/a".into() },
-            Cursor { revision: None, began: 0, after: "n1".into() },
+            Cursor { revision: Some(17), began: 1_700_000_000, after: "default/a".into(), left: Some(3) },
+            Cursor { revision: None, began: 0, after: "n1".into(), left: None },
         ] {
             assert_eq!(Cursor::decode(&cursor.encode()), Ok(cursor));
         }
@@ -94,14 +100,14 @@ mod tests {
 
     #[test]
     fn a_list_lasts_five_minutes() {
-        let cursor = Cursor { revision: Some(17), began: 1000, after: "a".into() };
+        let cursor = Cursor { revision: Some(17), began: 1000, after: "a".into(), left: Some(1) };
         assert!(!cursor.is_old(1300));
         assert!(cursor.is_old(1301));
         // A clock that was set back, and a list that is told as it is now anyway.
         assert!(!cursor.is_old(10));
         assert!(!Cursor { revision: None, ..cursor.clone() }.is_old(9999));
         let fresh = Cursor::decode(&cursor.anew()).unwrap();
-        assert_eq!((fresh.revision, fresh.after.as_str()), (None, "a"));
+        assert_eq!((fresh.revision, fresh.after.as_str(), fresh.left), (None, "a", None));
     }
 
     #[test]

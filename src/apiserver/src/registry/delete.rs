@@ -13,6 +13,7 @@ use kedge_api::status::Status;
 use kedge_api::{Object, meta};
 use kedge_store::WriteError;
 use serde_json::{Value, json};
+use std::borrow::Cow;
 use std::time::{Duration, SystemTime};
 
 use super::{Act, Outcome, body, convert, hooks, rules};
@@ -153,7 +154,7 @@ fn is_definition(kind: &Kind) -> bool {
 
 /// What to do with an object that shall be deleted.
 pub fn plan(kind: &Kind, object: &Object, options: &DeleteOptions, now: SystemTime) -> Plan {
-    let mut marked = object.clone();
+    let mut marked = Cow::Borrowed(object);
     set_finalizers(&mut marked, kind, options.propagation);
     let grace = match pod_grace(kind, object, options) {
         Some(0) | None => 0,
@@ -166,6 +167,7 @@ pub fn plan(kind: &Kind, object: &Object, options: &DeleteOptions, now: SystemTi
     if !waits {
         return Plan::Remove;
     }
+    let mut marked = marked.into_owned();
     match meta::deletion_timestamp(object) {
         None => {
             let end = kedge_api::clock::rfc3339(now + Duration::from_secs(grace.unsigned_abs()));
@@ -221,7 +223,8 @@ fn pod_grace(kind: &Kind, pod: &Object, options: &DeleteOptions) -> Option<i64> 
     }
 }
 
-fn set_finalizers(object: &mut Object, kind: &Kind, propagation: Option<Propagation>) {
+/// The object is copied only if they change.
+fn set_finalizers(object: &mut Cow<'_, Object>, kind: &Kind, propagation: Option<Propagation>) {
     let has = |name: &str| meta::finalizers(object).any(|f| f == name);
     let (has_orphan, has_foreground) = (has(ORPHAN), has(FOREGROUND));
     let default_orphans = kind.group.is_empty() && kind.plural == "replicationcontrollers";
@@ -235,16 +238,16 @@ fn set_finalizers(object: &mut Object, kind: &Kind, propagation: Option<Propagat
     };
     if orphan != has_orphan {
         if orphan {
-            meta::add_finalizer(object, ORPHAN);
+            meta::add_finalizer(object.to_mut(), ORPHAN);
         } else {
-            meta::remove_finalizer(object, ORPHAN);
+            meta::remove_finalizer(object.to_mut(), ORPHAN);
         }
     }
     if foreground != has_foreground {
         if foreground {
-            meta::add_finalizer(object, FOREGROUND);
+            meta::add_finalizer(object.to_mut(), FOREGROUND);
         } else {
-            meta::remove_finalizer(object, FOREGROUND);
+            meta::remove_finalizer(object.to_mut(), FOREGROUND);
         }
     }
 }

@@ -70,11 +70,11 @@ pub struct Batches(Mutex<VecDeque<(Batch, Bytes)>>);
 /// Batches kept: watchers that keep up read the newest one, and a few are a batch or two behind.
 const BATCHES: usize = 8;
 
-/// A run of events below a prefix, told whole and as kept.
+/// A run of events as some watchers are told it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Batch {
-    /// The prefix.
-    pub prefix: Arc<str>,
+    /// What those watchers have in common: the prefix, what they select and in which form.
+    pub audience: Arc<str>,
     /// The revisions of the first and the last event, and how many there are: between the same two
     /// there are the same ones.
     pub run: (Revision, Revision, usize),

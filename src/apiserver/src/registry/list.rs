@@ -118,7 +118,7 @@ pub(super) fn refused(faults: &[FieldError]) -> Status {
 /// Lists a collection.
 pub async fn list(act: &Act<'_>, options: &ListOptions, selection: &Selection) -> Result<Listing, Status> {
     let at = at(options)?;
-    let (mut revision, mut after) = (None, None);
+    let (mut revision, mut after, mut left) = (None, None, None);
     let now = act.core.clock.unix();
     let mut began = now;
     match at {
@@ -139,6 +139,7 @@ pub async fn list(act: &Act<'_>, options: &ListOptions, selection: &Selection) -
             // Whoever goes on with what there is now begins a list of its own.
             began = cursor.revision.map_or(now, |_| cursor.began);
             revision = cursor.revision;
+            left = cursor.left;
             after = Some(cursor.after);
         }
     }
@@ -151,7 +152,7 @@ pub async fn list(act: &Act<'_>, options: &ListOptions, selection: &Selection) -
         return single(act, name, selection).await;
     }
     let after = after.map(|rest| format!("{prefix}{rest}"));
-    match read(act, &prefix, Start { revision, began, after }, options.limit, selection).await {
+    match read(act, &prefix, Start { revision, began, after, left }, options.limit, selection).await {
         Ok(listing) => Ok(listing),
         Err(ReadError::Compacted { .. }) if continued => {
             let token = options.continue_token.as_deref().and_then(|t| Cursor::decode(t).ok());
@@ -188,6 +189,8 @@ struct Start {
     began: u64,
     /// The last key of the page before.
     after: Option<String>,
+    /// How many objects follow that, if the page before knew it.
+    left: Option<u64>,
 }
 
 async fn read(
@@ -199,7 +202,7 @@ async fn read(
 ) -> Result<Listing, ReadError> {
     let wanted = usize::try_from(limit).unwrap_or(usize::MAX);
     let all = selection.is_everything();
-    let Start { revision: mut at, began, mut after } = start;
+    let Start { revision: mut at, began, mut after, left } = start;
     let mut entries: Vec<Arc<Entry>> = Vec::new();
     // The size of what is there now, if all of it is read.
     let (whole, mut size) = (at.is_none() && after.is_none(), Size::default());
@@ -219,19 +222,20 @@ async fn read(
             let key = entry.key.clone();
             entries.push(entry);
             if last {
-                let cursor = Cursor { revision: Some(page.revision), began, after: key[prefix.len()..].to_owned() };
-                let left = page.remaining + (count - place - 1) as u64;
-                if whole && all {
+                // With selectors it is not told, as in Kubernetes. Otherwise this is all of the page.
+                let left = match (page.remaining, left.and_then(|left| left.checked_sub(entries.len() as u64))) {
+                    _ if !all => None,
+                    (Some(left), _) | (None, Some(left)) => Some(left),
+                    (None, None) => Some(act.core.store.rest(prefix, at, Some(&key)).await?),
+                };
+                let after = key[prefix.len()..].to_owned();
+                let cursor = Cursor { revision: Some(page.revision), began, after, left };
+                if let Some(left) = left.filter(|_| whole) {
                     let objects = size.objects + left;
                     let bytes = size.bytes / size.objects.max(1) * objects;
                     act.core.flow.sizes.note(prefix, Size { objects, bytes });
                 }
-                return Ok(Listing {
-                    entries,
-                    revision: page.revision,
-                    next: Some(cursor.encode()),
-                    remaining: all.then_some(left),
-                });
+                return Ok(Listing { entries, revision: page.revision, next: Some(cursor.encode()), remaining: left });
             }
         }
         if !page.more || count == 0 {
@@ -277,7 +281,7 @@ mod tests {
 
     #[test]
     fn version_and_match_say_which_revision() {
-        let token = Cursor { revision: Some(9), began: 1, after: "a".into() }.encode();
+        let token = Cursor { revision: Some(9), began: 1, after: "a".into(), left: None }.encode();
         check("", Ok(At::Now));
         check("resourceVersion=0", Ok(At::Now));
         check("resourceVersion=0&limit=5", Ok(At::Now));
@@ -291,10 +295,13 @@ mod tests {
         check("resourceVersion=7&resourceVersionMatch=Newest", Err(422));
         check("resourceVersion=seven", Err(422));
         check("sendInitialEvents=true", Err(422));
-        check(&format!("continue={token}"), Ok(At::Next(Cursor { revision: Some(9), began: 1, after: "a".into() })));
+        check(
+            &format!("continue={token}"),
+            Ok(At::Next(Cursor { revision: Some(9), began: 1, after: "a".into(), left: None })),
+        );
         check(
             &format!("continue={token}&resourceVersion=0"),
-            Ok(At::Next(Cursor { revision: Some(9), began: 1, after: "a".into() })),
+            Ok(At::Next(Cursor { revision: Some(9), began: 1, after: "a".into(), left: None })),
         );
         check(&format!("continue={token}&resourceVersion=7"), Err(400));
         check(&format!("continue={token}&resourceVersion=7&resourceVersionMatch=Exact"), Err(422));

@@ -82,6 +82,11 @@ impl Selection {
         self.labels.is_everything() && self.fields.is_everything()
     }
 
+    /// Whether objects are read to judge them, as their definition has it now.
+    pub fn reads_objects(&self) -> bool {
+        self.reads
+    }
+
     /// The one name that is meant, if only one can be.
     pub fn name(&self) -> Option<&str> {
         self.fields.exact("metadata.name")

@@ -1,9 +1,11 @@
 //! Watches: what there is, then what changes, until the time is over.
 //!
 //! In: options of a watch. Out: a body of events, one JSON object a line. Events that are ready
-//! together leave together; a watch that asked for it hears of progress when the server's one
-//! timer says so. A watch never holds up a write: the store drops it if it falls behind.
+//! together leave together, and a busy watch rests between two pieces so that more are (`pace.rs`);
+//! a watch that asked for it hears of progress when the server's one timer says so. A watch never
+//! holds up a write: the store drops it if it falls behind.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,13 +17,16 @@ use kedge_api::protobuf;
 use kedge_api::status::Status;
 use kedge_store::{Change, Entry, Event, Revision};
 use tokio::sync::watch::Receiver;
-use tokio::time::Instant;
+use tokio::time::Sleep;
+use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::encoded::Batch;
 use super::list::{self, reach, refused};
+use super::pace::Pace;
 use super::render::{self, View};
 use super::selection::Selection;
 use super::{Act, body, convert, keys, rules};
+use crate::chain::Call;
 use crate::core::Core;
 use crate::error;
 use crate::media::{Format, Shape};
@@ -92,7 +97,8 @@ pub fn start(options: &ListOptions) -> Result<Start, Status> {
 }
 
 /// Opens a watch.
-pub async fn open(act: &Act<'_>, core: &Arc<Core>, options: &ListOptions, view: View) -> Result<Answer, Status> {
+pub async fn open(act: &Act<'_>, call: &Call, options: &ListOptions, view: View) -> Result<Answer, Status> {
+    let core = &call.core;
     let selection = Selection::parse(act.kind, &options.label_selector, &options.field_selector)?;
     let start = start(options)?;
     let seconds = options.timeout_seconds.filter(|s| *s > 0).unwrap_or_else(|| SHORTEST + core.random.below(SHORTEST));
@@ -107,12 +113,14 @@ pub async fn open(act: &Act<'_>, core: &Arc<Core>, options: &ListOptions, view: 
     };
     let mut feed = Feed {
         core: core.clone(),
-        prefix: prefix.as_str().into(),
+        audience: audience(&prefix, options, &view).into(),
         watch: None,
         view,
         selection,
+        pace: call.connected.then(|| core.paces.enter()),
         bookmarks: options.bookmarks,
-        end: Instant::now() + Duration::from_secs(seconds),
+        end: Box::pin(tokio::time::sleep(Duration::from_secs(seconds))),
+        stop: Box::pin(core.stop.clone().cancelled_owned()),
         progress: core.progress.subscribe(),
         kinds: act.kind.custom.then(|| core.kinds_changed.subscribe()),
         initial: Vec::new().into_iter(),
@@ -158,12 +166,17 @@ pub async fn open(act: &Act<'_>, core: &Arc<Core>, options: &ListOptions, view: 
 
 struct Feed {
     core: Arc<Core>,
-    prefix: Arc<str>,
+    /// What it has in common with watches that are told the same.
+    audience: Arc<str>,
     watch: Option<Watch>,
     view: View,
     selection: Selection,
+    /// None for a watch that stays inside the daemon.
+    pace: Option<Pace>,
     bookmarks: bool,
-    end: Instant,
+    /// Both are kept from one piece to the next: to ask for them anew takes locks that all watches share.
+    end: Pin<Box<Sleep>>,
+    stop: Pin<Box<WaitForCancellationFutureOwned>>,
     progress: Receiver<u64>,
     /// Told when a custom kind may be served otherwise, or not any more.
     kinds: Option<Receiver<u64>>,
@@ -205,12 +218,21 @@ impl Feed {
                 self.tell_made(&mut out, "ERROR", Bytes::from(status.to_json().to_string()));
                 return Some(out.freeze());
             }
+            if let Some(pace) = &self.pace {
+                pace.rest().await;
+            }
             let watch = self.watch.as_mut()?;
             tokio::select! {
                 biased;
                 events = watch.next() => match events {
                     Ok(events) => {
+                        if let Some(pace) = &mut self.pace {
+                            pace.tell();
+                        }
                         if let Some(bytes) = self.shared(&events) {
+                            if bytes.is_empty() {
+                                continue;
+                            }
                             return Some(bytes);
                         }
                         match convert::events(&self.core, &self.view.kind, events).await {
@@ -232,8 +254,8 @@ impl Feed {
                     }
                 }
                 () = changed(&mut self.kinds) => self.follow_kind(),
-                () = tokio::time::sleep_until(self.end) => self.done = true,
-                () = self.core.stop.cancelled() => self.done = true,
+                () = &mut self.end => self.done = true,
+                () = &mut self.stop => self.done = true,
             }
             if !out.is_empty() {
                 return Some(out.freeze());
@@ -253,32 +275,26 @@ impl Feed {
         }
     }
 
-    /// The events as all who watch everything below this prefix are told them.
+    /// The events as all of this watch's audience are told them; none where this watch is told otherwise than others.
     fn shared(&mut self, events: &[Arc<Event>]) -> Option<Bytes> {
         let (first, last) = (events.first()?, events.last()?);
-        let format = self.view.accepted.format;
-        let plain = self.view.is_plain()
-            && format != Format::Protobuf
-            && self.selection.is_everything()
-            && !convert::is_needed(&self.view.kind);
-        if !plain || first.revision <= self.after {
+        // A table's first rows come with their columns. How a custom kind is served changes with its definition.
+        let alike = self.view.accepted.shape != Shape::Table
+            && !convert::is_needed(&self.view.kind)
+            && !self.selection.reads_objects();
+        if !alike || first.revision <= self.after {
             return None;
         }
-        self.told = last.revision;
-        let batch = Batch { prefix: self.prefix.clone(), run: (first.revision, last.revision, events.len()) };
-        Some(self.core.batches.get(batch, || {
+        let batch = Batch { audience: self.audience.clone(), run: (first.revision, last.revision, events.len()) };
+        let core = self.core.clone();
+        let bytes = core.batches.get(batch, || {
             let size = events.iter().map(|e| e.entry.bytes.len() + FRAME).sum();
             let mut out = BytesMut::with_capacity(size);
-            for event in events {
-                let kind = match event.change {
-                    Change::Created => "ADDED",
-                    Change::Updated => "MODIFIED",
-                    Change::Deleted => "DELETED",
-                };
-                frame(&mut out, format, kind, &event.entry.bytes);
-            }
+            events.iter().for_each(|event| self.event(&mut out, event));
             out.freeze()
-        }))
+        });
+        self.told = last.revision;
+        Some(bytes)
     }
 
     fn event(&mut self, out: &mut BytesMut, event: &Event) {
@@ -335,6 +351,12 @@ impl Feed {
         let format = self.view.accepted.format;
         frame(out, format, kind, &wire(format, json));
     }
+}
+
+/// What watches have in common that are told the same of the same events.
+fn audience(prefix: &str, options: &ListOptions, view: &View) -> String {
+    let form = view.form(0, false).view;
+    format!("{prefix}\n{}\n{}\n{form:?}", options.label_selector, options.field_selector)
 }
 
 /// Whether kinds changed; never, for kinds that are built in.

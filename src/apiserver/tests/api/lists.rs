@@ -59,12 +59,39 @@ async fn pages_show_one_revision() {
     let second = admin.get(&format!("{CONFIG_MAPS}?limit=2&continue={token}")).await.ok();
     assert_eq!(names(&second), ["m02", "m03"]);
     assert_eq!(second["metadata"]["resourceVersion"], first["metadata"]["resourceVersion"]);
+    assert_eq!(second["metadata"]["remainingItemCount"], 1, "of those that there were then");
     let token = second["metadata"]["continue"].as_str().unwrap();
     let third = admin.get(&format!("{CONFIG_MAPS}?limit=2&continue={token}")).await.ok();
     assert_eq!((names(&third), third["metadata"].get("continue")), (vec!["m04"], None));
     let selected = admin.get(&format!("{CONFIG_MAPS}?limit=1&labelSelector=even=true")).await.ok();
     assert!(selected["metadata"]["continue"].is_string() && selected["metadata"].get("remainingItemCount").is_none());
     admin.get(&format!("{CONFIG_MAPS}?continue=nonsense")).await.fails(400, "continue key is not valid");
+}
+
+#[tokio::test]
+async fn every_page_says_how_many_are_left() {
+    let server = with_maps(9).await;
+    let admin = &server.admin;
+    let version = admin.get(CONFIG_MAPS).await.ok()["metadata"]["resourceVersion"].clone();
+    for at in 0..4 {
+        admin.post(CONFIG_MAPS, config_map(&format!("n{at}"))).await.ok();
+    }
+    // A list of what there is now, and one of what there was then.
+    let then = format!("resourceVersion={}&resourceVersionMatch=Exact&", version.as_str().unwrap());
+    for (from, all) in [(String::new(), 13), (then, 9)] {
+        let (mut seen, mut query) = (0, from);
+        loop {
+            let page = admin.get(&format!("{CONFIG_MAPS}?{query}limit=4")).await.ok();
+            seen += names(&page).len();
+            let Some(token) = page["metadata"]["continue"].as_str() else { break };
+            assert_eq!(page["metadata"]["remainingItemCount"], json!(all - seen), "{query}");
+            query = format!("continue={token}&");
+        }
+        assert_eq!(seen, all);
+    }
+    let everywhere = admin.get("/api/v1/configmaps?limit=1").await.ok();
+    let total = names(&admin.get("/api/v1/configmaps").await.ok()).len();
+    assert_eq!(everywhere["metadata"]["remainingItemCount"], json!(total - 1));
 }
 
 #[tokio::test]

@@ -20,6 +20,7 @@ mod hostile;
 mod lists;
 mod nodes;
 mod objects;
+mod paced;
 mod plugins;
 mod policies;
 mod proxies;

@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 
 use crate::cluster::Shared;
+use crate::projection::Projection;
 use crate::row::Row;
 
 /// The API hears of a definition when we do; it is asked again this often at most, and with that wait.
@@ -230,7 +231,9 @@ async fn follow(
     path: ResourcePath,
     mut missing: Option<Arc<watch::Sender<usize>>>,
 ) {
-    let mut informer = Informer::<Value>::new(shared.client.clone(), path, WatchOptions::default());
+    let projection = Projection::of(&shared.world().caches()[cache].fields);
+    let decode = move |text: &str| projection.read(text);
+    let mut informer = Informer::reading(shared.client.clone(), path, WatchOptions::default(), decode);
     // What was there when the list began and has not been seen in it.
     let mut unseen = HashMap::new();
     loop {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::task::JoinSet;
@@ -40,8 +40,8 @@ const PACE: Duration = Duration::from_millis(10);
 const REACH: f64 = 2000.0;
 /// Longest wait for the last watcher.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// What a watcher reads at once: a TLS record.
-const PIECE: usize = 16 * 1024;
+/// What a watcher reads at once: a few TLS records. rustls alone would ask for 4 KiB at a time.
+const PIECE: usize = 32 * 1024;
 const MAPS: &str = "/api/v1/namespaces/default/configmaps";
 /// What stands before the number in an event.
 const NAME: &[u8] = b"\"name\":\"w-";
@@ -195,8 +195,7 @@ impl Probe {
 
 /// An open watch.
 struct Watcher {
-    stream: TlsStream<TcpStream>,
-    piece: Vec<u8>,
+    stream: TlsStream<BufReader<TcpStream>>,
     /// Ends of lines less those of the protocol's own lines: chunks have both `\r` and `\n`, JSON has only the latter.
     seen: isize,
     probe: Option<Probe>,
@@ -206,22 +205,23 @@ impl Watcher {
     async fn open(admin: &Admin, probe: Option<Probe>) -> Done<Watcher> {
         let failed = || said("cannot watch");
         let socket = TcpStream::connect(admin.address).await.map_err(failed())?;
+        let socket = BufReader::with_capacity(PIECE, socket);
         let stream = admin.tls.connect(admin.address.ip().into(), socket).await.map_err(failed())?;
-        let mut watcher = Watcher { stream, piece: vec![0; PIECE], seen: 0, probe };
+        let mut watcher = Watcher { stream, seen: 0, probe };
         let path = format!("{MAPS}?watch=true&fieldSelector=metadata.name%21%3Dkube-root-ca.crt");
         watcher.stream.write_all(Template::new("GET", &path, "", "").fill(0, 0)).await.map_err(failed())?;
         watcher.stream.flush().await.map_err(failed())?;
-        let head = watcher.read().await?;
-        if watcher.piece[..head].starts_with(b"HTTP/1.1 200 ") {
+        let head = watcher.stream.fill_buf().await.map_err(failed())?;
+        if head.starts_with(b"HTTP/1.1 200 ") {
             return Ok(watcher);
         }
-        Err(Failure::Said(format!("the watch was answered with {}", String::from_utf8_lossy(&watcher.piece[..head]))))
+        Err(Failure::Said(format!("the watch was answered with {}", String::from_utf8_lossy(head))))
     }
 
     /// Tells when all of the flood has come, and when all of the steady stream has.
     async fn run(mut self, tell: Sender<Done<Vec<f64>>>) {
         for goal in [FLOOD, FLOOD + STEADY] {
-            let mut result = Ok(0);
+            let mut result = Ok(());
             while result.is_ok() && self.seen < goal as isize {
                 result = self.read().await;
             }
@@ -232,18 +232,19 @@ impl Watcher {
     }
 
     /// What has come, counted.
-    async fn read(&mut self) -> Done<usize> {
-        let more = self.stream.read(&mut self.piece).await.map_err(said("a watch broke off"))?;
-        if more == 0 {
+    async fn read(&mut self) -> Done {
+        let bytes = self.stream.fill_buf().await.map_err(said("a watch broke off"))?;
+        if bytes.is_empty() {
             return Err(Failure::Said("a watch ended".into()));
         }
-        let bytes = &self.piece[..more];
         let count = |wanted: u8| bytes.iter().filter(|byte| **byte == wanted).count() as isize;
         self.seen += count(b'\n') - count(b'\r');
         if let Some(probe) = &mut self.probe {
             probe.look(bytes);
         }
-        Ok(more)
+        let whole = bytes.len();
+        self.stream.consume(whole);
+        Ok(())
     }
 }
 

@@ -1,0 +1,124 @@
+//! How often a busy watch is written to.
+//!
+//! In: how many watches are open over the network, and when one was last told something. Out: until when it rests; what
+//! comes meanwhile leaves together. Never delays the first event after a quiet moment, nor a watch that stays inside
+//! the daemon: controllers are as quick as ever.
+//!
+//! One write to one watch costs the same whether it holds one event or fifty: a wake-up, a TLS record, a system call
+//! and the receiver's own wake-up. With a thousand watches and a write for each event, requests wait behind all these
+//! writes. Watches are told one after the other, and each rests from when it was told, so their turns stay spread over
+//! time instead of coming at once.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// What a write to one watch may take of a rest: about what it costs here, so that writes alone keep no core busy.
+const SHARE: Duration = Duration::from_micros(20);
+/// Longest rest: a thousand watches. What a person or a controller does not notice.
+const LONGEST: Duration = Duration::from_millis(20);
+/// Timers know no less than this, and few watches need no rest.
+const SHORTEST: Duration = Duration::from_millis(1);
+
+/// How long a watch rests after it was told something, when so many are open.
+pub fn rest(open: usize) -> Duration {
+    let rest = SHARE * u32::try_from(open).unwrap_or(u32::MAX).min(LONGEST.as_micros() as u32);
+    if rest < SHORTEST { Duration::ZERO } else { rest.min(LONGEST) }
+}
+
+/// Until when a watch rests, if it still does.
+pub fn until(told: Option<Instant>, rest: Duration, now: Instant) -> Option<Instant> {
+    told.map(|told| told + rest).filter(|due| *due > now)
+}
+
+/// The watches that are open over the network.
+#[derive(Debug, Default)]
+pub struct Paces(Arc<AtomicUsize>);
+
+impl Paces {
+    /// One more, until the pace is dropped.
+    pub fn enter(&self) -> Pace {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Pace { open: self.0.clone(), told: None }
+    }
+}
+
+/// The pace of one watch.
+#[derive(Debug)]
+pub struct Pace {
+    open: Arc<AtomicUsize>,
+    told: Option<Instant>,
+}
+
+impl Pace {
+    /// It is told something now.
+    pub fn tell(&mut self) {
+        self.told = Some(Instant::now());
+    }
+
+    /// Resolves when it may be told more. Dropping the future loses nothing.
+    pub async fn rest(&self) {
+        if let Some(due) = until(self.told, rest(self.open.load(Ordering::Relaxed)), Instant::now()) {
+            tokio::time::sleep_until(due).await;
+        }
+    }
+}
+
+impl Drop for Pace {
+    fn drop(&mut self) {
+        self.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(open: usize, micros: u64) {
+        assert_eq!(rest(open), Duration::from_micros(micros), "{open} watches");
+    }
+
+    #[test]
+    fn the_rest_grows_with_the_watches_and_has_an_end() {
+        check(0, 0);
+        check(49, 0);
+        check(50, 1000);
+        check(500, 10_000);
+        check(1000, 20_000);
+        check(100_000, 20_000);
+        check(usize::MAX, 20_000);
+    }
+
+    #[test]
+    fn only_who_was_told_lately_waits_and_only_for_what_is_left() {
+        let (then, rest) = (Instant::now(), Duration::from_millis(10));
+        let after = |millis| then + Duration::from_millis(millis);
+        assert_eq!(until(None, rest, then), None, "nothing was told");
+        assert_eq!(until(Some(then), rest, after(4)), Some(after(10)));
+        assert_eq!(until(Some(then), rest, after(10)), None, "it has rested");
+        assert_eq!(until(Some(then), Duration::ZERO, then), None, "few watches never rest");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_watch_rests_once_for_each_time_it_is_told() {
+        let paces = Paces::default();
+        let others: Vec<Pace> = (0..499).map(|_| paces.enter()).collect();
+        let mut pace = paces.enter();
+        let begun = Instant::now();
+        pace.rest().await;
+        assert_eq!(begun.elapsed(), Duration::ZERO);
+        pace.tell();
+        tokio::time::advance(Duration::from_millis(4)).await;
+        pace.rest().await;
+        assert_eq!(begun.elapsed(), Duration::from_millis(10));
+        pace.rest().await;
+        assert_eq!(begun.elapsed(), Duration::from_millis(10));
+        drop(others);
+        pace.tell();
+        pace.rest().await;
+        assert_eq!(begun.elapsed(), Duration::from_millis(10), "alone it rests no more");
+    }
+}
