@@ -24,7 +24,7 @@ use crate::registry::{Act, body, create, delete, keys, rules, update};
 /// The namespaces of the system.
 const NAMESPACES: [&str; 4] = ["default", "kube-system", "kube-public", "kube-node-lease"];
 /// A range stays while Services have addresses of it: the Service `kubernetes` always has.
-const RANGE_IN_USE: &str = "networking.k8s.io/service-cidr-finalizer";
+pub const RANGE_IN_USE: &str = "networking.k8s.io/service-cidr-finalizer";
 /// Writes under way at once: enough to fill a commit, few enough to hold in memory.
 const SIDE_BY_SIDE: usize = 64;
 
@@ -45,7 +45,7 @@ pub async fn run(core: &Core) -> Result<(), Status> {
 }
 
 /// Makes the ServiceCIDR that stands for the configured range, and says that it is ready.
-async fn service_range(core: &Core) -> Result<(), Status> {
+pub async fn service_range(core: &Core) -> Result<(), Status> {
     let (network, prefix) = core.config.service_network;
     let range = json!({
         "apiVersion": "networking.k8s.io/v1", "kind": "ServiceCIDR",
