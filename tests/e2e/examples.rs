@@ -11,8 +11,17 @@ use crate::words::phase;
 const SOON: Duration = Duration::from_secs(30);
 
 /// The examples; a new one needs a test here.
-const KNOWN: [&str; 8] =
-    ["brew.yaml", "once.yaml", "pod.yaml", "reader.yaml", "web.yaml", "policy.yaml", "webhook.yaml", "aggregated.yaml"];
+const KNOWN: [&str; 9] = [
+    "addresses.yaml",
+    "brew.yaml",
+    "once.yaml",
+    "pod.yaml",
+    "reader.yaml",
+    "web.yaml",
+    "policy.yaml",
+    "webhook.yaml",
+    "aggregated.yaml",
+];
 
 #[test]
 fn every_example_has_a_test() {

@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, Overrides};
 use crate::device::Device;
+use crate::kubelet::configz;
 use crate::layout::{Layout, write_private};
 use crate::ports::{ImagesPort, NetworkPort, RuntimePort};
 use crate::streams::NodeSide;
@@ -32,6 +33,9 @@ use crate::{Fault, accounts, plugins, settle};
 
 /// Longest wait for the parts to end after SIGTERM; a request takes at most a minute, a stop must not.
 const FAREWELL: Duration = Duration::from_secs(10);
+
+/// Where the machine's own logs are.
+const SYSTEM_LOGS: &str = "/var/log";
 
 /// Runs the device.
 pub async fn daemon(
@@ -124,7 +128,11 @@ pub async fn daemon(
         dice: Arc::new(SystemDice),
         machine: Arc::new(machine.clone()),
     };
-    let node = kedge_node::start(node_config(&layout, &config, &node_name), ports, stop.clone()).await?;
+    let agent = node_config(&layout, &config, &node_name);
+    let system_logs = config.node.enable_system_log_handler.then(|| PathBuf::from(SYSTEM_LOGS));
+    let around = configz::Around { cgroup: &runtime_options(&layout, &config).cgroup_parent, logs: system_logs.is_some() };
+    let configz = configz::document(&agent, &around);
+    let node = kedge_node::start(agent, ports, stop.clone()).await?;
     let uploads = Arc::new(Uploads::open(layout.uploads.clone())?);
     node_side.set(
         node.clone(),
@@ -136,6 +144,8 @@ pub async fn daemon(
             node: node.clone(),
             api: client(&api, Identity::node(&node_name)),
             machine,
+            configz,
+            system_logs,
         },
     );
     tracing::info!(node = node_name, address = %listening, data = %layout.root.display(), "the device is up");

@@ -126,7 +126,7 @@ async fn kept(core: &Core) -> Result<Vec<Ipv4Addr>, Status> {
 
 /// What is to become of a ServiceCIDR among all of them.
 fn plan(known: &Known, object: &Object, kept: &[Ipv4Addr], held: &[Ipv4Addr]) -> Step {
-    let finalized = meta::finalizers(object).contains(&RANGE_IN_USE);
+    let finalized = meta::finalizers(object).any(|one| one == RANGE_IN_USE);
     if meta::deletion_timestamp(object).is_none() {
         return match finalized {
             false => Step::Hold,
