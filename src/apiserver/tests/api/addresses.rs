@@ -79,7 +79,10 @@ async fn a_range_of_the_users_gives_addresses_until_it_ends() {
     admin.post(SERVICES, asked("early", "10.99.0.5")).await.fails(422, "not in the valid range");
     let range = |name: &str, cidr: &str| json!({"metadata": {"name": name}, "spec": {"cidrs": [cidr]}});
     admin.post(RANGES, range("more", "10.99.0.0/29")).await.ok();
-    let condition = async |name: &str| admin.get(&format!("{RANGES}/{name}")).await.body["status"]["conditions"][0].take();
+    let condition = async |name: &str| {
+        let range = admin.get(&format!("{RANGES}/{name}")).await.body;
+        range.pointer("/status/conditions/0").cloned().unwrap_or_default()
+    };
     until(async || condition("more").await["status"] == "True").await;
     assert_eq!(condition("more").await["message"], "Kubernetes Service CIDR is ready");
     let kept = admin.get(&format!("{RANGES}/more")).await.ok();
