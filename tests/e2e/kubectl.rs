@@ -267,7 +267,8 @@ fn node(kubectl: &Kubectl<'_>) {
 
 /// A container put into a running pod, which sees the processes of another.
 fn debug(kubectl: &Kubectl<'_>) {
-    let pod = kubectl.says(&["get", "pods", "-l", "app=front", "-o", "jsonpath={.items[0].metadata.name}"], &["front-"]);
+    let pod =
+        kubectl.says(&["get", "pods", "-l", "app=front", "-o", "jsonpath={.items[0].metadata.name}"], &["front-"]);
     let script = "echo looking; grep -c looking /proc/1/cmdline; exit 3";
     let words = ["debug", &pod, "--image=kedge.dev/demo/web:1", "--target=web", "-c", "look", "--", "sh", "-c", script];
     kubectl.says(&words, &[]);

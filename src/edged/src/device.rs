@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use axum::body::Body;
-use futures::StreamExt as _;
 use bytes::Bytes;
+use futures::StreamExt as _;
 use http::{Method, Request, Response, StatusCode, header};
 use kedge_api::machine::ImageInfo;
 use kedge_api::status::{Reason, Status};
@@ -41,6 +41,8 @@ pub struct Device {
     pub node: NodeHandle,
     /// The API, as the node may see it.
     pub api: Client,
+    /// The pod network, whose links are counted.
+    pub network: kedge_network::PodNetwork,
     /// The machine, which is measured when somebody asks.
     pub machine: LinuxMachine,
     /// The settings that the agent runs with, as a kubelet tells them.
@@ -65,7 +67,8 @@ impl Device {
             }
             (&Method::GET, ["metrics", "cadvisor"]) => {
                 let facts = self.machine.facts();
-                return Ok(text(self.read(|reading| cadvisor::text(reading, &facts)).await?));
+                let traffic = |uid: &str| self.network.traffic(uid);
+                return Ok(text(self.read(|reading| cadvisor::text(reading, &facts, traffic)).await?));
             }
             (&Method::GET, ["configz"]) => self.configz.clone(),
             (_, ["logs", ..]) => return self.logs(request.method(), &path, request.uri().query()).await,

@@ -122,7 +122,7 @@ pub async fn daemon(
         api: Arc::new(ClientApi::loopback(client(&api, Identity::node(&node_name)))),
         runtime: Arc::new(RuntimePort(runtime)),
         images: Arc::new(ImagesPort(images.clone())),
-        network: Arc::new(NetworkPort { network, address: config.node.address }),
+        network: Arc::new(NetworkPort { network: network.clone(), address: config.node.address }),
         mounts: Arc::new(LinuxMounts),
         clock: Arc::new(SystemClock::new()),
         dice: Arc::new(SystemDice),
@@ -130,7 +130,8 @@ pub async fn daemon(
     };
     let agent = node_config(&layout, &config, &node_name);
     let system_logs = config.node.enable_system_log_handler.then(|| PathBuf::from(SYSTEM_LOGS));
-    let around = configz::Around { cgroup: &runtime_options(&layout, &config).cgroup_parent, logs: system_logs.is_some() };
+    let around =
+        configz::Around { cgroup: &runtime_options(&layout, &config).cgroup_parent, logs: system_logs.is_some() };
     let configz = configz::document(&agent, &around);
     let node = kedge_node::start(agent, ports, stop.clone()).await?;
     let uploads = Arc::new(Uploads::open(layout.uploads.clone())?);
@@ -143,6 +144,7 @@ pub async fn daemon(
             plugins: host.clone(),
             node: node.clone(),
             api: client(&api, Identity::node(&node_name)),
+            network,
             machine,
             configz,
             system_logs,

@@ -320,7 +320,9 @@ mod tests {
         let pod = match role {
             "app" => pod(json!({"restartPolicy": policy, "containers": [{"name": "a"}]})),
             "init" => pod(json!({"restartPolicy": policy, "initContainers": [{"name": "a"}], "containers": []})),
-            "ephemeral" => pod(json!({"restartPolicy": policy, "containers": [], "ephemeralContainers": [{"name": "a"}]})),
+            "ephemeral" => {
+                pod(json!({"restartPolicy": policy, "containers": [], "ephemeralContainers": [{"name": "a"}]}))
+            }
             _ => pod(
                 json!({"restartPolicy": policy, "initContainers": [{"name": "a", "restartPolicy": "Always"}], "containers": []}),
             ),

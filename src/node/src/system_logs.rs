@@ -109,7 +109,9 @@ mod tests {
         check("apt/", Some("history"));
         check("apt/../syslog", Some("yes"));
         check("history", Some("also"));
-        for outside in ["../secret", "apt/../../secret", "up", "out/secret", "out", "/etc/passwd", "pipe", "none", "a\0b"] {
+        for outside in
+            ["../secret", "apt/../../secret", "up", "out/secret", "out", "/etc/passwd", "pipe", "none", "a\0b"]
+        {
             check(outside, None);
         }
     }

@@ -75,7 +75,8 @@ async fn a_range_of_the_users_gives_addresses_until_it_ends() {
     const RANGES: &str = "/apis/networking.k8s.io/v1/servicecidrs";
     let server = server().await;
     let admin = &server.admin;
-    let asked = |name: &str, ip: &str| json!({"metadata": {"name": name}, "spec": {"clusterIP": ip, "ports": [{"port": 80}]}});
+    let asked =
+        |name: &str, ip: &str| json!({"metadata": {"name": name}, "spec": {"clusterIP": ip, "ports": [{"port": 80}]}});
     admin.post(SERVICES, asked("early", "10.99.0.5")).await.fails(422, "not in the valid range");
     let range = |name: &str, cidr: &str| json!({"metadata": {"name": name}, "spec": {"cidrs": [cidr]}});
     admin.post(RANGES, range("more", "10.99.0.0/29")).await.ok();
@@ -114,7 +115,10 @@ async fn a_range_of_the_users_gives_addresses_until_it_ends() {
     // The server's own is held by its own Service.
     admin.delete(&format!("{RANGES}/kubernetes"), Value::Null).await.ok();
     until(async || condition("kubernetes").await["reason"] == "Terminating").await;
-    admin.post(SERVICES, json!({"metadata": {"name": "none"}, "spec": {"ports": [{"port": 80}]}})).await.fails(422, "full");
+    admin
+        .post(SERVICES, json!({"metadata": {"name": "none"}, "spec": {"ports": [{"port": 80}]}}))
+        .await
+        .fails(422, "full");
 }
 
 #[tokio::test]

@@ -235,10 +235,7 @@ async fn the_document_of_version_2_says_what_others_serve() {
     assert!(protobuf.text.contains("Flunder is an example."), "and to clients that want protobuf");
     // It goes with its APIService.
     server.admin.delete(&format!("{SERVICES}/v1alpha1.wardle.example.com"), Value::Null).await.ok();
-    crate::support::until(async || {
-        server.admin.get("/openapi/v2").await.ok()["definitions"][FLUNDER].is_null()
-    })
-    .await;
+    crate::support::until(async || server.admin.get("/openapi/v2").await.ok()["definitions"][FLUNDER].is_null()).await;
 }
 
 #[tokio::test]

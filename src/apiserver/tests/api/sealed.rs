@@ -177,7 +177,8 @@ async fn what_no_key_opens_can_be_removed_by_who_may() {
     admin.post(SECRETS, secret("c")).await.ok();
     for name in ["c", "missing"] {
         let refused = admin.delete(&path(name), Value::Null).await;
-        let refused = refused.fails(422, "is exclusively used to delete corrupt object(s), try again by removing this option");
+        let refused =
+            refused.fails(422, "is exclusively used to delete corrupt object(s), try again by removing this option");
         assert_eq!((&refused["reason"], &refused["details"]["kind"]), (&json!("Invalid"), &json!("secrets")), "{name}");
         assert_eq!(refused["details"]["causes"][0]["field"], option);
     }

@@ -8,6 +8,7 @@ use std::time::SystemTime;
 
 use kedge_api::machine::Stats;
 use kedge_api::{clock, meta};
+use kedge_network::{Count, Traffic};
 use kedge_node::machine::MachineFacts;
 use serde_json::Value;
 
@@ -23,12 +24,9 @@ struct Row {
 type Family = (&'static str, &'static str, &'static str, fn(&Row) -> Option<String>);
 
 const FAMILIES: [Family; 7] = [
-    (
-        "container_cpu_usage_seconds_total",
-        "counter",
-        "Cumulative cpu time consumed in seconds.",
-        |row| Some(seconds(row.stats.cpu_nanos)),
-    ),
+    ("container_cpu_usage_seconds_total", "counter", "Cumulative cpu time consumed in seconds.", |row| {
+        Some(seconds(row.stats.cpu_nanos))
+    }),
     ("container_memory_working_set_bytes", "gauge", "Current working set in bytes.", |row| {
         Some(row.stats.working_set.to_string())
     }),
@@ -42,12 +40,9 @@ const FAMILIES: [Family; 7] = [
     ("container_memory_cache", "gauge", "Number of bytes of page cache memory.", |row| {
         Some(row.stats.usage.saturating_sub(row.stats.rss).to_string())
     }),
-    (
-        "container_threads",
-        "gauge",
-        "Number of threads running inside the container",
-        |row| Some(row.stats.processes.to_string()),
-    ),
+    ("container_threads", "gauge", "Number of threads running inside the container", |row| {
+        Some(row.stats.processes.to_string())
+    }),
     ("container_start_time_seconds", "gauge", "Start time of the container since unix epoch in seconds.", |row| {
         let since = row.started?.duration_since(SystemTime::UNIX_EPOCH).ok()?;
         Some(since.as_secs().to_string())
@@ -65,13 +60,19 @@ fn quoted(text: &str) -> String {
 
 fn labels(container: &str, id: &str, image: &str, name: &str, pod: Option<&Value>) -> String {
     let (namespace, pod) = pod.map_or(("", ""), |pod| (meta::namespace(pod), meta::name(pod)));
-    let pairs =
-        [("container", container), ("id", id), ("image", image), ("name", name), ("namespace", namespace), ("pod", pod)];
+    let pairs = [
+        ("container", container),
+        ("id", id),
+        ("image", image),
+        ("name", name),
+        ("namespace", namespace),
+        ("pod", pod),
+    ];
     pairs.map(|(key, value)| format!("{key}=\"{}\"", quoted(value))).join(",")
 }
 
-/// The whole document.
-pub fn text(reading: &Reading<'_>, facts: &MachineFacts) -> String {
+/// The whole document; `traffic` knows what went through the link of a pod.
+pub fn text(reading: &Reading<'_>, facts: &MachineFacts, traffic: impl Fn(&str) -> Option<Traffic>) -> String {
     let machine = &reading.machine;
     let used = machine.memory.saturating_sub(machine.memory_free);
     let mut rows = vec![Row {
@@ -85,8 +86,10 @@ pub fn text(reading: &Reading<'_>, facts: &MachineFacts) -> String {
         },
         started: machine.booted,
     }];
+    let mut links = Vec::new();
     for (pod, containers) in reading.by_pod() {
         let whole = format!("/pod{}", meta::uid(pod));
+        links.extend(traffic(meta::uid(pod)).map(|traffic| (labels("", &whole, "", "", Some(pod)), traffic)));
         rows.push(Row {
             labels: labels("", &whole, "", "", Some(pod)),
             stats: total(&containers),
@@ -111,6 +114,25 @@ pub fn text(reading: &Reading<'_>, facts: &MachineFacts) -> String {
         for row in &rows {
             if let Some(value) = value(row) {
                 let _ = writeln!(out, "{family}{{{}{more}}} {value} {millis}", row.labels);
+            }
+        }
+    }
+    for (direction, of) in [
+        ("receive", (|traffic: &Traffic| traffic.received) as fn(&Traffic) -> Count),
+        ("transmit", |traffic: &Traffic| traffic.sent),
+    ] {
+        for (what, value) in [
+            ("bytes", (|count: &Count| count.bytes) as fn(&Count) -> u64),
+            ("packets", |count| count.packets),
+            ("errors", |count| count.errors),
+            ("packets_dropped", |count| count.dropped),
+        ] {
+            let family = format!("container_network_{direction}_{what}_total");
+            let help = format!("Cumulative count of {} ({direction})", what.replace('_', " "));
+            let _ = writeln!(out, "# HELP {family} {help}\n# TYPE {family} counter");
+            for (labels, traffic) in &links {
+                let value = value(&of(traffic));
+                let _ = writeln!(out, "{family}{{{labels},interface=\"eth0\"}} {value} {millis}");
             }
         }
     }
@@ -146,7 +168,9 @@ mod tests {
         let pods = [json!({"metadata": {"namespace": "a", "name": "p", "uid": "u"}, "status": status})];
         let containers = [usage("c", 1_000_000_000)];
         let facts = MachineFacts { cpu_millis: 2000, memory_bytes: 5, boot_id: "b".into(), ..MachineFacts::default() };
-        let text = text(&reading(&pods, &containers), &facts);
+        let sent = Count { bytes: 7, ..Count::default() };
+        let traffic = |uid: &str| (uid == "u").then(|| Traffic { sent, ..Traffic::default() });
+        let text = text(&reading(&pods, &containers), &facts, traffic);
         let own = r#"container="c",id="/podu/x1",image="a\"b",name="x1",namespace="a",pod="p""#;
         let pod = r#"container="",id="/podu",image="",name="",namespace="a",pod="p""#;
         let root = r#"container="",id="/",image="",name="",namespace="",pod="""#;
@@ -158,6 +182,8 @@ mod tests {
             format!("container_memory_rss{{{own}}} 5 120000"),
             format!("container_start_time_seconds{{{own}}} 70 120000"),
             format!("container_memory_usage_bytes{{{root}}} 800 120000"),
+            format!("container_network_transmit_bytes_total{{{pod},interface=\"eth0\"}} 7 120000"),
+            format!("container_network_receive_packets_dropped_total{{{pod},interface=\"eth0\"}} 0 120000"),
             r#"machine_cpu_cores{boot_id="b",machine_id="",system_uuid=""} 2"#.to_owned(),
             "container_scrape_error 0".to_owned(),
         ] {

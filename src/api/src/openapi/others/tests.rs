@@ -7,7 +7,8 @@ use super::*;
 const PATH: &str = "/apis/x.y/v1/things";
 
 fn document(thing: Value, more: Value) -> Value {
-    let answer = json!({"get": {"responses": {"200": {"description": "OK", "schema": {"$ref": "#/definitions/Thing"}}}}});
+    let answer =
+        json!({"get": {"responses": {"200": {"description": "OK", "schema": {"$ref": "#/definitions/Thing"}}}}});
     let mut definitions = json!({"Thing": thing, "Unused": {"type": "object"}});
     kept(&mut definitions, more);
     json!({"swagger": "2.0", "paths": {PATH: answer, "/apis/apps/v1/theirs": {}}, "definitions": definitions})
@@ -30,7 +31,8 @@ fn read(document: &Value) -> Result<Vec<u8>, String> {
 fn only_the_paths_of_the_group_version_and_what_they_need_are_kept() {
     let thing = json!({"type": "object", "properties": {"next": {"$ref": "#/definitions/Thing"}, "spec": {"$ref": "#/definitions/Spec"}},
         KINDS: [{"group": "x.y", "version": "v1", "kind": "Thing"}, {"group": "apps", "version": "v1", "kind": "Deployment"}]});
-    let part: Part = serde_json::from_slice(&read(&document(thing, json!({"Spec": {"type": "object"}}))).unwrap()).unwrap();
+    let part: Part =
+        serde_json::from_slice(&read(&document(thing, json!({"Spec": {"type": "object"}}))).unwrap()).unwrap();
     assert_eq!(part.paths.keys().collect::<Vec<_>>(), [PATH]);
     assert_eq!(part.definitions.keys().collect::<Vec<_>>(), ["Spec", "Thing"]);
     assert_eq!(part.definitions["Thing"][KINDS].as_array().unwrap().len(), 1, "nobody speaks for others");

@@ -24,11 +24,18 @@ async fn one_is_started_beside_its_target_and_reached() {
     device.pod("web", one());
     device.until("web", PHASE, "Running").await;
     let app = device.running().remove(0);
-    put_in(&device, "web", json!({"name": "debug", "image": "web:1", "command": ["/debug"], "stdin": true, "tty": true,
-        "targetContainerName": "app"}));
+    put_in(
+        &device,
+        "web",
+        json!({"name": "debug", "image": "web:1", "command": ["/debug"], "stdin": true, "tty": true,
+        "targetContainerName": "app"}),
+    );
     let pod = device.until("web", &told("running/startedAt"), "2026-01-01T00:00:00Z").await;
     let status = &pod["status"]["ephemeralContainerStatuses"][0];
-    assert_eq!((&status["name"], &status["ready"], &status["restartCount"]), (&json!("debug"), &json!(false), &json!(0)));
+    assert_eq!(
+        (&status["name"], &status["ready"], &status["restartCount"]),
+        (&json!("debug"), &json!(false), &json!(0))
+    );
     let ready = pod["status"]["conditions"].as_array().unwrap().iter().find(|c| c["type"] == "Ready").unwrap();
     assert_eq!(ready["status"], "True", "it does not count");
     device.event("web", "Started: Started container debug").await;
@@ -72,7 +79,11 @@ async fn one_without_its_target_waits_and_says_why() {
     spec["initContainers"] = json!([{"name": "init", "image": "init:1", "command": ["/init"]}]);
     device.pod("web", spec);
     device.until("web", "/status/initContainerStatuses/0/state/running/startedAt", "2026-01-01T00:00:00Z").await;
-    put_in(&device, "web", json!({"name": "debug", "image": "web:1", "command": ["/debug"], "targetContainerName": "app"}));
+    put_in(
+        &device,
+        "web",
+        json!({"name": "debug", "image": "web:1", "command": ["/debug"], "targetContainerName": "app"}),
+    );
     let pod = device.until("web", &told("waiting/reason"), "CreateContainerConfigError").await;
     assert_eq!(pod.pointer(&told("waiting/message")).unwrap(), "unable to find target container \"app\"");
     // One without a target does not wait for the init containers either.

@@ -405,8 +405,7 @@ impl Worker {
         if !fatal {
             return;
         }
-        let own =
-            member(&self.pod, name).and_then(|found| kind.of(&found.container)?.termination_grace_period_seconds);
+        let own = member(&self.pod, name).and_then(|found| kind.of(&found.container)?.termination_grace_period_seconds);
         let grace = own.map_or_else(|| grace(&self.pod), |seconds| Duration::from_secs(seconds.max(1).unsigned_abs()));
         let word = kind.name().to_lowercase();
         let stop = Stop {
