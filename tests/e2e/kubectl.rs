@@ -242,11 +242,45 @@ fn further(kubectl: &Kubectl<'_>) {
     std::fs::copy(owned, folder.join("owned.yaml")).unwrap();
     std::fs::write(folder.join("kustomization.yaml"), "namePrefix: pre-\nresources: [owned.yaml]\n").unwrap();
     kubectl.says(&["apply", "-k", folder.to_str().unwrap()], &["configmap/pre-owned created"]);
+    node(kubectl);
     if kubectl.minor >= 36 {
         newer(kubectl);
+        debug(kubectl);
     }
     let kinds = "deployment,hpa,job,cronjob,quota,pdb,ingress";
     kubectl.says(&["delete", kinds, "--all"], &["\"front\" deleted"]);
+}
+
+/// What a kubelet serves, through the API server.
+fn node(kubectl: &Kubectl<'_>) {
+    let at = |path: &str| format!("/api/v1/nodes/{}/proxy/{path}", kubectl.device.setup.name());
+    kubectl.says(&["get", "--raw", &at("pods")], &["\"PodList\"", "front-"]);
+    kubectl.says(&["get", "--raw", &at("stats/summary")], &["usageCoreNanoSeconds", "front-"]);
+    kubectl.says(&["get", "--raw", &at("configz")], &["\"kubeletconfig\"", "\"maxPods\":110"]);
+    let figures = ["container_memory_working_set_bytes{container=\"web\"", "machine_memory_bytes{"];
+    kubectl.says(&["get", "--raw", &at("metrics/cadvisor")], &figures);
+    kubectl.says(&["get", "--raw", &at("metrics/resource")], &["pod_memory_working_set_bytes{"]);
+    // The machine's own logs are nobody's unless the configuration says otherwise.
+    let refused = kubectl.run(&["get", "--raw", &at("logs/")]);
+    assert!(refused.code != 0 && !refused.stdout.contains("<pre>"), "{refused}");
+}
+
+/// A container put into a running pod, which sees the processes of another.
+fn debug(kubectl: &Kubectl<'_>) {
+    let pod =
+        kubectl.says(&["get", "pods", "-l", "app=front", "-o", "jsonpath={.items[0].metadata.name}"], &["front-"]);
+    let script = "echo looking; grep -c looking /proc/1/cmdline; exit 3";
+    let words = ["debug", &pod, "--image=kedge.dev/demo/web:1", "--target=web", "-c", "look", "--", "sh", "-c", script];
+    kubectl.says(&words, &[]);
+    let code = "-o=jsonpath={.status.ephemeralContainerStatuses[0].state.terminated.exitCode}";
+    until("the end of the ephemeral container", SOON, || {
+        let seen = kubectl.run(&["get", "pod", &pod, code]);
+        if seen.stdout == "3" { Ok(()) } else { Err(seen.to_string()) }
+    });
+    // The first process that it sees is its target's, not its own shell.
+    assert_eq!(kubectl.says(&["logs", &pod, "-c", "look"], &[]), "looking\n0\n");
+    kubectl.says(&["get", "pod", &pod], &["1/1", "Running"]);
+    kubectl.says(&["get", "events"], &["Started container look"]);
 }
 
 /// Verbs and flags that came after 2020.

@@ -75,6 +75,9 @@ pub struct ContainerSpec {
     pub sandbox: Sandbox,
     /// Host PID namespace.
     pub host_pid: bool,
+    /// The running container whose PID namespace it joins, unless the pod's is shared or the host's.
+    #[serde(default)]
+    pub pid_of: Option<ContainerId>,
     /// Read-only image layers, uppermost first, absolute paths.
     pub layers: Vec<PathBuf>,
     /// Mount the root file system read-only.

@@ -6,38 +6,43 @@
 mod custom;
 mod definitions;
 mod gnostic;
+mod others;
 mod paths;
+mod shape;
 
 pub use custom::{NoSchemas, Schemas};
+pub use others::{PartFault, part};
+pub use shape::ShapeFault;
 
 use crate::kinds::{Kind, Kinds, Sub, Verb};
 use crate::schema::{self, Docs, Node};
 use definitions::Flavour;
+use others::Merged;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Version 2 (`/openapi/v2`) as JSON. Old versions are not in it: whoever reads the whole document would pay for
-/// them, and clients that need theirs read version 3.
-pub fn v2(kinds: &Kinds, schemas: &dyn Schemas) -> Vec<u8> {
-    let kinds = &kinds.without_removed();
-    let docs = Docs::open();
+/// Version 2 (`/openapi/v2`) as JSON, with the parts that other servers publish. Old versions are not in it: whoever
+/// reads the whole document would pay for them, and clients that need theirs read version 3.
+pub fn v2(kinds: &Kinds, schemas: &dyn Schemas, others: &[&[u8]]) -> Vec<u8> {
     let mut out = Writer::new();
     out.member("swagger", &json!("2.0"));
     out.member("info", &info());
-    out.open("paths");
-    for (path, item) in paths::all(kinds) {
-        out.member(&path, &item);
+    let merged = merged(kinds, schemas, others);
+    let mut part = "";
+    each_of_v2(kinds, schemas, &merged, |wanted, name, value| {
+        if part != wanted {
+            if !part.is_empty() {
+                out.close();
+            }
+            out.open(wanted);
+            part = wanted;
+        }
+        out.member(name, value);
+    });
+    if !part.is_empty() {
+        out.close();
     }
-    out.close();
-    out.open("definitions");
-    for (name, node) in definitions_of(kinds, |_| true) {
-        out.member(name, &definitions::render(node, &docs, Flavour::V2, kinds));
-    }
-    for (name, definition) in kinds.iter().flat_map(|kind| custom::definitions(kind, schemas, Flavour::V2)) {
-        out.member(&name, &definition);
-    }
-    out.close();
     out.member("securityDefinitions", &security());
     out.member("security", &json!([{"BearerToken": []}]));
     out.finish()
@@ -45,20 +50,53 @@ pub fn v2(kinds: &Kinds, schemas: &dyn Schemas) -> Vec<u8> {
 
 /// Version 2 in the protobuf form that `kubectl` asks for
 /// (`application/com.github.proto-openapi.spec.v2@v1.0+protobuf`).
-pub fn v2_protobuf(kinds: &Kinds, schemas: &dyn Schemas) -> Vec<u8> {
+pub fn v2_protobuf(kinds: &Kinds, schemas: &dyn Schemas, others: &[&[u8]]) -> Vec<u8> {
+    let mut document = gnostic::Document::new(&info());
+    let merged = merged(kinds, schemas, others);
+    each_of_v2(kinds, schemas, &merged, |part, name, value| match part {
+        PATHS => document.path(name, value),
+        _ => document.definition(name, value),
+    });
+    document.finish()
+}
+
+const PATHS: &str = "paths";
+const DEFINITIONS: &str = "definitions";
+
+/// Every path, then every definition of version 2, one at a time.
+fn each_of_v2(kinds: &Kinds, schemas: &dyn Schemas, merged: &Merged, mut out: impl FnMut(&'static str, &str, &Value)) {
     let kinds = &kinds.without_removed();
     let docs = Docs::open();
-    let mut document = gnostic::Document::new(&info());
-    for (path, item) in paths::all(kinds) {
-        document.path(&path, &item);
-    }
+    paths::all(kinds).iter().for_each(|(path, item)| out(PATHS, path, item));
+    merged.paths.iter().for_each(|(path, item)| out(PATHS, path, item));
     for (name, node) in definitions_of(kinds, |_| true) {
-        document.definition(name, &definitions::render(node, &docs, Flavour::V2, kinds));
+        let mut definition = definitions::render(node, &docs, Flavour::V2, kinds);
+        merged.note_kinds(name, &mut definition);
+        out(DEFINITIONS, name, &definition);
     }
-    for (name, definition) in kinds.iter().flat_map(|kind| custom::definitions(kind, schemas, Flavour::V2)) {
-        document.definition(&name, &definition);
+    for (name, mut definition) in kinds.iter().flat_map(|kind| custom::definitions(kind, schemas, Flavour::V2)) {
+        merged.note_kinds(&name, &mut definition);
+        out(DEFINITIONS, &name, &definition);
     }
-    document.finish()
+    merged.definitions.iter().for_each(|(name, definition)| out(DEFINITIONS, name, definition));
+}
+
+/// What others publish, beside our own; without others nothing is looked at.
+fn merged(kinds: &Kinds, schemas: &dyn Schemas, others: &[&[u8]]) -> Merged {
+    if others.is_empty() {
+        return Merged::default();
+    }
+    let kinds = &kinds.without_removed();
+    let docs = Docs::open();
+    let paths: BTreeSet<String> = paths::all(kinds).into_iter().map(|(path, _)| path).collect();
+    let nodes = definitions_of(kinds, |_| true);
+    let custom: BTreeMap<String, Value> =
+        kinds.iter().flat_map(|kind| custom::definitions(kind, schemas, Flavour::V2)).collect();
+    let own = |name: &str| match nodes.get(name) {
+        Some(node) => Some(definitions::render(*node, &docs, Flavour::V2, kinds)),
+        None => custom.get(name).cloned(),
+    };
+    Merged::of(others, |path| paths.contains(path), own)
 }
 
 /// `/openapi/v3`: where each group and version's document is, with a mark that changes when the document may.

@@ -191,7 +191,6 @@ fn status(kind: &Kind, part: Part, object: &Object, old: &Object, out: &mut Out)
         ("batch", "Job") => batch::job_status(object, old, out),
         ("autoscaling", "HorizontalPodAutoscaler") => scaler::status(object, out),
         ("policy", "PodDisruptionBudget") => policy::budget_status(object, out),
-        ("networking.k8s.io", "ServiceCIDR") => network::cidr_status(object, out),
         ("flowcontrol.apiserver.k8s.io", _) => flow::status(object, out),
         ("resource.k8s.io", "ResourceClaim") => device::claim_status(object, old, out),
         ("resource.k8s.io", "DeviceTaintRule") => device::taint_rule_status(object, out),

@@ -5,6 +5,7 @@
 
 pub mod cache;
 pub mod defaults;
+pub mod kubelet;
 pub mod node;
 pub mod rules;
 pub mod webhook;

@@ -5,7 +5,6 @@
 //! side by side, so that they share commits; later starts only read.
 
 use std::collections::HashMap;
-use std::sync::Mutex;
 
 use futures::StreamExt as _;
 use kedge_api::kinds::{Gvk, Sub};
@@ -13,20 +12,19 @@ use kedge_api::status::{Reason, Status};
 use kedge_api::{Object, meta};
 use serde_json::{Value, json};
 
-use crate::admission::Given;
 use crate::aggregation::{AUTOMANAGED, table};
-use crate::audit::Notes;
 use crate::authz::defaults;
 use crate::core::Core;
 use crate::flow;
 use crate::identity::Identity;
+use crate::registry::own::Own;
 use crate::registry::update::Change;
 use crate::registry::{Act, body, create, delete, keys, rules, update};
 
 /// The namespaces of the system.
 const NAMESPACES: [&str; 4] = ["default", "kube-system", "kube-public", "kube-node-lease"];
 /// A range stays while Services have addresses of it: the Service `kubernetes` always has.
-const RANGE_IN_USE: &str = "networking.k8s.io/service-cidr-finalizer";
+pub const RANGE_IN_USE: &str = "networking.k8s.io/service-cidr-finalizer";
 /// Writes under way at once: enough to fill a commit, few enough to hold in memory.
 const SIDE_BY_SIDE: usize = 64;
 
@@ -47,7 +45,7 @@ pub async fn run(core: &Core) -> Result<(), Status> {
 }
 
 /// Makes the ServiceCIDR that stands for the configured range, and says that it is ready.
-async fn service_range(core: &Core) -> Result<(), Status> {
+pub async fn service_range(core: &Core) -> Result<(), Status> {
     let (network, prefix) = core.config.service_network;
     let range = json!({
         "apiVersion": "networking.k8s.io/v1", "kind": "ServiceCIDR",
@@ -73,22 +71,8 @@ async fn service_range(core: &Core) -> Result<(), Status> {
     }]});
     let kinds = core.kinds();
     let kind = kinds.by_gvk(&gvk(&found)).ok_or_else(Status::no_such_resource)?;
-    let (who, warnings) = (Identity::master("system:apiserver"), Mutex::new(Vec::new()));
-    let audit = Notes::default();
-    let act = Act {
-        core,
-        who: &who,
-        kind,
-        spoken: kind,
-        sub: Some(Sub::Status),
-        namespace: "",
-        name: "kubernetes",
-        dry_run: false,
-        manager: "kube-apiserver",
-        warnings: &warnings,
-        given: Given::default(),
-        audit: &audit,
-    };
+    let own = Own::server(core);
+    let act = Act { sub: Some(Sub::Status), ..own.act(kind, "", "kubernetes") };
     match update::update(&act, Change::Replace(found)).await {
         Err(status) if status.reason != Reason::Conflict => Err(status),
         _ => Ok(()),
@@ -117,23 +101,9 @@ pub async fn make(core: &Core, object: Object) -> Result<(), Status> {
 pub async fn apply(core: &Core, manager: &str, config: Object) -> Result<(), Status> {
     let kinds = core.kinds();
     let kind = kinds.by_gvk(&gvk(&config)).ok_or_else(Status::no_such_resource)?;
-    let who = Identity::master("system:apiserver");
-    let (warnings, audit) = (Mutex::default(), Notes::default());
     let (namespace, name) = (meta::namespace(&config).to_owned(), meta::name(&config).to_owned());
-    let act = Act {
-        core,
-        who: &who,
-        kind,
-        spoken: kind,
-        sub: None,
-        namespace: &namespace,
-        name: &name,
-        dry_run: false,
-        manager,
-        warnings: &warnings,
-        given: Given::default(),
-        audit: &audit,
-    };
+    let own = Own::new(core, Identity::master("system:apiserver"), manager);
+    let act = own.act(kind, &namespace, &name);
     act.kept().await?;
     update::update(&act, Change::Apply { config, force: true }).await.map(drop)
 }
@@ -142,22 +112,8 @@ pub async fn apply(core: &Core, manager: &str, config: Object) -> Result<(), Sta
 pub async fn remove(core: &Core, object: &Object) -> Result<(), Status> {
     let kinds = core.kinds();
     let kind = kinds.by_gvk(&gvk(object)).ok_or_else(Status::no_such_resource)?;
-    let who = Identity::master("system:apiserver");
-    let (warnings, audit) = (Mutex::default(), Notes::default());
-    let act = Act {
-        core,
-        who: &who,
-        kind,
-        spoken: kind,
-        sub: None,
-        namespace: meta::namespace(object),
-        name: meta::name(object),
-        dry_run: false,
-        manager: "kube-apiserver",
-        warnings: &warnings,
-        given: Given::default(),
-        audit: &audit,
-    };
+    let own = Own::server(core);
+    let act = own.act(kind, meta::namespace(object), meta::name(object));
     match delete::delete(&act, &delete::DeleteOptions::default()).await {
         Err(status) if status.reason != Reason::NotFound => Err(status),
         _ => Ok(()),
@@ -252,24 +208,9 @@ fn gvk(object: &Object) -> Gvk {
 async fn write(core: &Core, mut object: Object, exists: bool) -> Result<(), Status> {
     let kinds = core.kinds();
     let kind = kinds.by_gvk(&gvk(&object)).ok_or_else(Status::no_such_resource)?;
-    let who = Identity::master("system:apiserver");
     let (namespace, name) = (meta::namespace(&object).to_owned(), meta::name(&object).to_owned());
-    let warnings = Mutex::new(Vec::new());
-    let audit = Notes::default();
-    let act = Act {
-        core,
-        who: &who,
-        kind,
-        spoken: kind,
-        sub: None,
-        namespace: &namespace,
-        name: if exists { &name } else { "" },
-        dry_run: false,
-        manager: "kube-apiserver",
-        warnings: &warnings,
-        given: Given::default(),
-        audit: &audit,
-    };
+    let own = Own::server(core);
+    let act = own.act(kind, &namespace, if exists { &name } else { "" });
     rules::default(kind, &mut object);
     rules::to_kept(kind, &mut object);
     let outcome = if exists {

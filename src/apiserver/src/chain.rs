@@ -19,7 +19,7 @@ use kedge_api::status::{Access, Reason, Status};
 
 use crate::audit::{Notes, Trail};
 use crate::authn::Shown;
-use crate::authz::{Fields, Wanted, node};
+use crate::authz::{Fields, Wanted, kubelet, node};
 use crate::core::Core;
 use crate::flow::width;
 use crate::gate::{Class, Counted};
@@ -236,6 +236,12 @@ pub(crate) async fn authorize(
     let decision = core.or_elsewhere(decision, who, &wanted).await;
     if decision.allowed {
         return Ok(decision.reason);
+    }
+    if let Some(narrower) = kubelet::narrower(info) {
+        let narrow = core.decide(who, &narrower, Fields("")).await;
+        if narrow.allowed {
+            return Ok(narrow.reason);
+        }
     }
     let status = match wanted {
         Wanted::Path { verb, path } => Status::path_denied(&who.name, verb, path),

@@ -54,7 +54,10 @@ pub async fn answer(call: &mut Call) -> Result<Answer, Status> {
             aggregation::discovery::group(discovery::group(&kinds, group), group, &call.core.aggregator.all()),
         ),
         ["apis", group, version] => found(call, discovery::resources(&kinds, group, version)),
-        ["openapi", "v2"] => swagger(call, &kinds, &schemas_of(call, &kinds, None).await),
+        ["openapi", "v2"] => {
+            aggregation::discovery::refresh(&call.core);
+            swagger(call, &kinds, &schemas_of(call, &kinds, None).await)
+        }
         ["openapi", "v3"] => {
             let mut index = openapi::v3_index(&kinds);
             aggregation::discovery::add_to_index(&mut index, &call.core.aggregator.all());
@@ -108,19 +111,21 @@ fn discover(call: &Call, kinds: &Kinds, core: bool) -> Result<Answer, Status> {
 
 /// OpenAPI v2, as JSON or in the protobuf form that older kubectl insists on.
 fn swagger(call: &Call, kinds: &Kinds, kept: &dyn Schemas) -> Result<Answer, Status> {
+    let parts = aggregation::discovery::swaggers(&call.core.aggregator.all());
+    let others: Vec<&[u8]> = parts.iter().map(|part| &part[..]).collect();
     const PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
     for choice in media::choices(&media::accept(&call.head.headers)) {
         match choice.kind.as_str() {
             PROTOBUF => {
                 // The answer is named with a dot where the request has an at sign, which is no token character.
                 const ANSWER: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
-                return Ok(tagged(call, ANSWER, openapi::v2_protobuf(kinds, kept).into()));
+                return Ok(tagged(call, ANSWER, openapi::v2_protobuf(kinds, kept, &others).into()));
             }
             "application/json" | "*/*" | "application/*" => break,
             _ => {}
         }
     }
-    Ok(tagged(call, "application/json", openapi::v2(kinds, kept).into()))
+    Ok(tagged(call, "application/json", openapi::v2(kinds, kept, &others).into()))
 }
 
 /// The definitions of custom kinds as they are kept: their schemas are read from there when they are published.

@@ -14,6 +14,7 @@ pub mod hooks;
 pub mod keys;
 pub mod list;
 pub mod managers;
+pub mod own;
 pub mod pace;
 pub mod patching;
 pub mod render;

@@ -236,6 +236,8 @@ impl ApiServer {
         core.tasks.spawn(upkeep::requests::run(core.clone()));
         core.tasks.spawn(upkeep::reseal(core.clone()));
         core.tasks.spawn(upkeep::secrets::run(core.clone()));
+        upkeep::ranges::fill(&core).await?;
+        core.tasks.spawn(upkeep::ranges::run(core.clone()));
         core.tasks.spawn(upkeep::addresses::run(core.clone()));
         for key in upkeep::KUBERNETES {
             core.tasks.spawn(upkeep::kubernetes(core.clone(), key, revision));

@@ -11,6 +11,7 @@ pub mod events;
 pub mod flow;
 pub mod nodes;
 pub mod policies;
+pub mod ranges;
 pub mod requests;
 pub mod roles;
 pub mod secrets;

@@ -3,22 +3,27 @@
 //!
 //! In: requests that the API server has authorized. Out: JSON. Never reachable but through the API server.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use axum::body::Body;
 use bytes::Bytes;
-use http::{Method, Request, Response, header};
+use futures::StreamExt as _;
+use http::{Method, Request, Response, StatusCode, header};
 use kedge_api::machine::ImageInfo;
 use kedge_api::status::{Reason, Status};
 use kedge_client::{Client, ListOptions, ResourcePath};
 use kedge_image::Images;
 use kedge_node::NodeHandle;
-use kedge_node::machine::LinuxMachine;
+use kedge_node::machine::{LinuxMachine, Machine as _};
+use kedge_node::system_logs::{self, SystemLog};
 use kedge_plugin_host::{Offers, PluginHost};
 use serde_json::{Value, json};
+use tokio::io::AsyncReadExt as _;
+use tokio_util::io::ReaderStream;
 
-use crate::kubelet::{self, Reading};
+use crate::kubelet::{self, Reading, cadvisor};
 use crate::uploads::{UploadError, Uploads};
 
 /// The device's own interface. Cheap to clone.
@@ -36,8 +41,14 @@ pub struct Device {
     pub node: NodeHandle,
     /// The API, as the node may see it.
     pub api: Client,
+    /// The pod network, whose links are counted.
+    pub network: kedge_network::PodNetwork,
     /// The machine, which is measured when somebody asks.
     pub machine: LinuxMachine,
+    /// The settings that the agent runs with, as a kubelet tells them.
+    pub configz: Value,
+    /// Where the machine's logs are; `None` if they are not served.
+    pub system_logs: Option<PathBuf>,
 }
 
 impl Device {
@@ -54,6 +65,13 @@ impl Device {
             (&Method::GET, ["metrics", "resource"]) => {
                 return Ok(text(self.read(|reading| reading.figures()).await?));
             }
+            (&Method::GET, ["metrics", "cadvisor"]) => {
+                let facts = self.machine.facts();
+                let traffic = |uid: &str| self.network.traffic(uid);
+                return Ok(text(self.read(|reading| cadvisor::text(reading, &facts, traffic)).await?));
+            }
+            (&Method::GET, ["configz"]) => self.configz.clone(),
+            (_, ["logs", ..]) => return self.logs(request.method(), &path, request.uri().query()).await,
             (&Method::GET, ["pods" | "runningpods"]) => kubelet::pods(self.pods().await?),
             (&Method::GET, ["stats", "summary"]) => self.read(|reading| reading.summary()).await?,
             (&Method::GET, ["kedge", "v1", "images"]) => self.images().await,
@@ -84,6 +102,44 @@ impl Device {
             .header(header::CONTENT_TYPE, "application/json")
             .body(body)
             .map_err(|e| Status::internal(e.to_string()))
+    }
+
+    /// A log file of the machine, or the names in a folder of them, as a kubelet shows them.
+    async fn logs(&self, method: &Method, path: &str, query: Option<&str>) -> Result<Response<Body>, Status> {
+        let refused = |words: &str| {
+            let mut answer = text(format!("{words}\n"));
+            *answer.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
+            Ok(answer)
+        };
+        let Some(root) = self.system_logs.clone() else { return refused("logs endpoint is disabled.") };
+        if method != Method::GET {
+            return refused("logs are only read");
+        }
+        if query.is_some_and(|query| !query.is_empty()) {
+            return Err(Status::bad_request("log queries are not supported: name a file"));
+        }
+        let decoded = percent_decoded(path.trim_start_matches("/logs"));
+        let found = tokio::task::spawn_blocking(move || system_logs::open(&root, &decoded)).await;
+        let found = found.map_err(|e| Status::internal(e.to_string()))?;
+        match found.map_err(|e| Status::new(404, Reason::NotFound, format!("{path} cannot be read: {e}")))? {
+            SystemLog::File(file, size) => {
+                // What is written meanwhile is for the next reader: the answer ends.
+                let content = ReaderStream::new(tokio::fs::File::from_std(file).take(size));
+                let mut answer = text(String::new());
+                *answer.body_mut() = Body::from_stream(content.boxed());
+                Ok(answer)
+            }
+            SystemLog::Folder(names) => {
+                let rows = names.iter().map(|name| {
+                    let name = name.replace('&', "&amp;").replace('<', "&lt;").replace('"', "&#34;");
+                    format!("<a href=\"{name}\">{name}</a>\n")
+                });
+                let mut answer = text(format!("<pre>\n{}</pre>\n", rows.collect::<String>()));
+                let html = header::HeaderValue::from_static("text/html; charset=utf-8");
+                answer.headers_mut().insert(header::CONTENT_TYPE, html);
+                Ok(answer)
+            }
+        }
     }
 
     /// The node's pods, as the API keeps them.
@@ -165,6 +221,26 @@ fn refused(error: UploadError) -> Status {
         UploadError::Gap { .. } | UploadError::TooLong => Status::bad_request(error.to_string()),
         UploadError::Disk(_) => Status::internal(error.to_string()),
     }
+}
+
+/// A path as it was meant; what is no escape stays as it is.
+fn percent_decoded(path: &str) -> String {
+    let mut out = Vec::with_capacity(path.len());
+    let mut rest = path.as_bytes();
+    while let [first, more @ ..] = rest {
+        let code = more.get(..2).filter(|_| *first == b'%').and_then(|hex| std::str::from_utf8(hex).ok());
+        match code.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
+            Some(byte) => {
+                out.push(byte);
+                rest = &more[2..];
+            }
+            None => {
+                out.push(*first);
+                rest = more;
+            }
+        }
+    }
+    String::from_utf8_lossy(&out).into_owned()
 }
 
 /// Pairs of a query; names and numbers here need no decoding.

@@ -1,8 +1,11 @@
 //! What a kubelet serves and people and their tools read: pods, usage as a summary and as figures, its settings.
 //!
 //! In: the node's pods as the API keeps them, what containers and the machine use. Out: the documents, in the forms of
-//! `v1`, `stats.k8s.io/v1alpha1` and `/metrics/resource`. Pure: asks nobody and measures nothing. Rates are left out:
+//! `v1`, `stats.k8s.io/v1alpha1` and `/metrics/resource`; others are in files below. Pure: asks nobody and measures nothing. Rates are left out:
 //! they would take a sample on a timer; whoever wants them takes two readings.
+
+pub mod cadvisor;
+pub mod configz;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -166,11 +169,14 @@ fn total(containers: &[&ContainerUsage]) -> Stats {
     })
 }
 
-fn started<'a>(pod: &'a Value, container: &str) -> &'a str {
+fn status<'a>(pod: &'a Value, container: &str) -> Option<&'a Value> {
     let lists = ["containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses"];
     let mut all = lists.into_iter().flat_map(|list| meta::list_at(pod, &["status", list]));
-    let found = all.find(|status| meta::text(status, "name") == container);
-    found.map_or("", |status| meta::text_at(status, &["state", "running", "startedAt"]))
+    all.find(|status| meta::text(status, "name") == container)
+}
+
+fn started<'a>(pod: &'a Value, container: &str) -> &'a str {
+    status(pod, container).map_or("", |status| meta::text_at(status, &["state", "running", "startedAt"]))
 }
 
 fn put(row: &mut Value, key: &str, text: &str) {
@@ -184,7 +190,7 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
-    fn reading<'a>(pods: &'a [Value], containers: &'a [ContainerUsage]) -> Reading<'a> {
+    pub(super) fn reading<'a>(pods: &'a [Value], containers: &'a [ContainerUsage]) -> Reading<'a> {
         let machine = MachineUsage {
             cpu_nanos: 2_500_000_000,
             memory: 1000,
@@ -197,7 +203,7 @@ mod tests {
         Reading { node: "n", pods, containers, machine, at: SystemTime::UNIX_EPOCH + Duration::from_secs(120) }
     }
 
-    fn usage(container: &str, cpu_nanos: u64) -> ContainerUsage {
+    pub(super) fn usage(container: &str, cpu_nanos: u64) -> ContainerUsage {
         let stats = Stats { cpu_nanos, working_set: 10, rss: 5, usage: 20, processes: 2 };
         ContainerUsage { namespace: "a".into(), pod: "p".into(), container: container.into(), stats }
     }

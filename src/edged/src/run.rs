@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, Overrides};
 use crate::device::Device;
+use crate::kubelet::configz;
 use crate::layout::{Layout, write_private};
 use crate::ports::{ImagesPort, NetworkPort, RuntimePort};
 use crate::streams::NodeSide;
@@ -32,6 +33,9 @@ use crate::{Fault, accounts, plugins, settle};
 
 /// Longest wait for the parts to end after SIGTERM; a request takes at most a minute, a stop must not.
 const FAREWELL: Duration = Duration::from_secs(10);
+
+/// Where the machine's own logs are.
+const SYSTEM_LOGS: &str = "/var/log";
 
 /// Runs the device.
 pub async fn daemon(
@@ -118,13 +122,18 @@ pub async fn daemon(
         api: Arc::new(ClientApi::loopback(client(&api, Identity::node(&node_name)))),
         runtime: Arc::new(RuntimePort(runtime)),
         images: Arc::new(ImagesPort(images.clone())),
-        network: Arc::new(NetworkPort { network, address: config.node.address }),
+        network: Arc::new(NetworkPort { network: network.clone(), address: config.node.address }),
         mounts: Arc::new(LinuxMounts),
         clock: Arc::new(SystemClock::new()),
         dice: Arc::new(SystemDice),
         machine: Arc::new(machine.clone()),
     };
-    let node = kedge_node::start(node_config(&layout, &config, &node_name), ports, stop.clone()).await?;
+    let agent = node_config(&layout, &config, &node_name);
+    let system_logs = config.node.enable_system_log_handler.then(|| PathBuf::from(SYSTEM_LOGS));
+    let around =
+        configz::Around { cgroup: &runtime_options(&layout, &config).cgroup_parent, logs: system_logs.is_some() };
+    let configz = configz::document(&agent, &around);
+    let node = kedge_node::start(agent, ports, stop.clone()).await?;
     let uploads = Arc::new(Uploads::open(layout.uploads.clone())?);
     node_side.set(
         node.clone(),
@@ -135,7 +144,10 @@ pub async fn daemon(
             plugins: host.clone(),
             node: node.clone(),
             api: client(&api, Identity::node(&node_name)),
+            network,
             machine,
+            configz,
+            system_logs,
         },
     );
     tracing::info!(node = node_name, address = %listening, data = %layout.root.display(), "the device is up");

@@ -15,6 +15,7 @@ mod nft;
 mod pods;
 mod range;
 mod rules;
+mod traffic;
 
 pub use dial::{DialError, dial};
 pub use host::SwitchError;
@@ -24,3 +25,4 @@ pub use namespace::NamespaceError;
 pub use nft::NftError;
 pub use pods::{NetworkError, Options, PodNetwork};
 pub use range::{Range, RangeFault};
+pub use traffic::{Count, Traffic};

@@ -23,6 +23,7 @@ use crate::netlink::Netlink;
 use crate::nft::{self, NftError};
 use crate::range::Range;
 use crate::rules::{self, Snapshot};
+use crate::traffic::{self, Traffic};
 
 /// The link's name inside of a pod.
 const POD_LINK: &str = "eth0";
@@ -194,6 +195,12 @@ impl PodNetwork {
             Ok(leases.all().filter(there).map(|lease| (lease.pod.clone(), addresses(lease))).collect())
         })
         .await
+    }
+
+    /// What went through a pod's link, if it has one.
+    pub fn traffic(&self, pod_uid: &str) -> Option<Traffic> {
+        let link = link_name(&self.inner.options.instance, pod_uid);
+        traffic::of(&Path::new("/sys/class/net").join(link).join("statistics"))
     }
 
     /// Disconnects all pods but these, and removes ports of the bridge that belong to nobody. Returns how many went.

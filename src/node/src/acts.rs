@@ -6,7 +6,7 @@ mod launch;
 mod sandbox;
 mod volumes;
 
-pub(crate) use launch::{Launch, Launched, launch};
+pub(crate) use launch::{Launch, Launched, Target, launch};
 pub(crate) use sandbox::{make_sandbox, remove_sandbox};
 pub(crate) use volumes::{Prepared, clear, make_volumes, refresh_volumes};
 
@@ -89,11 +89,11 @@ pub(crate) async fn probe(
     let Some(member) = crate::pod::member(&pod, &container) else {
         return Outcome::Unknown("no such container".into());
     };
-    let Some(words) = kind.of(member.container) else {
+    let Some(words) = kind.of(&member.container) else {
         return Outcome::Unknown("no such probe".into());
     };
     let seconds = words.timeout_seconds.unwrap_or(1).max(1).unsigned_abs();
-    match target::of_probe(words, member.container, &ip) {
+    match target::of_probe(words, &member.container, &ip) {
         Ok(target) => {
             let limit = Duration::from_secs(seconds.into());
             check::ask(&shared.runtime, &run_id, &target, limit).await

@@ -22,18 +22,23 @@ pub struct Room<'a> {
     pub max_pods: u32,
 }
 
+fn localhost(profile: Option<&AppArmorProfile>) -> bool {
+    profile.is_some_and(|profile| profile.type_ == "Localhost")
+}
+
+/// Whether a container is to run under a profile of AppArmor, which this node does not have.
+pub fn wants_app_armor(container: &Container) -> bool {
+    localhost(container.security_context.as_ref().and_then(|context| context.app_armor_profile.as_ref()))
+}
+
 /// The reason for which a pod is refused.
 pub fn refuse<'a>(pod: &Pod, here: impl Iterator<Item = &'a Pod> + Clone, room: &Room<'_>) -> Option<Reason> {
     let words = spec(pod);
     if words.os.as_ref().is_some_and(|os| os.name != "linux") {
         return Some(Reason::new("PodOSNotSupported", "Failed to admit pod as the OS field doesn't match node OS"));
     }
-    let localhost = |profile: Option<&AppArmorProfile>| profile.is_some_and(|profile| profile.type_ == "Localhost");
     let shared = words.security_context.as_ref().and_then(|context| context.app_armor_profile.as_ref());
-    let own = |container: &Container| {
-        localhost(container.security_context.as_ref().and_then(|context| context.app_armor_profile.as_ref()))
-    };
-    if localhost(shared) || members(pod).iter().any(|member| own(member.container)) {
+    if localhost(shared) || members(pod).iter().any(|member| wants_app_armor(member.container)) {
         return Some(Reason::new("AppArmor", "Cannot enforce AppArmor: AppArmor is not supported by this node"));
     }
     let selected = words.node_selector.iter().flatten().all(|(key, value)| room.labels.get(key) == Some(value));

@@ -30,6 +30,8 @@ pub struct Parts<'a> {
     pub id: String,
     /// The pod's sandbox.
     pub sandbox: Sandbox,
+    /// The running container whose processes it sees.
+    pub pid_of: Option<String>,
     /// Its environment, whole and in order.
     pub env: Vec<(String, String)>,
     /// Who it runs as.
@@ -62,6 +64,7 @@ pub fn compose(parts: Parts<'_>) -> Result<ContainerSpec, Reason> {
         id: parts.id,
         pod_uid: uid,
         sandbox: parts.sandbox,
+        pid_of: parts.pid_of,
         host_pid: spec(pod).host_pid == Some(true),
         layers: parts.image.layers.clone(),
         read_only_root: context.and_then(|c| c.read_only_root_filesystem) == Some(true),

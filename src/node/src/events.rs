@@ -143,6 +143,7 @@ fn event(note: &Note, node: &str, wall: &Value, now: std::time::SystemTime, seri
         let list = match role {
             Role::App => "containers",
             Role::Init | Role::Sidecar => "initContainers",
+            Role::Ephemeral => "ephemeralContainers",
         };
         involved["fieldPath"] = json!(format!("spec.{list}{{{container}}}"));
     }

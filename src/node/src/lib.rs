@@ -32,6 +32,7 @@ mod pull;
 mod registrar;
 mod shared;
 mod sources;
+pub mod system_logs;
 mod volume;
 
 pub use agent::{ContainerUsage, NodeFault, NodeHandle, Ports, StartError, start};

@@ -13,7 +13,7 @@ pub(crate) mod worker;
 
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
+use k8s_openapi::api::core::v1::{Container, EphemeralContainer, Pod, PodSpec};
 
 use crate::amount;
 
@@ -65,6 +65,8 @@ pub enum Role {
     Sidecar,
     /// What the pod is for.
     App,
+    /// Put in while the pod runs, to look at it: started once, and of no account for how the pod is doing.
+    Ephemeral,
 }
 
 /// A container with its role.
@@ -76,7 +78,23 @@ pub struct Member<'a> {
     pub container: &'a Container,
 }
 
-/// Every container in starting order.
+/// A container with its role, whatever list of the pod it is in.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// Role.
+    pub role: Role,
+    /// Its words.
+    pub container: Container,
+}
+
+impl Found {
+    /// The same, to be asked about.
+    pub fn member(&self) -> Member<'_> {
+        Member { role: self.role, container: &self.container }
+    }
+}
+
+/// Every container in starting order, but for ephemeral ones: those say nothing of how the pod is doing.
 pub fn members(pod: &Pod) -> Vec<Member<'_>> {
     let Some(spec) = &pod.spec else {
         return Vec::new();
@@ -89,9 +107,47 @@ pub fn members(pod: &Pod) -> Vec<Member<'_>> {
     init.chain(apps).collect()
 }
 
-/// The container of that name.
-pub fn member<'a>(pod: &'a Pod, name: &str) -> Option<Member<'a>> {
-    members(pod).into_iter().find(|member| member.container.name == name)
+/// The container of that name, also if it is ephemeral.
+pub fn member(pod: &Pod, name: &str) -> Option<Found> {
+    let found = members(pod).into_iter().find(|member| member.container.name == name);
+    let found = found.map(|member| Found { role: member.role, container: member.container.clone() });
+    found.or_else(|| ephemeral(pod).iter().find(|one| one.name == name).map(as_container))
+}
+
+/// The ephemeral containers, in the order in which they came.
+pub fn ephemeral(pod: &Pod) -> &[EphemeralContainer] {
+    spec(pod).ephemeral_containers.as_deref().unwrap_or_default()
+}
+
+/// Every container of the pod, the ephemeral ones last.
+pub fn everyone(pod: &Pod) -> Vec<Found> {
+    let own = members(pod).into_iter().map(|member| Found { role: member.role, container: member.container.clone() });
+    own.chain(ephemeral(pod).iter().map(as_container)).collect()
+}
+
+/// An ephemeral container's words as any other's; what such a one may not have is left out.
+fn as_container(one: &EphemeralContainer) -> Found {
+    let one = one.clone();
+    let container = Container {
+        name: one.name,
+        image: one.image,
+        image_pull_policy: one.image_pull_policy,
+        command: one.command,
+        args: one.args,
+        working_dir: one.working_dir,
+        env: one.env,
+        env_from: one.env_from,
+        security_context: one.security_context,
+        volume_mounts: one.volume_mounts,
+        volume_devices: one.volume_devices,
+        termination_message_path: one.termination_message_path,
+        termination_message_policy: one.termination_message_policy,
+        stdin: one.stdin,
+        stdin_once: one.stdin_once,
+        tty: one.tty,
+        ..Container::default()
+    };
+    Found { role: Role::Ephemeral, container }
 }
 
 /// The spec, or an empty one.
@@ -128,6 +184,9 @@ impl RestartPolicy {
 
 /// Whether a member that ended with `code` is to be started again.
 pub fn restarts(pod: &Pod, member: Member<'_>, code: i32) -> bool {
+    if member.role == Role::Ephemeral {
+        return false;
+    }
     for rule in member.container.restart_policy_rules.iter().flatten() {
         let Some(codes) = &rule.exit_codes else {
             continue;
@@ -261,12 +320,15 @@ mod tests {
         let pod = match role {
             "app" => pod(json!({"restartPolicy": policy, "containers": [{"name": "a"}]})),
             "init" => pod(json!({"restartPolicy": policy, "initContainers": [{"name": "a"}], "containers": []})),
+            "ephemeral" => {
+                pod(json!({"restartPolicy": policy, "containers": [], "ephemeralContainers": [{"name": "a"}]}))
+            }
             _ => pod(
                 json!({"restartPolicy": policy, "initContainers": [{"name": "a", "restartPolicy": "Always"}], "containers": []}),
             ),
         };
-        let member = member(&pod, "a").unwrap();
-        assert_eq!(restarts(&pod, member, code), want, "{policy} {role} {code}");
+        let found = member(&pod, "a").unwrap();
+        assert_eq!(restarts(&pod, found.member(), code), want, "{policy} {role} {code}");
     }
 
     #[test]
@@ -280,15 +342,17 @@ mod tests {
         restart("Always", "init", 1, true);
         restart("Never", "init", 1, false);
         restart("Never", "sidecar", 0, true);
+        restart("Always", "ephemeral", 0, false);
+        restart("Always", "ephemeral", 1, false);
     }
 
     #[test]
     fn a_rule_of_the_container_goes_before_its_policy() {
         let pod = pod(json!({"restartPolicy": "Never", "containers": [{"name": "a", "restartPolicy": "Never",
             "restartPolicyRules": [{"action": "Restart", "exitCodes": {"operator": "In", "values": [42]}}]}]}));
-        let member = member(&pod, "a").unwrap();
-        assert!(restarts(&pod, member, 42));
-        assert!(!restarts(&pod, member, 1));
+        let found = member(&pod, "a").unwrap();
+        assert!(restarts(&pod, found.member(), 42));
+        assert!(!restarts(&pod, found.member(), 1));
     }
 
     #[test]

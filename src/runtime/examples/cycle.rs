@@ -75,6 +75,7 @@ fn container(sandbox: &Sandbox, folder: &Path, id: &str, args: &[&str]) -> Conta
         pod_uid: sandbox.pod_uid.clone(),
         sandbox: sandbox.clone(),
         host_pid: false,
+        pid_of: None,
         layers: vec![folder.join("layer")],
         read_only_root: false,
         args: args.iter().map(|word| (*word).to_owned()).collect(),

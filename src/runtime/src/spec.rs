@@ -6,7 +6,7 @@
 mod devices;
 mod mounts;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use kedge_api::machine::{ContainerSpec, ExecSpec, Propagation, Seccomp, User};
 use serde_json::{Value, json};
@@ -49,6 +49,8 @@ pub struct Host {
     pub unified: bool,
     /// The pod's containers share the PID namespace that is pinned in its folder.
     pub shared_pid: bool,
+    /// The PID namespace of the container that this one looks at.
+    pub pid_of: Option<PathBuf>,
     /// The machine's devices; only asked for when a container is privileged.
     pub devices: Vec<Device>,
 }
@@ -182,6 +184,8 @@ fn namespaces(spec: &ContainerSpec, layout: &Layout, host: &Host) -> Value {
     let pinned_pid = layout.pod(&spec.pod_uid).join("pid");
     if host.shared_pid && !spec.host_pid {
         list.push(json!({ "type": "pid", "path": pinned_pid }));
+    } else if let Some(path) = host.pid_of.as_ref().filter(|_| !spec.host_pid) {
+        list.push(json!({ "type": "pid", "path": path }));
     } else if !spec.host_pid {
         list.push(json!({ "type": "pid" }));
     }

@@ -91,7 +91,7 @@ fn version_2_is_what_kubernetes_publishes() {
     let Some(folder) = testdata::folder("openapi") else { return };
     let text = std::fs::read_to_string(folder.join("swagger.json")).expect("swagger.json");
     let published: Value = serde_json::from_str(&text).expect("JSON");
-    let own: Value = serde_json::from_slice(&v2(&Kinds::everything(), &NoSchemas)).expect("JSON");
+    let own: Value = serde_json::from_slice(&v2(&Kinds::everything(), &NoSchemas, &[])).expect("JSON");
     let mut faults = Vec::new();
     compare(&own["definitions"], &published["definitions"], &mut faults, true);
     compare_paths(&own["paths"], &published["paths"], &mut faults);
@@ -131,7 +131,7 @@ fn version_3_is_what_kubernetes_publishes() {
 #[test]
 fn every_reference_is_answered() {
     let kinds = Kinds::builtin();
-    let text = String::from_utf8(v2(&kinds, &NoSchemas)).expect("text");
+    let text = String::from_utf8(v2(&kinds, &NoSchemas, &[])).expect("text");
     let document: Value = serde_json::from_str(&text).expect("JSON");
     for part in text.split("\"$ref\":\"#/definitions/").skip(1) {
         let name = part.split('"').next().unwrap_or_default();
@@ -184,8 +184,8 @@ fn field(message: &[u8], number: u64) -> &[u8] {
 #[test]
 fn the_protobuf_form_holds_what_the_json_form_does() {
     let kinds = Kinds::builtin();
-    let document = v2_protobuf(&kinds, &NoSchemas);
-    let json: Value = serde_json::from_slice(&v2(&kinds, &NoSchemas)).expect("JSON");
+    let document = v2_protobuf(&kinds, &NoSchemas, &[]);
+    let json: Value = serde_json::from_slice(&v2(&kinds, &NoSchemas, &[])).expect("JSON");
     assert_eq!(field(&document, 1), b"2.0");
     let definitions = fields(field(&document, 9));
     assert_eq!(definitions.len(), json["definitions"].as_object().expect("definitions").len());

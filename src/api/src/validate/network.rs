@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::at::{At, Out};
-use super::{condition, service};
+use super::service;
 use crate::field::{FieldError, Path};
 use crate::meta;
 use crate::name;
@@ -542,11 +542,6 @@ fn cidrs(list: &At<'_, '_>, out: &mut Out) {
     if list.len() == 2 && families.len() == 1 {
         out.invalid(list, "may specify no more than one IP for each IP family, i.e 192.168.0.0/24 and 2001:db8::/64");
     }
-}
-
-pub(super) fn cidr_status(object: &Value, out: &mut Out) {
-    let status = At::root(object, "status");
-    condition::all(&status.get("conditions"), out);
 }
 
 pub(super) fn address(object: &Value, old: Option<&Value>, out: &mut Out) {

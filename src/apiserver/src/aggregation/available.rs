@@ -151,18 +151,46 @@ pub async fn check(core: &Core, remote: &Remote) -> Condition {
 
 /// Reads a document of the other server, as the aggregator itself.
 pub async fn look(core: &Core, remote: &Remote, path: &str, accept: &str) -> Result<Collected, String> {
-    let tls = remote.tls(&core.outbound, &core.aggregator.front)?;
+    read(core, remote, path, accept, MOST_ANSWER).await.map_err(|fault| fault.to_string())
+}
+
+/// Why a document of another server could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum LookFault {
+    /// It answers, with something else than success.
+    #[error("bad status from {url}: {code}")]
+    Status {
+        /// What was asked.
+        url: String,
+        /// What came.
+        code: u16,
+    },
+    /// It does not answer, or too much.
+    #[error("{0}")]
+    Other(String),
+}
+
+/// The same of a document of at most `limit` bytes.
+pub async fn read(
+    core: &Core,
+    remote: &Remote,
+    path: &str,
+    accept: &str,
+    limit: usize,
+) -> Result<Collected, LookFault> {
+    let other = |fault: &dyn ToString| LookFault::Other(fault.to_string());
+    let tls = remote.tls(&core.outbound, &core.aggregator.front).map_err(LookFault::Other)?;
     let endpoint = Endpoint { target: remote.target.clone(), tls, authorization: None };
     let request = Request::get(path).header(http::header::ACCEPT, accept).body(Body::empty());
-    let mut request = request.map_err(|e| e.to_string())?;
+    let mut request = request.map_err(|e| other(&e))?;
     let who =
         Identity { name: "system:kube-aggregator".to_owned(), groups: vec![MASTERS.to_owned()], ..Default::default() };
     speak_as(&who, request.headers_mut());
-    core.outbound.collect(&endpoint, "", request, MOST_ANSWER, PATIENCE).await.map_err(|fault| match fault {
+    core.outbound.collect(&endpoint, "", request, limit, PATIENCE).await.map_err(|fault| match fault {
         Fault::Refused(status) => {
-            format!("bad status from https://{}{path}: {}", remote.target.authority(), status.code)
+            LookFault::Status { url: format!("https://{}{path}", remote.target.authority()), code: status.code }
         }
-        fault => fault.to_string(),
+        fault => other(&fault),
     })
 }
 

@@ -1,24 +1,28 @@
 //! What aggregated servers serve, among what this server serves.
 //!
 //! In: their documents, ours. Out: one list of groups in the order of priorities, plain and
-//! aggregated, and one index of OpenAPI documents. Documents are read when a server becomes
+//! aggregated, one index of OpenAPI documents, and what `/openapi/v2` says of them. Documents are read when a server becomes
 //! available, and again when somebody asks for them after a minute; never on a timer.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use bytes::Bytes;
 use kedge_api::kinds::{Kinds, join_api_version, version_rank};
-use kedge_api::meta;
+use kedge_api::{meta, openapi};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::available::look;
+use super::available::{LookFault, look, read};
 use super::{Remote, table};
 use crate::core::Core;
 
 /// How old a document may be when somebody asks, as upstream refreshes its own.
 const FRESH_FOR: Duration = Duration::from_secs(60);
+/// A document of version 2 is no larger. A server of the common library has some 500 KB; while it is read it takes many
+/// times its size.
+const MOST_SWAGGER: usize = 4 * 1024 * 1024;
 /// Resources of one group version that are listed, at most.
 const MOST_RESOURCES: usize = 1000;
 
@@ -32,6 +36,8 @@ pub struct Found {
     pub resources: Vec<Value>,
     /// Where its OpenAPI document is.
     pub openapi: Option<String>,
+    /// What it says of them in OpenAPI version 2, for [`openapi::v2`].
+    pub swagger: Bytes,
     /// When that was.
     pub at: Instant,
 }
@@ -61,8 +67,43 @@ pub async fn fetch(core: &Core, remote: &Remote) -> Result<(), String> {
         (!url.is_empty()).then_some(url)
     });
     let resources = resources.into_iter().take(MOST_RESOURCES).collect();
-    remote.set_found(Found { resources, openapi, at: Instant::now() });
+    let swagger = match swagger(core, remote).await {
+        Ok(part) => part,
+        Err(why) => {
+            // What was known of it holds until it says something else that can be read.
+            tracing::warn!(api = remote.name, why, "/openapi/v2 of an aggregated API is not published");
+            remote.found().map(|found| found.swagger.clone()).unwrap_or_default()
+        }
+    };
+    remote.set_found(Found { resources, openapi, swagger, at: Instant::now() });
     Ok(())
+}
+
+/// What the other server says in OpenAPI version 2; nothing if it has none.
+async fn swagger(core: &Core, remote: &Remote) -> Result<Bytes, String> {
+    let document = match read(core, remote, "/openapi/v2", "application/json", MOST_SWAGGER).await {
+        Ok(answer) => answer.body,
+        Err(LookFault::Status { code: 404, .. }) => return Ok(Bytes::new()),
+        Err(fault) => return Err(fault.to_string()),
+    };
+    let (group, version) = (remote.group.clone(), remote.version.clone());
+    // A document of some megabytes keeps a small device busy for a while.
+    let part = tokio::task::spawn_blocking(move || openapi::part(&document, &group, &version));
+    match part.await.map_err(|e| e.to_string())? {
+        Ok(part) => Ok(part.into()),
+        Err(fault) => Err(match std::error::Error::source(&fault) {
+            Some(source) => format!("{fault}: {source}"),
+            None => fault.to_string(),
+        }),
+    }
+}
+
+/// What others say in OpenAPI version 2, the first of the groups first.
+pub fn swaggers(remotes: &[Arc<Remote>]) -> Vec<Bytes> {
+    let mut remotes: Vec<&Arc<Remote>> = ordered(remotes);
+    remotes.sort_by(|a, b| b.group_priority.cmp(&a.group_priority).then_with(|| a.group.cmp(&b.group)));
+    let parts = remotes.into_iter().filter_map(|remote| Some(remote.found()?.swagger.clone()));
+    parts.filter(|part| !part.is_empty()).collect()
 }
 
 /// Has documents read again that are old, beside the request that asks for them.

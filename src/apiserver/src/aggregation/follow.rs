@@ -5,7 +5,7 @@
 //! list, and the condition `Available`.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
@@ -19,11 +19,9 @@ use tokio::time::Instant;
 
 use super::available::{self, Condition};
 use super::{Remote, discovery};
-use crate::admission::Given;
-use crate::audit::Notes;
 use crate::core::Core;
-use crate::identity::Identity;
 use crate::outbound::Place;
+use crate::registry::own::Own;
 use crate::registry::update::Change as Update;
 use crate::registry::{Act, body, keys, update};
 use crate::vault::Watch;
@@ -215,23 +213,9 @@ async fn write(core: &Core, mut object: Object, condition: &Condition) {
     object["status"]["conditions"] = conditions.into();
     let kinds = core.kinds();
     let Some(kind) = kinds.resource("apiregistration.k8s.io", "v1", "apiservices") else { return };
-    let who = Identity::master("system:apiserver");
-    let (warnings, audit) = (Mutex::default(), Notes::default());
     let name = meta::name(&object).to_owned();
-    let act = Act {
-        core,
-        who: &who,
-        kind,
-        spoken: kind,
-        sub: Some(Sub::Status),
-        namespace: "",
-        name: &name,
-        dry_run: false,
-        manager: "kube-apiserver",
-        warnings: &warnings,
-        given: Given::default(),
-        audit: &audit,
-    };
+    let own = Own::server(core);
+    let act = Act { sub: Some(Sub::Status), ..own.act(kind, "", &name) };
     let outcome: Result<_, Status> = update::update(&act, Update::Replace(object)).await;
     match outcome {
         Ok(_) => {}

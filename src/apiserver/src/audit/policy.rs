@@ -344,7 +344,7 @@ rules:
 
     #[test]
     fn the_shipped_policy_keeps_bodies_of_secrets_out() {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs/audit-policy.yaml");
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs/examples/audit-policy.yaml");
         let policy = Policy::load(&path).unwrap();
         let level = |method: http::Method, target: &str| {
             let info = crate::request::parse(&method, target, &Query::default());

@@ -4,8 +4,8 @@
 
 use std::sync::Arc;
 
-use kedge_api::discovery;
 use kedge_api::kinds::Kinds;
+use kedge_api::{discovery, openapi};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -22,7 +22,9 @@ pub fn aggregated(bytes: &[u8]) {
     let Some(remote) = Remote::read(&service) else { return };
     let resources =
         others::of_aggregated(&document, &remote.group, &remote.version).unwrap_or_else(|| others::of_list(&document));
-    remote.set_found(Found { resources, openapi: Some("/openapi/v3/x".to_owned()), at: Instant::now() });
+    let swagger = openapi::part(document.to_string().as_bytes(), &remote.group, &remote.version).unwrap_or_default();
+    let openapi = Some("/openapi/v3/x".to_owned());
+    remote.set_found(Found { resources, openapi, swagger: swagger.into(), at: Instant::now() });
     let kinds = Kinds::builtin();
     let (group, remotes) = (remote.group.clone(), [Arc::new(remote)]);
     let mut list = discovery::groups(&kinds);

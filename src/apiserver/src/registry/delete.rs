@@ -327,12 +327,14 @@ async fn unread(act: &Act<'_>) -> Result<Deleted, Status> {
     }
     let key = act.key();
     let entry = match core.store.locked(&key).await.map_err(|fault| error::read(fault, act.about()))? {
-        None => return Err(act.about().not_found()),
-        Some(Ok(entry)) if body::decode(&entry.bytes).is_ok() => {
-            let why = "is exclusively used to delete corrupt object(s), try again by removing this option";
-            return Err(Status::invalid(group, plural, act.name, &[unread_fault(why)]));
-        }
-        Some(Ok(entry) | Err(entry)) => entry,
+        Some(Err(entry)) => Some(entry),
+        Some(Ok(entry)) => Some(entry).filter(|entry| body::decode(&entry.bytes).is_err()),
+        None => None,
+    };
+    // What is not there is as little an object that cannot be read as one that can be: Kubernetes says the same of both.
+    let Some(entry) = entry else {
+        let why = "is exclusively used to delete corrupt object(s), try again by removing this option";
+        return Err(Status::invalid(group, plural, act.name, &[unread_fault(why)]));
     };
     let attributes = act.attributes(Operation::Delete);
     admission::validate(&core.admission, &attributes, None, None, core.reader()).await?;

@@ -119,6 +119,8 @@ pub(super) fn refused(faults: &[FieldError]) -> Status {
 pub async fn list(act: &Act<'_>, options: &ListOptions, selection: &Selection) -> Result<Listing, Status> {
     let at = at(options)?;
     let (mut revision, mut after, mut left) = (None, None, None);
+    // What a client may go on with once its revision is gone.
+    let mut anew = None;
     let now = act.core.clock.unix();
     let mut began = now;
     match at {
@@ -140,7 +142,8 @@ pub async fn list(act: &Act<'_>, options: &ListOptions, selection: &Selection) -
             began = cursor.revision.map_or(now, |_| cursor.began);
             revision = cursor.revision;
             left = cursor.left;
-            after = Some(cursor.after);
+            after = Some(cursor.after.clone());
+            anew = Some(cursor);
         }
     }
     let prefix = keys::collection(act.kind, act.namespace);
@@ -154,10 +157,8 @@ pub async fn list(act: &Act<'_>, options: &ListOptions, selection: &Selection) -
     let after = after.map(|rest| format!("{prefix}{rest}"));
     match read(act, &prefix, Start { revision, began, after, left }, options.limit, selection).await {
         Ok(listing) => Ok(listing),
-        Err(ReadError::Compacted { .. }) if continued => {
-            let token = options.continue_token.as_deref().and_then(|t| Cursor::decode(t).ok());
-            let fresh = token.map(Cursor::anew);
-            Err(Status::continue_expired(fresh.as_deref()))
+        Err(ReadError::Compacted { .. }) if let Some(cursor) = anew => {
+            Err(Status::continue_expired(Some(&cursor.anew())))
         }
         Err(ReadError::Unreadable { .. }) => Err(locked(act, &prefix).await),
         Err(fault) => Err(error::read(fault, act.about())),

@@ -5,6 +5,7 @@
 //! a kept Service is the truth.
 
 mod families;
+pub mod ranges;
 
 use std::collections::HashSet;
 use std::net::Ipv4Addr;
@@ -15,20 +16,22 @@ use kedge_api::status::Status;
 use kedge_api::{Object, meta};
 use serde_json::{Value, json};
 
+use self::ranges::{Range, Ranges};
 use crate::error::About;
 use crate::random::Random;
 
 /// What is taken.
 #[derive(Debug)]
 pub struct Services {
-    network: u32,
-    size: u32,
+    first: Ipv4Addr,
     ports: (u16, u16),
     taken: Mutex<Taken>,
 }
 
-#[derive(Debug, Default)]
+/// What is taken, of what. Behind one lock: once a range is gone from it, nobody gets an address of it any more.
+#[derive(Debug)]
 struct Taken {
+    ranges: Ranges,
     addresses: HashSet<Ipv4Addr>,
     ports: HashSet<u16>,
 }
@@ -40,7 +43,7 @@ pub struct Claim<'a> {
     addresses: Vec<Ipv4Addr>,
     ports: Vec<u16>,
     /// Given back when the claim is kept: what the old object had and the new one has not.
-    freed: Taken,
+    freed: (HashSet<Ipv4Addr>, HashSet<u16>),
 }
 
 impl Claim<'_> {
@@ -48,11 +51,11 @@ impl Claim<'_> {
     pub fn keep(mut self) {
         self.addresses.clear();
         self.ports.clear();
-        let freed = std::mem::take(&mut self.freed);
-        if !freed.addresses.is_empty() || !freed.ports.is_empty() {
+        let (addresses, ports) = std::mem::take(&mut self.freed);
+        if !addresses.is_empty() || !ports.is_empty() {
             let mut taken = self.services.taken();
-            taken.addresses.retain(|a| !freed.addresses.contains(a));
-            taken.ports.retain(|p| !freed.ports.contains(p));
+            taken.addresses.retain(|a| !addresses.contains(a));
+            taken.ports.retain(|p| !ports.contains(p));
         }
     }
 }
@@ -75,24 +78,32 @@ impl Drop for Claim<'_> {
 impl Services {
     /// Nothing taken yet. The first address is kept for the Service `kubernetes`.
     pub fn new((network, prefix): (Ipv4Addr, u8), ports: (u16, u16)) -> Self {
-        let prefix = u32::from(prefix.clamp(8, 30));
-        let size = 1u32 << (32 - prefix);
-        Services { network: u32::from(network) & !(size - 1), size, ports, taken: Mutex::default() }
+        let range = Range::around(network, prefix.clamp(8, 30));
+        let taken = Taken { ranges: Ranges::new(range), addresses: HashSet::new(), ports: HashSet::new() };
+        Services { first: range.at(1), ports, taken: Mutex::new(taken) }
     }
 
     /// The address of the Service `kubernetes`.
     pub fn first(&self) -> Ipv4Addr {
-        Ipv4Addr::from(self.network + 1)
+        self.first
     }
 
-    /// The network and prefix length, as text.
-    pub fn range(&self) -> String {
-        format!("{}/{}", Ipv4Addr::from(self.network), 32 - self.size.trailing_zeros())
+    /// Gives addresses of these ServiceCIDRs from now on, and of no others.
+    pub fn offer<'a>(&self, objects: impl Iterator<Item = &'a Object>) {
+        self.taken().ranges.set(objects);
+    }
+
+    /// The addresses that are held.
+    pub fn held(&self) -> Vec<Ipv4Addr> {
+        self.taken().addresses.iter().copied().collect()
     }
 
     /// Forgets what is held: all kept Services were replaced and will be noted again.
     pub fn forget(&self) {
-        *self.taken() = Taken::default();
+        let mut taken = self.taken();
+        taken.ranges = Ranges::new(taken.ranges.configured());
+        taken.addresses.clear();
+        taken.ports.clear();
     }
 
     /// Notes what a kept Service holds.
@@ -115,7 +126,7 @@ impl Services {
 
     /// A claim of nothing.
     pub fn nothing(&self) -> Claim<'_> {
-        Claim { services: self, addresses: Vec::new(), ports: Vec::new(), freed: Taken::default() }
+        Claim { services: self, addresses: Vec::new(), ports: Vec::new(), freed: Default::default() }
     }
 
     /// Fills in and takes what the Service needs.
@@ -142,8 +153,8 @@ impl Services {
         }
         let (has_addresses, has_ports): (HashSet<_>, HashSet<_>) =
             (addresses(service).collect(), node_ports(service).collect());
-        claim.freed.addresses = had_addresses.difference(&has_addresses).copied().collect();
-        claim.freed.ports = had_ports.difference(&has_ports).copied().collect();
+        claim.freed.0 = had_addresses.difference(&has_addresses).copied().collect();
+        claim.freed.1 = had_ports.difference(&has_ports).copied().collect();
         Ok(claim)
     }
 
@@ -168,8 +179,9 @@ impl Services {
         match asked.as_str() {
             "None" => {}
             "" => {
-                let address = self.free_address(&taken, random).ok_or_else(|| {
-                    FieldError::internal(&spec.child("clusterIP"), format!("range {} is full", self.range()))
+                let free = taken.ranges.free(|ip| taken.addresses.contains(&ip), |most| random.below(most));
+                let address = free.ok_or_else(|| {
+                    FieldError::internal(&spec.child("clusterIP"), format!("range {} is full", taken.ranges))
                 })?;
                 taken.addresses.insert(address);
                 claim.addresses.push(address);
@@ -182,10 +194,10 @@ impl Services {
                     && !had_addresses.contains(&address)
                 {
                     let path = spec.child("clusterIPs");
-                    if !self.contains(address) {
+                    if !taken.ranges.gives(address) {
                         let why = format!(
                             "failed to allocate IP {address}: the provided IP ({address}) is not in the valid range. The range of valid IPs is {}",
-                            self.range()
+                            taken.ranges
                         );
                         return Err(FieldError::invalid(&path, json!([text]), why));
                     }
@@ -278,20 +290,6 @@ impl Services {
         claim.ports.push(number);
         service["spec"]["healthCheckNodePort"] = json!(number);
         Ok(())
-    }
-
-    fn contains(&self, address: Ipv4Addr) -> bool {
-        let number = u32::from(address);
-        number > self.network && number < self.network + self.size - 1
-    }
-
-    /// A free address: from a random place on, without the network, the first and the broadcast address.
-    fn free_address(&self, taken: &Taken, random: &Random) -> Option<Ipv4Addr> {
-        let usable = self.size.saturating_sub(3);
-        let start = random.below(u64::from(usable.max(1))) as u32;
-        (0..usable)
-            .map(|i| Ipv4Addr::from(self.network + 2 + (start + i) % usable))
-            .find(|address| !taken.addresses.contains(address))
     }
 
     fn free_port(&self, taken: &Taken, random: &Random) -> Option<u16> {

@@ -19,9 +19,12 @@ use crate::core::Core;
 use crate::registry::{body, keys};
 
 const SERVICES: &str = "/core/services/";
-const ADDRESSES: &str = "/networking.k8s.io/ipaddresses/";
-const MANAGED_BY: &str = "ipaddress.kubernetes.io/managed-by";
-const ALLOCATOR: &str = "ipallocator.k8s.io";
+/// Where they are kept.
+pub(super) const ADDRESSES: &str = "/networking.k8s.io/ipaddresses/";
+/// The label that says who made one.
+pub(super) const MANAGED_BY: &str = "ipaddress.kubernetes.io/managed-by";
+/// The allocator, as its maker.
+pub(super) const ALLOCATOR: &str = "ipallocator.k8s.io";
 const FAMILY: &str = "ipaddress.kubernetes.io/ip-family";
 
 /// Who has which address.

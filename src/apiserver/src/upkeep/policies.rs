@@ -4,7 +4,7 @@
 //! the type checker for each new generation of a validating policy. If events were missed, everything is read again.
 //! Without policies there are no events.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use kedge_api::check::FieldValidation;
 use kedge_api::kinds::Sub;
@@ -14,12 +14,11 @@ use kedge_store::{Change, Revision};
 use serde_json::json;
 
 use super::BREATH;
-use crate::admission::Given;
 use crate::admission::policy::{Family, Part};
-use crate::audit::Notes;
 use crate::core::Core;
 use crate::identity::Identity;
 use crate::media::PatchKind;
+use crate::registry::own::Own;
 use crate::registry::{Act, body, update};
 
 const GROUP: &str = "admissionregistration.k8s.io";
@@ -109,21 +108,8 @@ async fn check(core: &Core, policy: &Object) -> Result<(), Status> {
     let checked = if warnings.is_empty() { json!({}) } else { json!({"expressionWarnings": warnings}) };
     let status = json!({"observedGeneration": meta::generation(policy), "typeChecking": checked});
     let who = Identity::service_account("kube-system", "validatingadmissionpolicy-status-controller");
-    let (told, audit) = (Mutex::new(Vec::new()), Notes::default());
-    let act = Act {
-        core,
-        who: &who,
-        kind,
-        spoken: kind,
-        sub: Some(Sub::Status),
-        namespace: "",
-        name: meta::name(policy),
-        dry_run: false,
-        manager: "validatingadmissionpolicy-status",
-        warnings: &told,
-        given: Given::default(),
-        audit: &audit,
-    };
+    let own = Own::new(core, who, "validatingadmissionpolicy-status");
+    let act = Act { sub: Some(Sub::Status), ..own.act(kind, "", meta::name(policy)) };
     let change = update::Change::Patch {
         kind: PatchKind::Merge,
         patch: json!({"metadata": {"uid": meta::uid(policy)}, "status": status}).into(),

@@ -6,7 +6,7 @@
 //! crate. Without requests nothing wakes up.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
@@ -19,11 +19,10 @@ use rustls_pki_types::{CertificateDer, pem::PemObject as _};
 use serde_json::{Value, json};
 
 use super::{BREATH, DAY};
-use crate::admission::Given;
-use crate::audit::Notes;
 use crate::authz::Wanted;
 use crate::core::Core;
 use crate::identity::Identity;
+use crate::registry::own::Own;
 use crate::registry::{Act, decode_kept, delete, keys, update};
 use crate::tls::renewal::LEAF_LIFETIME;
 use crate::tls::request::{Request, Signer, kubelet_client};
@@ -274,22 +273,8 @@ async fn act(core: &Core, name: &str, mut object: Object, step: Step) -> Result<
     let kinds = core.kinds();
     let kind = kinds.resource(GROUP, "v1", PLURAL).ok_or_else(Status::no_such_resource)?;
     let who = Identity::service_account("kube-system", "certificate-controller");
-    let warnings = Mutex::new(Vec::new());
-    let audit = Notes::default();
-    let act = Act {
-        core,
-        who: &who,
-        kind,
-        spoken: kind,
-        sub,
-        namespace: "",
-        name,
-        dry_run: false,
-        manager: "kube-controller-manager",
-        warnings: &warnings,
-        given: Given::default(),
-        audit: &audit,
-    };
+    let own = Own::new(core, who, "kube-controller-manager");
+    let act = Act { sub, ..own.act(kind, "", name) };
     if sub.is_some() {
         return update::update(&act, update::Change::Replace(object)).await.map(drop);
     }

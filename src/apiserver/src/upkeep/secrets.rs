@@ -5,7 +5,7 @@
 //! bootstrap tokens are in `bootstrap_tokens.rs`. It lives here and not in a guest because the key
 //! of tokens must not leave this crate. Other Secrets cost a look at their index.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
@@ -18,14 +18,13 @@ use kedge_store::{Change, Entry, Event};
 use serde_json::{Value, json};
 
 use super::{BREATH, DAY, bootstrap_tokens};
-use crate::admission::Given;
-use crate::audit::Notes;
 use crate::authn::legacy::{LegacyClaims, TYPE};
 use crate::authn::{bootstrap, token::TokenKey};
 use crate::core::Core;
 use crate::identity::Identity;
+use crate::registry::own::Own;
 use crate::registry::update::Change as Written;
-use crate::registry::{Act, create, decode_kept, delete, keys, update};
+use crate::registry::{create, decode_kept, delete, keys, update};
 
 const SECRETS: &str = "/core/secrets/";
 const ACCOUNTS: &str = "/core/serviceaccounts/";
@@ -165,21 +164,8 @@ async fn orphaned(core: &Core, event: &Event) {
 pub(super) async fn remove(core: &Core, namespace: &str, name: &str) -> Result<(), Status> {
     let kinds = core.kinds();
     let kind = kinds.resource("", "v1", "secrets").ok_or_else(Status::no_such_resource)?;
-    let (who, warnings, audit) = (system(), Mutex::new(Vec::new()), Notes::default());
-    let act = Act {
-        core,
-        who: &who,
-        kind,
-        sub: None,
-        namespace,
-        name,
-        dry_run: false,
-        manager: "kube-controller-manager",
-        warnings: &warnings,
-        given: Given::default(),
-        audit: &audit,
-        spoken: kind,
-    };
+    let own = system(core);
+    let act = own.act(kind, namespace, name);
     settled(delete::delete(&act, &delete::DeleteOptions::default()).await.map(drop))
 }
 
@@ -188,21 +174,8 @@ pub(super) async fn put(core: &Core, plural: &str, object: Object, exists: bool)
     let kinds = core.kinds();
     let kind = kinds.resource("", "v1", plural).ok_or_else(Status::no_such_resource)?;
     let (namespace, name) = (meta::namespace(&object).to_owned(), meta::name(&object).to_owned());
-    let (who, warnings, audit) = (system(), Mutex::new(Vec::new()), Notes::default());
-    let act = Act {
-        core,
-        who: &who,
-        kind,
-        sub: None,
-        namespace: &namespace,
-        name: if exists { &name } else { "" },
-        dry_run: false,
-        manager: "kube-controller-manager",
-        warnings: &warnings,
-        given: Given::default(),
-        audit: &audit,
-        spoken: kind,
-    };
+    let own = system(core);
+    let act = own.act(kind, &namespace, if exists { &name } else { "" });
     settled(if exists {
         update::update(&act, Written::Replace(object)).await.map(drop)
     } else {
@@ -218,8 +191,8 @@ fn settled(outcome: Result<(), Status>) -> Result<(), Status> {
     }
 }
 
-fn system() -> Identity {
-    Identity::user("system:kube-controller-manager", [""; 0])
+fn system(core: &Core) -> Own<'_> {
+    Own::new(core, Identity::user("system:kube-controller-manager", [""; 0]), "kube-controller-manager")
 }
 
 /// The earlier of two times, where there is one.

@@ -69,3 +69,71 @@ async fn what_roles_gather_is_written_into_them() {
     admin.post(ROLES, json!({"metadata": {"name": "mine", "labels": {"mine": ""}}, "rules": [widgets]})).await.ok();
     until(async || has("own").await).await;
 }
+
+#[tokio::test]
+async fn a_range_of_the_users_gives_addresses_until_it_ends() {
+    const RANGES: &str = "/apis/networking.k8s.io/v1/servicecidrs";
+    let server = server().await;
+    let admin = &server.admin;
+    let asked =
+        |name: &str, ip: &str| json!({"metadata": {"name": name}, "spec": {"clusterIP": ip, "ports": [{"port": 80}]}});
+    admin.post(SERVICES, asked("early", "10.99.0.5")).await.fails(422, "not in the valid range");
+    let range = |name: &str, cidr: &str| json!({"metadata": {"name": name}, "spec": {"cidrs": [cidr]}});
+    admin.post(RANGES, range("more", "10.99.0.0/29")).await.ok();
+    let condition = async |name: &str| {
+        let range = admin.get(&format!("{RANGES}/{name}")).await.body;
+        range.pointer("/status/conditions/0").cloned().unwrap_or_default()
+    };
+    until(async || condition("more").await["status"] == "True").await;
+    assert_eq!(condition("more").await["message"], "Kubernetes Service CIDR is ready");
+    let kept = admin.get(&format!("{RANGES}/more")).await.ok();
+    assert_eq!(kept["metadata"]["finalizers"], json!(["networking.k8s.io/service-cidr-finalizer"]));
+    admin.post(SERVICES, asked("web", "10.99.0.5")).await.ok();
+    until(async || admin.get(&format!("{ADDRESSES}/10.99.0.5")).await.code == 200).await;
+
+    // It stays while the Service is there, and gives nothing meanwhile.
+    admin.delete(&format!("{RANGES}/more"), Value::Null).await.ok();
+    until(async || condition("more").await["reason"] == "Terminating").await;
+    let ends = condition("more").await;
+    assert_eq!(ends["status"], "False");
+    assert_eq!(
+        ends["message"],
+        "There are still IPAddresses referencing the ServiceCIDR, please remove them or create a new ServiceCIDR"
+    );
+    admin.post(SERVICES, asked("late", "10.99.0.4")).await.fails(422, "not in the valid range");
+    // Another that has all of its addresses lets it go; without one, the Service's end does.
+    admin.post(RANGES, range("all", "10.99.0.0/16")).await.ok();
+    until(async || admin.get(&format!("{RANGES}/more")).await.code == 404).await;
+    until(async || condition("all").await["status"] == "True").await;
+    admin.post(SERVICES, asked("late", "10.99.0.4")).await.ok();
+    admin.delete(&format!("{RANGES}/all"), Value::Null).await.ok();
+    until(async || condition("all").await["reason"] == "Terminating").await;
+    for name in ["web", "late"] {
+        admin.delete(&format!("{SERVICES}/{name}"), Value::Null).await.ok();
+    }
+    until(async || admin.get(&format!("{RANGES}/all")).await.code == 404).await;
+    // The server's own is held by its own Service.
+    admin.delete(&format!("{RANGES}/kubernetes"), Value::Null).await.ok();
+    until(async || condition("kubernetes").await["reason"] == "Terminating").await;
+    admin
+        .post(SERVICES, json!({"metadata": {"name": "none"}, "spec": {"ports": [{"port": 80}]}}))
+        .await
+        .fails(422, "full");
+}
+
+#[tokio::test]
+async fn a_range_is_used_when_the_first_is_full() {
+    let config = |config: &mut kedge_apiserver::Config| {
+        config.service_network = ("10.43.0.0".parse().unwrap(), 30);
+    };
+    let server = crate::support::server_with(|c, _| config(c)).await;
+    let service = |name: &str| json!({"metadata": {"name": name}, "spec": {"ports": [{"port": 80}]}});
+    let admin = &server.admin;
+    admin.post(SERVICES, service("a")).await.ok();
+    admin.post(SERVICES, service("b")).await.fails(422, "range 10.43.0.0/30 is full");
+    let range = json!({"metadata": {"name": "more"}, "spec": {"cidrs": ["10.99.0.0/29"]}});
+    admin.post("/apis/networking.k8s.io/v1/servicecidrs", range).await.ok();
+    until(async || admin.post(SERVICES, service("b")).await.code == 201).await;
+    let ip = admin.get(&format!("{SERVICES}/b")).await.ok()["spec"]["clusterIP"].as_str().unwrap().to_owned();
+    assert!(ip.starts_with("10.99.0."), "{ip}");
+}

@@ -35,6 +35,7 @@ async fn wardle() -> Backend {
             "/apis/wardle.example.com/v1alpha1" => {
                 json_answer(200, &json!({"kind": "APIResourceList", "resources": []}))
             }
+            "/openapi/v2" => json_answer(200, &swagger()),
             "/openapi/v3" => json_answer(
                 200,
                 &json!({"paths": {"apis/wardle.example.com/v1alpha1":
@@ -70,6 +71,24 @@ async fn wardle() -> Backend {
         }
     })
     .await
+}
+
+/// What it publishes in OpenAPI version 2: a kind of its own, one of everybody's, one name of ours with another meaning.
+fn swagger() -> Value {
+    let reference = |name: &str| json!({"$ref": format!("#/definitions/{name}")});
+    let post = json!({"parameters": [{"$ref": "#/parameters/body-1"}],
+        "responses": {"201": {"description": "Created", "schema": reference("com.example.wardle.v1alpha1.Flunder")}}});
+    let flunder = json!({"type": "object", "description": "Flunder is an example.",
+        "x-kubernetes-group-version-kind": [{"group": "wardle.example.com", "version": "v1alpha1", "kind": "Flunder"}],
+        "properties": {"metadata": reference("io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"),
+            "spec": {"type": "object", "description": "What it is to be."}}});
+    json!({"swagger": "2.0", "info": {"title": "Wardle", "version": "v0"},
+        "parameters": {"body-1": {"name": "body", "in": "body", "required": true,
+            "schema": reference("com.example.wardle.v1alpha1.Flunder")}},
+        "paths": {"/apis/wardle.example.com/v1alpha1/namespaces/{namespace}/flunders": {"post": post},
+            "/api/v1/namespaces/{namespace}/pods": {"get": {"responses": {}}}},
+        "definitions": {"com.example.wardle.v1alpha1.Flunder": flunder,
+            "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta": {"type": "object", "description": "An older one."}}})
 }
 
 fn api_service(backend: &Backend) -> Value {
@@ -189,6 +208,34 @@ async fn documents_name_what_others_serve() {
     let url = &index["paths"]["apis/wardle.example.com/v1alpha1"]["serverRelativeURL"];
     assert_eq!(url, "/openapi/v3/apis/wardle.example.com/v1alpha1?hash=1");
     server.admin.get(url.as_str().unwrap()).await.fails(404, "gone");
+}
+
+#[tokio::test]
+async fn the_document_of_version_2_says_what_others_serve() {
+    let (server, backend) = (server().await, wardle().await);
+    if !service(&server, &backend).await {
+        return;
+    }
+    server.admin.post(SERVICES, api_service(&backend)).await.ok();
+    until(&server, "Passed").await;
+    const FLUNDER: &str = "com.example.wardle.v1alpha1.Flunder";
+    const OBJECT_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
+    let document = server.admin.get("/openapi/v2").await.ok();
+    let definitions = &document["definitions"];
+    let to = &definitions[FLUNDER]["properties"]["metadata"]["$ref"];
+    assert_eq!(to, &format!("#/definitions/{OBJECT_META}_v2"), "the name was taken");
+    assert_eq!(definitions[&format!("{OBJECT_META}_v2")]["description"], "An older one.");
+    assert_ne!(definitions[OBJECT_META]["description"], "An older one.");
+    let post = &document["paths"]["/apis/wardle.example.com/v1alpha1/namespaces/{namespace}/flunders"]["post"];
+    assert_eq!(post["parameters"][0]["name"], "body");
+    let pods = &document["paths"]["/api/v1/namespaces/{namespace}/pods"]["get"];
+    assert_ne!(pods["responses"], json!({}), "ours stay");
+    let accept = [("accept", "application/com.github.proto-openapi.spec.v2@v1.0+protobuf")];
+    let protobuf = server.admin.send("GET", "/openapi/v2", &accept, Body::empty()).await;
+    assert!(protobuf.text.contains("Flunder is an example."), "and to clients that want protobuf");
+    // It goes with its APIService.
+    server.admin.delete(&format!("{SERVICES}/v1alpha1.wardle.example.com"), Value::Null).await.ok();
+    crate::support::until(async || server.admin.get("/openapi/v2").await.ok()["definitions"][FLUNDER].is_null()).await;
 }
 
 #[tokio::test]

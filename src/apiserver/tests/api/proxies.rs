@@ -1,13 +1,21 @@
 //! Proxies of pods and services, with a backend on this machine's own address: methods, paths, links, upgrades, refusals.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::sync::Arc;
 
+use async_trait::async_trait;
+use axum::body::Body;
+use bytes::Bytes;
+use futures::stream::BoxStream;
+use kedge_api::status::Status;
+use kedge_apiserver::Identity;
+use kedge_apiserver::streams::{Channel, ContainerRef, ExecOptions, LogOptions, NodeStreams, Session};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
 use crate::sockets::serve;
-use crate::support::{Client, PODS, pod, server};
+use crate::support::{Client, PODS, pod, server, server_with, until};
 
 const SERVICES: &str = "/api/v1/namespaces/default/services";
 
@@ -162,4 +170,57 @@ async fn another_protocol_passes_through() {
     assert_eq!(&echoed, b"hello");
     drop(stream);
     served.end().await;
+}
+
+/// A node that says which of its documents was asked for.
+struct Node;
+
+#[async_trait]
+impl NodeStreams for Node {
+    async fn logs(&self, _: ContainerRef, _: LogOptions) -> Result<BoxStream<'static, std::io::Result<Bytes>>, Status> {
+        Err(Status::unavailable("no logs"))
+    }
+
+    async fn exec(&self, _: ContainerRef, _: ExecOptions) -> Result<Session, Status> {
+        Err(Status::unavailable("no exec"))
+    }
+
+    async fn attach(&self, _: ContainerRef, _: ExecOptions) -> Result<Session, Status> {
+        Err(Status::unavailable("no attach"))
+    }
+
+    async fn connect(&self, _: ContainerRef, _: u16) -> Result<Box<dyn Channel>, Status> {
+        Err(Status::unavailable("no ports"))
+    }
+
+    async fn node_proxy(&self, node: &str, request: http::Request<Bytes>) -> Result<http::Response<Body>, Status> {
+        Ok(http::Response::new(Body::from(format!("{node} {} {}", request.method(), request.uri()))))
+    }
+}
+
+#[tokio::test]
+async fn a_node_is_read_by_whoever_may_read_that_of_it() {
+    let server = server_with(|_, parts| parts.streams = Arc::new(Node)).await;
+    let admin = &server.admin;
+    admin.post("/api/v1/nodes", json!({"metadata": {"name": "n"}})).await.ok();
+    let proxy = "/api/v1/nodes/n/proxy";
+    for path in ["/pods", "/stats/summary", "/configz", "/logs/a%20b/", "/metrics/cadvisor", "/healthz"] {
+        assert_eq!(admin.get(&format!("{proxy}{path}")).await.text, format!("n GET {path}"));
+    }
+    // Each document has a right of its own, as at a kubelet's port.
+    let roles = "/apis/rbac.authorization.k8s.io/v1";
+    let rule = json!({"apiGroups": [""], "resources": ["nodes/metrics", "nodes/log"], "verbs": ["get"]});
+    admin.post(&format!("{roles}/clusterroles"), json!({"metadata": {"name": "scrape"}, "rules": [rule]})).await.ok();
+    let binding = json!({"metadata": {"name": "scrape"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "scrape"},
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "prometheus"}]});
+    admin.post(&format!("{roles}/clusterrolebindings"), binding).await.ok();
+    let scraper = server.as_user(Identity::user("prometheus", [""; 0]));
+    until(async || scraper.get(&format!("{proxy}/metrics/cadvisor")).await.code == 200).await;
+    assert_eq!(scraper.get("/api/v1/nodes/n:10250/proxy/logs/").await.text, "n GET /logs/");
+    for refused in ["/pods", "/stats/summary", "/configz", "/kedge/v1/images", "/"] {
+        scraper.get(&format!("{proxy}{refused}")).await.fails(403, "nodes/proxy");
+    }
+    scraper.send("POST", &format!("{proxy}/metrics"), &[], "").await.fails(403, "nodes/proxy");
+    scraper.get("/api/v1/nodes/n:9100/proxy/metrics").await.fails(403, "nodes/proxy");
 }

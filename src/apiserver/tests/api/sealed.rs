@@ -175,7 +175,13 @@ async fn what_no_key_opens_can_be_removed_by_who_may() {
     let both = json!({option: true, "gracePeriodSeconds": 0});
     admin.delete(&format!("{SECRETS}/a"), both).await.fails(422, "cannot be set together with .gracePeriodSeconds");
     admin.post(SECRETS, secret("c")).await.ok();
-    admin.delete(&path("c"), Value::Null).await.fails(422, "exclusively used to delete corrupt object(s)");
+    for name in ["c", "missing"] {
+        let refused = admin.delete(&path(name), Value::Null).await;
+        let refused =
+            refused.fails(422, "is exclusively used to delete corrupt object(s), try again by removing this option");
+        assert_eq!((&refused["reason"], &refused["details"]["kind"]), (&json!("Invalid"), &json!("secrets")), "{name}");
+        assert_eq!(refused["details"]["causes"][0]["field"], option);
+    }
 
     let version = server.store.revision();
     let mut watch = admin.watch(&format!("{SECRETS}?watch=true&resourceVersion={version}&labelSelector=a%3Db")).await;

@@ -20,11 +20,13 @@ pub struct Node {
     pub labels: BTreeMap<String, String>,
     /// Most pods at once, 1 to 1024.
     pub max_pods: u32,
+    /// Whether whoever may read `nodes/log` reads the files below /var/log.
+    pub enable_system_log_handler: bool,
 }
 
 impl Default for Node {
     fn default() -> Self {
-        Node { name: None, address: None, labels: BTreeMap::new(), max_pods: 110 }
+        Node { name: None, address: None, labels: BTreeMap::new(), max_pods: 110, enable_system_log_handler: false }
     }
 }
 

@@ -12,6 +12,7 @@ use std::time::SystemTime;
 use k8s_openapi::api::core::v1::{Container, Pod};
 use kedge_api::machine::{ContainerSpec, ImageInfo, LogFile, Mount, MountSource, Propagation};
 
+use crate::admit;
 use crate::container::{Parts, compose, env, security};
 use crate::events::{About, Level};
 use crate::pod::observed::{Reason, Run, SandboxFacts};
@@ -30,6 +31,16 @@ pub(crate) struct Launch {
     pub image: ImageInfo,
     pub sandbox: SandboxFacts,
     pub run: Run,
+    /// Whose processes it sees beside its own.
+    pub target: Option<Target>,
+}
+
+/// The container that an ephemeral one is to look at.
+pub(crate) struct Target {
+    /// Its name.
+    pub name: String,
+    /// Its run, if it runs.
+    pub run: Option<String>,
 }
 
 /// What came of it.
@@ -98,6 +109,16 @@ fn config_error(message: impl ToString) -> Reason {
 
 async fn prepare(shared: &Arc<Shared>, launch: &Launch) -> Result<ContainerSpec, Reason> {
     let Launch { id, pod, container, .. } = launch;
+    if launch.role == Role::Ephemeral && admit::wants_app_armor(container) {
+        return Err(config_error("Cannot enforce AppArmor: AppArmor is not supported by this node"));
+    }
+    let pid_of = match &launch.target {
+        None => None,
+        Some(Target { run: Some(run), .. }) => Some(run.clone()),
+        Some(Target { name, run: None }) => {
+            return Err(config_error(format!("unable to find target container \"{name}\"")));
+        }
+    };
     let sources = shared.sources.fetch(&id.namespace, env::references(container)).await.map_err(config_error)?;
     let context =
         env::Context { pod, sources: &sources, services: services(shared, pod).await, allocatable: shared.allocatable };
@@ -127,6 +148,7 @@ async fn prepare(shared: &Arc<Shared>, launch: &Launch) -> Result<ContainerSpec,
         image: &launch.image,
         id: launch.run.id.clone(),
         sandbox: launch.sandbox.sandbox.clone(),
+        pid_of,
         env,
         user,
         mounts,

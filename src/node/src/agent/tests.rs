@@ -1,5 +1,6 @@
 //! The whole agent over ports in memory, with paused time: pods come, run, fail, go; the daemon and the power go too.
 
+mod ephemeral;
 mod faults;
 mod given;
 mod life;

@@ -282,10 +282,13 @@ pub fn resource_value(
     field: &ResourceFieldSelector,
     allocatable: Allocatable,
 ) -> Result<String, Reason> {
+    let named;
     let container = match &field.container_name {
-        Some(name) => member(pod, name)
-            .map(|member| member.container)
-            .ok_or_else(|| config_error(format!("container {name} not found")))?,
+        Some(name) => {
+            let found = member(pod, name).ok_or_else(|| config_error(format!("container {name} not found")))?;
+            named = found.container;
+            &named
+        }
         None => container,
     };
     let resources = container.resources.as_ref();

@@ -82,6 +82,8 @@ pub fn total(pod: &Pod, of: impl Fn(&Container) -> i64) -> i64 {
                 peak = peak.max(sidecars);
             }
             Role::App => apps = apps.saturating_add(own),
+            // It takes from what the others have.
+            Role::Ephemeral => {}
         }
     }
     peak.max(apps.saturating_add(sidecars))

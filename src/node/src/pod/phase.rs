@@ -145,7 +145,7 @@ fn initialized(pod: &Pod, seen: &Observed, phase: Phase) -> Verdict {
         .filter(|member| {
             let state = seen.member(&member.container.name);
             match member.role {
-                Role::App => false,
+                Role::App | Role::Ephemeral => false,
                 Role::Init => state.ended().is_none_or(|ended| ended.code != 0),
                 Role::Sidecar => !(state.started() || apps_begun),
             }

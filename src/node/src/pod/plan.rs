@@ -9,7 +9,7 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::Pod;
 
 use super::observed::{Clearing, Hook, Life, Observed, Prep, Reason, SandboxState};
-use super::{Member, Role, fingerprint, grace, members, restarts, spec};
+use super::{Member, Role, ephemeral, fingerprint, grace, members, restarts, spec};
 use crate::port::Mono;
 
 /// One act, or a wait.
@@ -145,26 +145,32 @@ fn run(pod: &Pod, seen: &Observed, now: Mono, steps: &mut Vec<Step>) {
         Life::Never | Life::Ended(_) => false,
     });
     let mut starter = Starter { seen, now, busy, steps };
+    // Ephemeral ones first: they are there to see why the others are not, so they wait for nobody.
+    for one in ephemeral(pod) {
+        if seen.member(&one.name).life == Life::Never {
+            starter.start(&one.name);
+        }
+    }
     for member in members(pod) {
         let state = seen.member(&member.container.name);
         let passed = match (member.role, &state.life) {
             (Role::Init, Life::Ended(ended)) => {
                 ended.code == 0 || {
-                    starter.start(member);
+                    starter.start(&member.container.name);
                     false
                 }
             }
             (Role::Init, Life::Never) => {
-                starter.start(member);
+                starter.start(&member.container.name);
                 false
             }
             (Role::Init, Life::Pulling | Life::Starting | Life::Running(_)) => false,
             (Role::Sidecar, Life::Never) => {
-                starter.start(member);
+                starter.start(&member.container.name);
                 false
             }
             (Role::Sidecar, Life::Ended(_)) => {
-                starter.start(member);
+                starter.start(&member.container.name);
                 // Once the apps have been started they do not wait for a sidecar that comes again.
                 apps_begun(pod, seen)
             }
@@ -172,16 +178,18 @@ fn run(pod: &Pod, seen: &Observed, now: Mono, steps: &mut Vec<Step>) {
                 state.started() || apps_begun(pod, seen)
             }
             (Role::App, Life::Never) => {
-                starter.start(member);
+                starter.start(&member.container.name);
                 true
             }
             (Role::App, Life::Ended(ended)) => {
                 if restarts(pod, member, ended.code) {
-                    starter.start(member);
+                    starter.start(&member.container.name);
                 }
                 true
             }
             (Role::App, Life::Pulling | Life::Starting | Life::Running(_)) => true,
+            // They are none of `members`.
+            (Role::Ephemeral, _) => true,
         };
         if !passed {
             return;
@@ -197,14 +205,13 @@ struct Starter<'a> {
 }
 
 impl Starter<'_> {
-    fn start(&mut self, member: Member<'_>) {
-        let name = &member.container.name;
+    fn start(&mut self, name: &str) {
         match self.seen.member(name).retry {
             Some(retry) if retry > self.now => self.steps.push(Step::WakeAt(retry)),
             _ if self.busy => {}
             _ => {
                 self.busy = true;
-                self.steps.push(Step::Start(name.clone()));
+                self.steps.push(Step::Start(name.to_owned()));
             }
         }
     }
@@ -288,22 +295,22 @@ const LEAST_GRACE: Duration = Duration::from_secs(2);
 
 /// Stops what lives; sidecars go after all others, last started first. True while something lives.
 fn stop_all(pod: &Pod, seen: &Observed, grace: Duration, now: Mono, steps: &mut Vec<Step>) -> bool {
-    let members = members(pod);
-    let alive = |member: &&Member<'_>| seen.member(&member.container.name).alive();
-    let others: Vec<_> = members.iter().filter(|member| member.role != Role::Sidecar).filter(alive).collect();
-    let last_sidecar = members.iter().rev().filter(|member| member.role == Role::Sidecar).find(alive);
+    let own = members(pod).into_iter().map(|member| (member.role, &member.container.name));
+    let all: Vec<(Role, &String)> = own.chain(ephemeral(pod).iter().map(|one| (Role::Ephemeral, &one.name))).collect();
+    let alive = |(_, name): &&(Role, &String)| seen.member(name).alive();
+    let others: Vec<_> = all.iter().filter(|(role, _)| *role != Role::Sidecar).filter(alive).collect();
+    let last_sidecar = all.iter().rev().filter(|(role, _)| *role == Role::Sidecar).find(alive);
     let now_stopping = if others.is_empty() { last_sidecar.into_iter().collect() } else { others };
-    for member in now_stopping {
-        let grace = match (member.role, seen.leaving_since) {
+    for (role, name) in now_stopping {
+        let grace = match (role, seen.leaving_since) {
             // Sidecars have what the others have left of the pod's grace.
             (Role::Sidecar, Some(since)) => grace.saturating_sub(now.saturating_sub(since)).max(LEAST_GRACE),
             _ => grace,
         };
-        let name = &member.container.name;
         let running = match &seen.member(name).life {
             Life::Running(running) => running,
             Life::Pulling => {
-                steps.push(Step::Abandon(name.clone()));
+                steps.push(Step::Abandon((*name).clone()));
                 continue;
             }
             // Its start is on its way; it is stopped when it is through.
@@ -311,7 +318,7 @@ fn stop_all(pod: &Pod, seen: &Observed, grace: Duration, now: Mono, steps: &mut 
         };
         match &running.stopping {
             None => steps.push(Step::Stop(Stop {
-                name: name.clone(),
+                name: (*name).clone(),
                 message: format!("Stopping container {name}"),
                 reason: None,
                 grace,
@@ -321,7 +328,7 @@ fn stop_all(pod: &Pod, seen: &Observed, grace: Duration, now: Mono, steps: &mut 
             Some(stopping) if pod.metadata.deletion_timestamp.is_some() => {
                 if stopping.kill_at > now + grace {
                     steps.push(Step::Stop(Stop {
-                        name: name.clone(),
+                        name: (*name).clone(),
                         message: format!("Stopping container {name}"),
                         reason: stopping.reason.clone(),
                         grace,

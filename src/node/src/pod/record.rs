@@ -19,7 +19,7 @@ use super::observed::{
 use super::phase::wall;
 use super::plan::completed;
 use super::status::container_id;
-use super::{Role, members, restarts};
+use super::{Role, everyone, members, restarts};
 use crate::port::Mono;
 use crate::probe::{Before, Probes};
 
@@ -139,7 +139,8 @@ pub fn adopt(
     };
     let mut known = Vec::new();
     let mut ended = Vec::new();
-    for member in members(pod) {
+    for found in everyone(pod) {
+        let member = found.member();
         let name = &member.container.name;
         let Some(kept) = record.members.get(name) else {
             continue;
@@ -261,11 +262,33 @@ fn from_status(pod: &Pod, wall_now: SystemTime) -> Observed {
         state.next_attempt = if ran { restarts + 1 } else { restarts };
         state.image_id = old.image_id.clone();
     }
+    for old in status.ephemeral_container_statuses.iter().flatten() {
+        // Started once is started for good.
+        if let Some(ended) = ended_in_status(old, wall_now) {
+            seen.member_mut(&old.name).end(ended);
+        }
+    }
     if seen.over.is_some() {
         // Nothing of it is here; what its status says of its containers must stay.
         seen.told = true;
     }
     seen
+}
+
+/// How a container ended that the API's status knows and nobody here does.
+fn ended_in_status(old: &k8s_openapi::api::core::v1::ContainerStatus, wall_now: SystemTime) -> Option<Ended> {
+    let id = old.container_id.as_deref().filter(|id| !id.is_empty())?;
+    let id = id.split_once("://").map_or(id, |(_, id)| id).to_owned();
+    let run = Run { id, attempt: 0, fingerprint: 0, image_id: old.image_id.clone(), stop_signal: 15 };
+    let mut ended = Ended::lost(run, wall_now, Mono::ZERO);
+    if let Some(told) = old.state.as_ref().and_then(|state| state.terminated.as_ref()) {
+        ended.code = told.exit_code;
+        ended.reason = told.reason.clone().unwrap_or_default();
+        ended.message = told.message.clone();
+        ended.started = told.started_at.as_ref().map(wall);
+        ended.finished = told.finished_at.as_ref().map_or(wall_now, wall);
+    }
+    Some(ended)
 }
 
 fn over_in_status(pod: &Pod) -> Option<Over> {

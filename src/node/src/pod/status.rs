@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::observed::{Ended, Life, MemberState, Observed, Reason, SandboxState};
 use super::phase::{conditions, phase, reason, time, will_restart};
-use super::{Member, PodId, Qos, Role, members, spec};
+use super::{Member, PodId, Qos, Role, everyone, spec};
 use crate::port::Mono;
 
 /// What a status depends on beside the pod and its observation.
@@ -36,11 +36,12 @@ pub fn status(pod: &Pod, seen: &Observed, around: &Surroundings<'_>) -> PodStatu
     let reason = reason(seen, around.now);
     let conditions = conditions(pod, seen, phase, before.conditions.as_deref().unwrap_or_default(), around.wall);
     let refused = seen.verdict.is_some() && seen.members.is_empty();
-    let statuses = |apps: bool| {
-        let list: Vec<_> = members(pod)
-            .into_iter()
-            .filter(|member| (member.role == Role::App) == apps)
-            .map(|member| container_status(pod, member, seen))
+    let all = everyone(pod);
+    let statuses = |roles: &[Role]| {
+        let list: Vec<_> = all
+            .iter()
+            .filter(|found| roles.contains(&found.role))
+            .map(|found| container_status(pod, found.member(), seen))
             .collect();
         (!list.is_empty() && !refused).then_some(list)
     };
@@ -57,8 +58,9 @@ pub fn status(pod: &Pod, seen: &Observed, around: &Surroundings<'_>) -> PodStatu
         reason: reason.as_ref().map(|reason| reason.reason.clone()),
         message: reason.map(|reason| reason.message),
         conditions: Some(conditions),
-        container_statuses: statuses(true),
-        init_container_statuses: statuses(false),
+        container_statuses: statuses(&[Role::App]),
+        init_container_statuses: statuses(&[Role::Init, Role::Sidecar]),
+        ephemeral_container_statuses: statuses(&[Role::Ephemeral]),
         host_ip: around.host_ips.first().map(IpAddr::to_string),
         host_ips: (!around.host_ips.is_empty()).then(|| {
             let host = |ip: &IpAddr| HostIP { ip: ip.to_string() };
@@ -96,8 +98,10 @@ fn container_status(pod: &Pod, member: Member<'_>, seen: &Observed) -> Container
         ready: match member.role {
             Role::Init => done_init,
             Role::Sidecar | Role::App => state.ready(),
+            // Nothing waits for it.
+            Role::Ephemeral => false,
         },
-        started: Some(state.started()),
+        started: (member.role != Role::Ephemeral).then(|| state.started()),
         restart_count: i32::try_from(state.restarts).unwrap_or(i32::MAX),
         state: Some(current),
         last_state: Some(last.unwrap_or_default()),
@@ -232,7 +236,8 @@ pub fn own(status: &PodStatus) -> PodStatus {
         .collect();
     let mut init = status.init_container_statuses.clone();
     let mut apps = status.container_statuses.clone();
-    for old in [&mut init, &mut apps].into_iter().flatten().flatten() {
+    let mut ephemeral = status.ephemeral_container_statuses.clone();
+    for old in [&mut init, &mut apps, &mut ephemeral].into_iter().flatten().flatten() {
         // The API keeps an empty last state as absent.
         old.last_state.get_or_insert_default();
     }
@@ -243,6 +248,7 @@ pub fn own(status: &PodStatus) -> PodStatus {
         conditions: (!conditions.is_empty()).then_some(conditions),
         container_statuses: apps,
         init_container_statuses: init,
+        ephemeral_container_statuses: ephemeral,
         host_ip: status.host_ip.clone(),
         host_ips: status.host_ips.clone(),
         pod_ip: status.pod_ip.clone(),
@@ -258,12 +264,13 @@ pub fn own(status: &PodStatus) -> PodStatus {
 pub const OWN_CONDITIONS: [&str; 4] = ["PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady"];
 
 /// Top-level status fields that nobody but the node agent writes.
-const OWNED: [&str; 11] = [
+const OWNED: [&str; 12] = [
     "phase",
     "reason",
     "message",
     "containerStatuses",
     "initContainerStatuses",
+    "ephemeralContainerStatuses",
     "hostIP",
     "hostIPs",
     "podIP",

@@ -8,7 +8,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use kedge_api::machine::{ContainerSpec, MountSource};
@@ -103,8 +103,21 @@ fn look_at_host(layout: &Layout, spec: &ContainerSpec, cgroups: &Cgroups) -> Out
         capabilities: capabilities::bounding(&status),
         unified: *cgroups == Cgroups::V2,
         shared_pid: layout.pod(&spec.pod_uid).join("pid").exists(),
+        pid_of: spec.pid_of.as_deref().map(|other| pid_namespace(&layout.container(other))).transpose()?,
         devices: if spec.security.privileged { devices_below(Path::new("/dev")) } else { Vec::new() },
     })
+}
+
+/// The PID namespace of a running container: of its first process, if that is still the one that was noted.
+fn pid_namespace(paths: &ContainerPaths) -> Outcome<PathBuf> {
+    let gone = || io::Error::new(io::ErrorKind::NotFound, "it does not run");
+    let find = || -> io::Result<PathBuf> {
+        let processes = Processes::read(&fs::read_to_string(paths.life())?).ok_or_else(gone)?;
+        let init = processes.init;
+        let same = sys::process(init.pid).is_some_and(|process| process.born == init.born);
+        if same { Ok(PathBuf::from(format!("/proc/{}/ns/pid", init.pid))) } else { Err(gone()) }
+    };
+    find().during(format!("find the processes of {}", paths.folder.display()))
 }
 
 /// The ends of the container's pipes that its waiter keeps.

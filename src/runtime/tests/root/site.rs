@@ -142,6 +142,7 @@ impl Site {
             pod_uid: sandbox.pod_uid.clone(),
             sandbox: sandbox.clone(),
             host_pid: false,
+            pid_of: None,
             layers: vec![self.layer()],
             read_only_root: false,
             args: args.iter().map(|arg| (*arg).to_owned()).collect(),

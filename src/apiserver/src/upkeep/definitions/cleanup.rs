@@ -13,11 +13,10 @@ use kedge_api::{Object, meta};
 use kedge_store::{Change, Entry};
 
 use super::PREFIX;
-use crate::admission::Given;
 use crate::core::Core;
-use crate::identity::Identity;
 use crate::registry::delete::{self, DeleteOptions};
-use crate::registry::{Act, body, keys, rules};
+use crate::registry::own::Own;
+use crate::registry::{body, keys, rules};
 
 /// The definitions whose instances are being deleted.
 #[derive(Debug, Clone, Default)]
@@ -137,8 +136,7 @@ async fn empty(core: &Core, object: &Object) -> Result<(), String> {
     let definition = Definition::compile(object).map_err(|error| error.to_string())?;
     let kind = custom::stored_row(&Arc::new(definition), object).ok_or("no version is the storage version")?;
     let prefix = keys::collection(&kind, "");
-    let who = Identity::master("system:apiserver");
-    let (warnings, audit) = (Mutex::default(), crate::audit::Notes::default());
+    let own = Own::server(core);
     loop {
         let page = core.store.list(&prefix, None, None, 0).await.map_err(|error| error.to_string())?;
         if page.entries.is_empty() {
@@ -146,20 +144,7 @@ async fn empty(core: &Core, object: &Object) -> Result<(), String> {
         }
         for entry in &page.entries {
             let Some((namespace, name)) = keys::parse(&entry.key) else { continue };
-            let act = Act {
-                core,
-                who: &who,
-                kind: &kind,
-                spoken: &kind,
-                sub: None,
-                namespace,
-                name,
-                dry_run: false,
-                manager: "kube-apiserver",
-                warnings: &warnings,
-                given: Given::default(),
-                audit: &audit,
-            };
+            let act = own.act(&kind, namespace, name);
             match delete::delete(&act, &DeleteOptions::default()).await {
                 Ok(_) => {}
                 Err(status) if status.code == 404 => {}

@@ -21,7 +21,7 @@ fn a_run(pod: &Pod, name: &str) -> Run {
     Run {
         id: format!("id-{name}"),
         attempt: 0,
-        fingerprint: super::super::member(pod, name).map_or(0, |m| fingerprint(m.container)),
+        fingerprint: super::super::member(pod, name).map_or(0, |m| fingerprint(&m.container)),
         image_id: String::new(),
         stop_signal: 15,
     }
@@ -287,4 +287,31 @@ fn the_same_state_twice_gives_the_same_steps() {
         let seen = seen(&pod, lives);
         assert_eq!(plan(&pod, &seen, NOW), plan(&pod, &seen, NOW));
     }
+}
+
+fn with_ephemeral(spec: Value) -> Value {
+    let mut spec = spec;
+    spec["ephemeralContainers"] = json!([{"name": "e", "targetContainerName": "a"}]);
+    spec
+}
+
+#[test]
+fn ephemeral_ones_start_once_and_wait_for_nobody() {
+    check(with_ephemeral(two()), "a=r b=r", &["start e"]);
+    check(with_ephemeral(two()), "a=r b=r e=p", &[]);
+    check(with_ephemeral(two()), "a=r b=r e=w", &["wake 7"]);
+    check(with_ephemeral(two()), "a=r b=r e=r", &[]);
+    check(with_ephemeral(two()), "a=r b=r e=0", &[]);
+    check(with_ephemeral(two()), "a=r b=r e=1", &[]);
+    check(with_ephemeral(with_init()), "i=r", &["start e"]);
+    check(with_ephemeral(with_init()), "i=w", &["start e", "wake 7"]);
+}
+
+#[test]
+fn ephemeral_ones_keep_no_pod_alive() {
+    check(with_ephemeral(never(two())), "a=0 b=0 e=r", &["stop e 30"]);
+    check(with_ephemeral(never(two())), "a=0 b=0 e=-", &["unsandbox"]);
+    check(with_ephemeral(never(two())), "a=0 b=0 e=1", &["unsandbox"]);
+    check_deleted(with_ephemeral(two()), "a=r b=0 e=r", &["stop a 5", "stop e 5"]);
+    check_deleted(with_ephemeral(with_sidecar()), "s=r i=0 a=0 e=r", &["stop e 5"]);
 }

@@ -165,3 +165,20 @@ fn durations_are_written_as_go_does() {
         assert_eq!(go_duration(Duration::from_secs(seconds)), want);
     }
 }
+
+#[test]
+fn ephemeral_containers_are_told_of_and_count_for_nothing() {
+    let mut pod = pod("Never");
+    let words = json!([{"name": "e", "image": "x"}, {"name": "f"}]);
+    pod.spec.as_mut().unwrap().ephemeral_containers = serde_json::from_value(words).unwrap();
+    let status = of(&pod, &seen("i=0 a=r b=r e=1"), &PodStatus::default(), 0);
+    assert_eq!(status.phase.as_deref(), Some("Running"));
+    assert_eq!(condition(&status, "Ready").status, "True");
+    let told = status.ephemeral_container_statuses.clone().unwrap();
+    assert_eq!(told[0].state.as_ref().unwrap().terminated.as_ref().unwrap().exit_code, 1);
+    assert_eq!((told[0].ready, told[0].started, told[0].restart_count), (false, None, 0));
+    assert!(told[1].state.as_ref().unwrap().waiting.is_some());
+    assert_eq!(own(&status).ephemeral_container_statuses, status.ephemeral_container_statuses);
+    let ended = of(&pod, &seen("i=0 a=0 b=0 e=1"), &PodStatus::default(), 0);
+    assert_eq!(ended.phase.as_deref(), Some("Succeeded"));
+}

@@ -99,7 +99,7 @@ impl Worker {
 
     /// Reads a container's last words and lets the runtime forget it.
     fn bury(&mut self, name: String, id: String, exit: Exit) {
-        let container = member(&self.pod, &name).map(|member| member.container.clone());
+        let container = member(&self.pod, &name).map(|found| found.container);
         let attempt = match &self.seen.member(&name).life {
             Life::Running(running) => running.run.attempt,
             _ => self.ended_of(&name).map_or(0, |ended| ended.run.attempt),
@@ -245,7 +245,7 @@ impl Worker {
 
     fn launched(&mut self, name: &str, launched: Launched, now: Mono) {
         let wall = self.shared.clock.wall();
-        let container = member(&self.pod, name).map(|member| member.container.clone());
+        let container = member(&self.pod, name).map(|found| found.container);
         let state = self.seen.member_mut(name);
         let Some(run) = state.intent.take() else {
             return;
@@ -294,7 +294,7 @@ impl Worker {
         state.retry = state.backoff.until(failed);
         let delay = state.backoff.delay();
         let restarts = member(&self.pod, name)
-            .is_some_and(|member| crate::pod::phase::will_restart(&self.pod, member, &self.seen));
+            .is_some_and(|found| crate::pod::phase::will_restart(&self.pod, found.member(), &self.seen));
         let state = self.seen.member_mut(name);
         if let (Some(_), Some(delay), true) = (state.retry, delay, restarts) {
             state.waiting = Some(crash_loop(&self.id, name, delay));
@@ -405,8 +405,7 @@ impl Worker {
         if !fatal {
             return;
         }
-        let own =
-            member(&self.pod, name).and_then(|member| kind.of(member.container)?.termination_grace_period_seconds);
+        let own = member(&self.pod, name).and_then(|found| kind.of(&found.container)?.termination_grace_period_seconds);
         let grace = own.map_or_else(|| grace(&self.pod), |seconds| Duration::from_secs(seconds.max(1).unsigned_abs()));
         let word = kind.name().to_lowercase();
         let stop = Stop {

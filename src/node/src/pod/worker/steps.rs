@@ -11,7 +11,7 @@ use crate::container::signal_number;
 use crate::events::{About, Level};
 use crate::pod::observed::{Clearing, Life, Prep, Reason, Run, SandboxState, Stopping};
 use crate::pod::plan::{Step, Stop};
-use crate::pod::{fingerprint, member};
+use crate::pod::{ephemeral, fingerprint, member};
 use crate::port::{Kind, Mono, RuntimeFault};
 use crate::probe::ProbeKind;
 
@@ -87,7 +87,7 @@ impl Worker {
         let Some(member) = member(&self.pod, &name) else {
             return;
         };
-        let (container, role) = (member.container.clone(), member.role);
+        let (container, role) = (member.container, member.role);
         let state = self.seen.member_mut(&name);
         if let Life::Ended(ended) = &state.life {
             state.last = Some(ended.clone());
@@ -125,14 +125,15 @@ impl Worker {
         let run = Run {
             id: self.shared.new_id(),
             attempt: self.seen.member(name).next_attempt,
-            fingerprint: fingerprint(member.container),
+            fingerprint: fingerprint(&member.container),
             image_id: image.id.clone(),
             stop_signal: signal_number(signal.as_deref().unwrap_or(&image.config.stop_signal)),
         };
         let launch = acts::Launch {
             id: self.id.clone(),
             pod: self.with_status(),
-            container: member.container.clone(),
+            target: self.target(name),
+            container: member.container,
             role: member.role,
             image,
             sandbox,
@@ -148,9 +149,17 @@ impl Worker {
         self.start(async move { Done::Launched(name, acts::launch(shared, launch).await) });
     }
 
+    /// Whose processes an ephemeral container is to see.
+    fn target(&self, name: &str) -> Option<acts::Target> {
+        let one = ephemeral(&self.pod).iter().find(|one| one.name == name)?;
+        let target = one.target_container_name.clone().filter(|target| !target.is_empty())?;
+        let run = self.seen.member(&target).running().map(|running| running.run.id.clone());
+        Some(acts::Target { name: target, run })
+    }
+
     /// The second half of a start, for a container that runs now: its postStart hook.
     pub(super) fn post_start(&mut self, name: &str, run_id: &str) -> bool {
-        let container = member(&self.pod, name).map(|member| member.container.clone());
+        let container = member(&self.pod, name).map(|found| found.container);
         let hook = container.as_ref().and_then(|c| c.lifecycle.as_ref()?.post_start.clone());
         let (Some(container), Some(hook)) = (container, hook) else {
             return false;
@@ -163,7 +172,7 @@ impl Worker {
 
     pub(super) fn stop(&mut self, stop: Stop, now: Mono) {
         let Stop { name, message, reason, grace, hook } = stop;
-        let container = member(&self.pod, &name).map(|member| member.container.clone());
+        let container = member(&self.pod, &name).map(|found| found.container);
         let ip = self.ip();
         let Life::Running(running) = &mut self.seen.member_mut(&name).life else {
             return;
@@ -278,7 +287,7 @@ impl Worker {
 
     /// A pull's failure has been seen; from now on it shows as a back-off.
     pub(super) fn image_back_off(&mut self, name: &str) {
-        let image = member(&self.pod, name).and_then(|member| member.container.image.clone()).unwrap_or_default();
+        let image = member(&self.pod, name).and_then(|found| found.container.image).unwrap_or_default();
         let state = self.seen.member_mut(name);
         let Some(failed) = state.waiting.take() else {
             return;

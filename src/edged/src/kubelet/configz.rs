@@ -1,0 +1,96 @@
+//! `/configz`: the settings that the node agent really runs with, under the kubelet's names.
+//!
+//! In: the agent's settings. Out: the document. What the agent does not have is left out rather than made up. Pure.
+
+use std::time::Duration;
+
+use kedge_node::NodeConfig;
+use serde_json::{Value, json};
+
+/// What else is told, which the agent itself does not know.
+pub struct Around<'a> {
+    /// The cgroup below which pods live.
+    pub cgroup: &'a str,
+    /// Whether `/logs` is served.
+    pub logs: bool,
+}
+
+/// The document.
+pub fn document(config: &NodeConfig, around: &Around<'_>) -> Value {
+    let mut out = json!({
+        "enableServer": false,
+        "enableSystemLogHandler": around.logs,
+        "enableSystemLogQuery": false,
+        "nodeStatusReportFrequency": duration(config.status_report),
+        "nodeLeaseDurationSeconds": config.lease_duration.as_secs(),
+        "maxPods": config.max_pods,
+        "clusterDomain": config.cluster_domain,
+        "cgroupRoot": format!("/{}", around.cgroup.trim_matches('/')),
+        "cgroupDriver": "cgroupfs",
+        "failSwapOn": false,
+        "makeIPTablesUtilChains": false,
+        "evictionPressureTransitionPeriod": "5m0s",
+        "containerLogMaxSize": bytes(config.log_max_bytes),
+        "containerLogMaxFiles": config.log_max_files,
+        "podLogsDir": config.state_dir.join("pods"),
+        "seccompDefault": false,
+    });
+    if let Some(limit) = config.pod_pids_limit {
+        out["podPidsLimit"] = json!(limit);
+    }
+    if !config.cluster_dns.is_empty() {
+        out["clusterDNS"] = json!(config.cluster_dns);
+    }
+    let reserved = config.reserved;
+    if reserved.cpu_millis > 0 || reserved.memory_bytes > 0 {
+        let cpu = format!("{}m", reserved.cpu_millis);
+        out["systemReserved"] = json!({"cpu": cpu, "memory": bytes(reserved.memory_bytes)});
+    }
+    if !config.labels.is_empty() {
+        out["nodeLabels"] = json!(config.labels);
+    }
+    json!({"kubeletconfig": out})
+}
+
+/// As Go writes durations.
+fn duration(time: Duration) -> String {
+    let (hours, minutes, seconds) = (time.as_secs() / 3600, time.as_secs() / 60 % 60, time.as_secs() % 60);
+    match (hours, minutes) {
+        (0, 0) => format!("{seconds}s"),
+        (0, _) => format!("{minutes}m{seconds}s"),
+        _ => format!("{hours}h{minutes}m{seconds}s"),
+    }
+}
+
+/// A quantity in the largest unit that fits.
+fn bytes(count: u64) -> String {
+    let units = [(30, "Gi"), (20, "Mi"), (10, "Ki")];
+    let fits = units.iter().find(|(bits, _)| count > 0 && count % (1 << bits) == 0);
+    fits.map_or_else(|| count.to_string(), |(bits, unit)| format!("{}{unit}", count >> bits))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_are_told_as_they_are() {
+        let mut config = NodeConfig::new("n", "/var/lib/x");
+        config.log_max_bytes = 10 << 20;
+        config.reserved.memory_bytes = 1000;
+        let told = document(&config, &Around { cgroup: "kedge/a", logs: true });
+        let told = &told["kubeletconfig"];
+        for (key, value) in [
+            ("maxPods", json!(110)),
+            ("containerLogMaxSize", json!("10Mi")),
+            ("nodeStatusReportFrequency", json!("5m0s")),
+            ("cgroupRoot", json!("/kedge/a")),
+            ("enableSystemLogHandler", json!(true)),
+            ("systemReserved", json!({"cpu": "0m", "memory": "1000"})),
+        ] {
+            assert_eq!(told[key], value, "{key}");
+        }
+        assert!(told.get("clusterDNS").is_none());
+        assert_eq!(duration(Duration::from_secs(3723)), "1h2m3s");
+    }
+}
