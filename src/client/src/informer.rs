@@ -12,22 +12,19 @@ use std::collections::VecDeque;
 use std::pin::Pin;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures::future::BoxFuture;
-use futures::{StreamExt, TryStreamExt};
 use rand::Rng;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use tokio::time::Sleep;
-use tokio_util::codec::{FramedRead, LinesCodec};
-use tokio_util::io::StreamReader;
 
+use crate::lines::Lines;
 use crate::{Client, ClientError, ListOptions, ResourcePath, Result};
 
 /// Objects asked for in one page: 500 of 2 KiB make 1 MiB, held once.
 const PAGE: u32 = 500;
-/// The longest line of a watch: an object is at most 3 MiB as a request, larger with defaults and escapes.
-const LINE_LIMIT: usize = 16 << 20;
 /// First wait after a failure.
 const BACKOFF_FIRST: Duration = Duration::from_millis(100);
 /// Longest wait after failures.
@@ -73,9 +70,6 @@ pub struct Informer<T> {
 /// Makes what the caller wants of an object's text.
 type Decode<T> = Box<dyn Fn(&str) -> serde_json::Result<T> + Send + Sync>;
 
-type Lines =
-    Pin<Box<dyn futures::Stream<Item = std::result::Result<String, tokio_util::codec::LinesCodecError>> + Send>>;
-
 /// Where the informer is between two steps. Futures are kept here so that `next` may be dropped at any await.
 enum State {
     /// Nothing known: list from the start.
@@ -87,7 +81,7 @@ enum State {
     /// The watch is being opened.
     Opening { version: String, stream: BoxFuture<'static, Result<Lines>> },
     /// Events come, the last of them this one.
-    Watching { version: String, last: Option<String>, lines: Lines },
+    Watching { version: String, last: Option<Bytes>, lines: Lines },
     /// After a failure: wait, then go on watching from `version`, or list when there is none.
     Waiting { version: Option<String>, sleep: Pin<Box<Sleep>> },
 }
@@ -186,7 +180,7 @@ impl<T> Informer<T> {
                 Some(Ok(line)) => self.event(line),
                 Some(Err(e)) => {
                     let version = reached(version, last.as_deref());
-                    self.failed(Some(version), &ClientError::Unreachable(e.into()));
+                    self.failed(Some(version), &e);
                 }
                 // The server ended the watch in good order: go on from where it was, after a breath, since one that
                 // is shutting down ends each watch at once.
@@ -258,18 +252,14 @@ impl<T> Informer<T> {
             query.push(("timeoutSeconds", seconds.to_string()));
         }
         let (client, target) = (self.client.clone(), self.path.with_query(&query));
-        Box::pin(async move {
-            let pieces = client.stream(&target).await?.map_err(std::io::Error::other);
-            let lines = FramedRead::new(StreamReader::new(pieces), LinesCodec::new_with_max_length(LINE_LIMIT));
-            Ok(Box::pin(lines) as Lines)
-        })
+        Box::pin(async move { Ok(Lines::of(client.stream(&target).await?)) })
     }
 
-    fn event(&mut self, line: String) {
+    fn event(&mut self, line: Bytes) {
         if line.is_empty() {
             return;
         }
-        let frame: EventFrame<'_> = match serde_json::from_str(&line) {
+        let frame: EventFrame<'_> = match serde_json::from_slice(&line) {
             Ok(frame) => frame,
             Err(source) => {
                 return self.failed(None, &ClientError::Decode { path: self.path.to_string(), source });
@@ -322,8 +312,8 @@ impl<T> Informer<T> {
 
 /// The version a watch has come to: that of its last event, or where it began. Only asked for when a watch ends, so that
 /// events are not read once more for it.
-fn reached(began: &str, last: Option<&str>) -> String {
-    let seen = last.and_then(|line| serde_json::from_str::<EventFrame<'_>>(line).ok());
+fn reached(began: &str, last: Option<&[u8]>) -> String {
+    let seen = last.and_then(|line| serde_json::from_slice::<EventFrame<'_>>(line).ok());
     let seen = seen.and_then(|frame| serde_json::from_str::<Versioned>(frame.object.get()).ok());
     seen.map_or_else(|| began.to_owned(), |seen| seen.metadata.resource_version)
 }

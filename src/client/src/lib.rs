@@ -9,6 +9,7 @@ pub mod discovery;
 mod error;
 pub mod events;
 mod informer;
+mod lines;
 mod options;
 mod path;
 mod transport;

@@ -152,15 +152,9 @@ pub async fn daemon(
     );
     tracing::info!(node = node_name, address = %listening, data = %layout.root.display(), "the device is up");
 
-    let started = tokio::time::sleep(settle::AFTER);
-    tokio::pin!(started);
-    let mut is_settled = false;
+    let settling = tokio::spawn(settle::after_start(store.clone()));
     let outcome = loop {
         tokio::select! {
-            () = &mut started, if !is_settled => {
-                is_settled = true;
-                settle::give_back();
-            }
             heard = signals.next() => match heard {
                 Heard::End => break Ok(()),
                 Heard::Reload => reload(&host, &api, file.as_deref(), &overrides).await,
@@ -173,6 +167,7 @@ pub async fn daemon(
         }
     };
     tracing::info!("stopping; containers go on");
+    settling.abort();
     stop.cancel();
     let farewell = async {
         node.join().await;

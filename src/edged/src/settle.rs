@@ -1,17 +1,26 @@
 //! What only the start needed is given back.
 //!
-//! In: nothing but this process, some time after its start. Out: the heap's free pages, and the code that is not used
-//! any more, are the system's again: on a small device they are worth more elsewhere. Code that is used after all comes
-//! back from the page cache by itself. Happens once, so that an idle device stays asleep.
+//! In: the store and this process, some time after its start. Out: what the store's caches hold, the heap's free pages,
+//! and the code that is not used any more, are the system's again: on a small device they are worth more elsewhere. Code
+//! that is used after all comes back from the page cache by itself. Happens once, so that an idle device stays asleep.
 
 use std::ops::Range;
 use std::time::Duration;
 
-/// Lists, plugins and certificates of a start are through by then, also on a slow device.
-pub const AFTER: Duration = Duration::from_secs(20);
+use kedge_store::Store;
 
-/// Gives it back.
-pub fn give_back() {
+/// Lists, plugins and certificates of a start are through by then, also on a slow device.
+const AFTER: Duration = Duration::from_secs(20);
+
+/// Waits until the start is through, and gives back what only it needed.
+pub async fn after_start(store: Store) {
+    tokio::time::sleep(AFTER).await;
+    if store.relax().await.is_ok() {
+        give_back();
+    }
+}
+
+fn give_back() {
     // SAFETY: asks the allocator to return what is free; it locks its own structures.
     unsafe { libc::malloc_trim(0) };
     let program = std::fs::read_link("/proc/self/exe").unwrap_or_default();

@@ -24,6 +24,8 @@ pub(crate) enum Request {
     Compact { to: Revision, reply: oneshot::Sender<Result<(), WriteError>> },
     /// Put the durable tier of a checked copy in the place of the present one.
     Restore { copy: PathBuf, reply: oneshot::Sender<Result<Revision, WriteError>> },
+    /// Give back what the writer's cache holds.
+    Relax { reply: oneshot::Sender<()> },
 }
 
 pub(crate) struct Job {

@@ -76,11 +76,16 @@ impl Readers {
         tokio::task::spawn_blocking(run).await.map_err(|_| ReadError::Closed)?
     }
 
+    /// Gives back what connections that nobody uses hold; the next reads open them again.
+    pub(crate) fn relax(&self) {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        *self.gets.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
     /// Gives the connections back; later reads say that the store is closed.
     pub(crate) fn close(&self) {
         self.permits.close();
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
-        *self.gets.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.relax();
     }
 
     fn note(&self, error: rusqlite::Error) -> ReadError {
@@ -97,4 +102,25 @@ fn snapshot<T>(connection: &Connection, work: impl FnOnce(&Connection) -> rusqli
     let result = work(&transaction)?;
     transaction.commit()?;
     Ok(result)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn who_relaxes_holds_no_connection() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, options) = (folder.path().join("a.db"), Options::new(folder.path()));
+        schema::writer(&path, &options, true).unwrap();
+        let readers = Arc::new(Readers::new(path, &options));
+        let held = || (readers.gets.lock().unwrap().is_some(), readers.idle.lock().unwrap().len());
+        for _ in 0..2 {
+            assert!(readers.newest("/a").unwrap().is_none());
+            readers.read(|_| Ok(())).await.unwrap();
+            assert_eq!(held(), (true, 1));
+            readers.relax();
+            assert_eq!(held(), (false, 0));
+        }
+    }
 }

@@ -228,6 +228,15 @@ impl Store {
         answer.await.map_err(|_| WriteError::Closed)?
     }
 
+    /// Gives back the memory of caches: after a start or a burst, when nothing much is expected. They fill again as
+    /// they are used.
+    pub async fn relax(&self) -> Result<(), WriteError> {
+        self.handle.readers.relax();
+        let (reply, answer) = oneshot::channel();
+        self.handle.inbox.submit(Request::Relax { reply }, 0).await?;
+        answer.await.map_err(|_| WriteError::Closed)
+    }
+
     /// Writes a verified copy of the durable tier to `path`, while everything goes on.
     pub async fn backup(&self, path: impl AsRef<Path>) -> Result<(), BackupError> {
         let (target, database, options) =

@@ -169,6 +169,11 @@ impl Writer {
             match job.request {
                 Request::Compact { to, reply } => self.compactions.push((to.min(self.shared.revision()), reply)),
                 Request::Restore { copy, reply } => self.restores.push((copy, reply)),
+                // A cache that stays full is only memory.
+                Request::Relax { reply } => {
+                    let _ = self.connection.release_memory();
+                    let _ = reply.send(());
+                }
                 Request::Apply { ops, reply } => {
                     let volatile = ops.iter().find(|op| state.volatile.get(op.key()).is_some());
                     match volatile.map(|op| op.key().clone()) {

@@ -331,3 +331,18 @@ async fn a_closed_store_says_so() {
     let refused = store.create(Tier::Durable, "/a", Body::plain(&b""[..]), Bytes::new()).await;
     assert!(matches!(refused, Err(WriteError::Closed)));
 }
+
+#[tokio::test]
+async fn a_store_that_relaxed_goes_on_when_it_is_asked() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    put(&store, "/a/b", "1").await;
+    for text in ["1", "2"] {
+        put(&store, "/a/b", text).await;
+        assert_eq!(keys(&store, "/a/", None).await, [format!("/a/b={text}")]);
+        assert_eq!(store.get("/a/b").await.unwrap().unwrap().bytes, text);
+        store.relax().await.unwrap();
+    }
+    store.clone().close().await;
+    assert!(matches!(store.relax().await, Err(WriteError::Closed)));
+}
