@@ -112,7 +112,7 @@ mod tests {
     async fn who_relaxes_holds_no_connection() {
         let folder = tempfile::tempdir().unwrap();
         let (path, options) = (folder.path().join("a.db"), Options::new(folder.path()));
-        schema::writer(&path, &options, true).unwrap();
+        Connection::open(&path).unwrap().execute_batch(schema::TABLES).unwrap();
         let readers = Arc::new(Readers::new(path, &options));
         let held = || (readers.gets.lock().unwrap().is_some(), readers.idle.lock().unwrap().len());
         for _ in 0..2 {
