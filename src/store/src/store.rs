@@ -149,7 +149,13 @@ impl Store {
 
     /// How many keys start with `prefix` now.
     pub async fn count(&self, prefix: &str) -> Result<u64, ReadError> {
-        let known = self.handle.shared.state().counts.below(prefix);
+        let known = {
+            let state = self.handle.shared.state();
+            if state.is_closed() {
+                return Err(ReadError::Closed);
+            }
+            state.counts.below(prefix)
+        };
         match known {
             Some(count) => Ok(count),
             None => self.rest(prefix, None, None).await,

@@ -227,7 +227,7 @@ impl Feed {
                 events = watch.next() => match events {
                     Ok(events) => {
                         if let Some(pace) = &mut self.pace {
-                            pace.tell();
+                            pace.tell(events.len());
                         }
                         if let Some(bytes) = self.shared(&events) {
                             if bytes.is_empty() {
