@@ -121,7 +121,7 @@ pub fn accept(headers: &http::HeaderMap) -> String {
 /// What an answer may be made into.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Offer {
-    /// Tables and metadata. Subresources with objects of their own, and reviews, give only themselves.
+    /// Tables and metadata. Reviews and most subresources with objects of their own give only themselves.
     pub shapes: bool,
     /// Protobuf. Custom kinds have no such form.
     pub protobuf: bool,

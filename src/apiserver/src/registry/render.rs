@@ -112,6 +112,25 @@ pub fn object(view: &View, mut object: Object) -> Result<Bytes, Status> {
     Ok(Bytes::from(value.to_string()))
 }
 
+/// What a subresource shows of an object, of a kind of its own, in the shape that was asked for.
+pub fn of_subresource(view: &View, gvk: &Gvk, object: Object) -> Object {
+    match view.accepted.shape {
+        Shape::Whole => object,
+        Shape::Metadata => metadata_only(&object),
+        Shape::Table => {
+            let mut row = print::row(gvk, false, &object, view.now);
+            carry(view, &mut row, &object);
+            json!({
+                "kind": "Table",
+                "apiVersion": "meta.k8s.io/v1",
+                "metadata": {"resourceVersion": meta::resource_version(&object)},
+                "columnDefinitions": print::column_definitions(print::columns(gvk, false)),
+                "rows": [row],
+            })
+        }
+    }
+}
+
 /// Objects that are made for this answer only: a list, or a table with a row for each.
 pub fn objects(view: &View, objects: &[Object]) -> Bytes {
     let (gvk, metadata) = (view.kind.gvk(), json!({"resourceVersion": ""}));
@@ -172,12 +191,16 @@ fn row(view: &View, object: &Object) -> Value {
             Err(_) => print::row(&gvk, false, object, view.now),
         },
     };
+    carry(view, &mut row, object);
+    row
+}
+
+fn carry(view: &View, row: &mut Value, object: &Object) {
     match view.carried {
         Carried::Nothing => {}
         Carried::Metadata => row["object"] = metadata_only(object),
         Carried::Whole => row["object"] = object.clone(),
     }
-    row
 }
 
 /// A list in pieces of about [`PIECE`] bytes: nothing is copied twice, and the first piece leaves

@@ -13,21 +13,22 @@ use kedge_api::status::Status;
 use kedge_api::{Object, meta};
 use serde_json::{Value, json};
 
-use super::{made, patch_of, sent};
+use super::{patch_of, sent};
 use crate::chain::Call;
-use crate::error;
 use crate::query::WriteOptions;
 use crate::registry::patching;
+use crate::registry::render::{self, View};
 use crate::registry::update::{self, Change};
 use crate::registry::{Act, Outcome, convert};
 use crate::request::Verb;
-use crate::respond::Answer;
+use crate::respond::{self, Answer};
+use crate::{error, media};
 
 /// Answers a call for `scale`.
 pub async fn answer(call: &mut Call, act: &Act<'_>, kind: &Arc<Kind>) -> Result<Answer, Status> {
     let gvk = Sub::Scale.gvk(kind);
     if call.info.verb == Verb::Get {
-        return made(call, StatusCode::OK, &scale_of(kind, &kept(act).await?));
+        return told(call, kind, &gvk, &kept(act).await?);
     }
     let options = WriteOptions::parse(&call.query).map_err(|f| error::option(&f))?;
     let wanted = if call.info.verb == Verb::Update {
@@ -36,7 +37,14 @@ pub async fn answer(call: &mut Call, act: &Act<'_>, kind: &Arc<Kind>) -> Result<
         patched(call, act, &gvk, &options).await?
     };
     let object = write(act, &wanted).await?;
-    made(call, StatusCode::OK, &scale_of(kind, &object))
+    told(call, kind, &gvk, &object)
+}
+
+/// The scale of an object, in the form that the client asked for.
+fn told(call: &Call, kind: &Arc<Kind>, gvk: &Gvk, object: &Object) -> Result<Answer, Status> {
+    let accepted = media::negotiate(&call.head.headers, media::Offer { shapes: true, ..media::Offer::ITSELF })?;
+    let view = View::new(&call.core, kind, accepted, &call.query)?;
+    Ok(respond::object(StatusCode::OK, &render::of_subresource(&view, gvk, scale_of(kind, object)), accepted))
 }
 
 async fn kept(act: &Act<'_>) -> Result<Object, Status> {

@@ -45,6 +45,11 @@ async fn the_scale_changes_replicas_only() {
         (&scale["kind"], &scale["spec"]["replicas"], &scale["status"]["selector"]),
         (&json!("Scale"), &json!(2), &json!("app=d"))
     );
+    let accept = [("accept", "application/json;as=Table;v=v1;g=meta.k8s.io,application/json")];
+    let table = admin.send("GET", &path, &accept, "").await.ok();
+    let headings: Vec<_> = table["columnDefinitions"].as_array().unwrap().iter().map(|c| c["name"].clone()).collect();
+    assert_eq!(headings, ["Name", "Desired", "Available", "Age"]);
+    assert_eq!(table["rows"][0]["cells"].as_array().unwrap()[..3], [json!("d"), json!(2), json!(0)]);
     let mut more = scale.clone();
     more["spec"]["replicas"] = json!(5);
     assert_eq!(admin.put(&path, more.clone()).await.ok()["spec"]["replicas"], 5);
