@@ -243,9 +243,11 @@ fn further(kubectl: &Kubectl<'_>) {
     std::fs::write(folder.join("kustomization.yaml"), "namePrefix: pre-\nresources: [owned.yaml]\n").unwrap();
     kubectl.says(&["apply", "-k", folder.to_str().unwrap()], &["configmap/pre-owned created"]);
     node(kubectl);
+    if kubectl.minor >= 25 {
+        debug(kubectl);
+    }
     if kubectl.minor >= 36 {
         newer(kubectl);
-        debug(kubectl);
     }
     let kinds = "deployment,hpa,job,cronjob,quota,pdb,ingress";
     kubectl.says(&["delete", kinds, "--all"], &["\"front\" deleted"]);

@@ -9,21 +9,18 @@ use std::time::SystemTime;
 
 use axum::body::Body;
 use bytes::Bytes;
-use futures::StreamExt as _;
-use http::{Method, Request, Response, StatusCode, header};
+use http::{Method, Request, Response, header};
 use kedge_api::machine::ImageInfo;
 use kedge_api::status::{Reason, Status};
 use kedge_client::{Client, ListOptions, ResourcePath};
 use kedge_image::Images;
 use kedge_node::NodeHandle;
 use kedge_node::machine::{LinuxMachine, Machine as _};
-use kedge_node::system_logs::{self, SystemLog};
 use kedge_plugin_host::{Offers, PluginHost};
 use serde_json::{Value, json};
-use tokio::io::AsyncReadExt as _;
-use tokio_util::io::ReaderStream;
 
 use crate::kubelet::{self, Reading, cadvisor};
+use crate::system_logs;
 use crate::uploads::{UploadError, Uploads};
 
 /// The device's own interface. Cheap to clone.
@@ -71,7 +68,7 @@ impl Device {
                 return Ok(text(self.read(|reading| cadvisor::text(reading, &facts, traffic)).await?));
             }
             (&Method::GET, ["configz"]) => self.configz.clone(),
-            (_, ["logs", ..]) => return self.logs(request.method(), &path, request.uri().query()).await,
+            (_, ["logs", ..]) => return system_logs::answer(self.system_logs.clone(), &request).await,
             (&Method::GET, ["pods" | "runningpods"]) => kubelet::pods(self.pods().await?),
             (&Method::GET, ["stats", "summary"]) => self.read(|reading| reading.summary()).await?,
             (&Method::GET, ["kedge", "v1", "images"]) => self.images().await,
@@ -102,44 +99,6 @@ impl Device {
             .header(header::CONTENT_TYPE, "application/json")
             .body(body)
             .map_err(|e| Status::internal(e.to_string()))
-    }
-
-    /// A log file of the machine, or the names in a folder of them, as a kubelet shows them.
-    async fn logs(&self, method: &Method, path: &str, query: Option<&str>) -> Result<Response<Body>, Status> {
-        let refused = |words: &str| {
-            let mut answer = text(format!("{words}\n"));
-            *answer.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
-            Ok(answer)
-        };
-        let Some(root) = self.system_logs.clone() else { return refused("logs endpoint is disabled.") };
-        if method != Method::GET {
-            return refused("logs are only read");
-        }
-        if query.is_some_and(|query| !query.is_empty()) {
-            return Err(Status::bad_request("log queries are not supported: name a file"));
-        }
-        let decoded = percent_decoded(path.trim_start_matches("/logs"));
-        let found = tokio::task::spawn_blocking(move || system_logs::open(&root, &decoded)).await;
-        let found = found.map_err(|e| Status::internal(e.to_string()))?;
-        match found.map_err(|e| Status::new(404, Reason::NotFound, format!("{path} cannot be read: {e}")))? {
-            SystemLog::File(file, size) => {
-                // What is written meanwhile is for the next reader: the answer ends.
-                let content = ReaderStream::new(tokio::fs::File::from_std(file).take(size));
-                let mut answer = text(String::new());
-                *answer.body_mut() = Body::from_stream(content.boxed());
-                Ok(answer)
-            }
-            SystemLog::Folder(names) => {
-                let rows = names.iter().map(|name| {
-                    let name = name.replace('&', "&amp;").replace('<', "&lt;").replace('"', "&#34;");
-                    format!("<a href=\"{name}\">{name}</a>\n")
-                });
-                let mut answer = text(format!("<pre>\n{}</pre>\n", rows.collect::<String>()));
-                let html = header::HeaderValue::from_static("text/html; charset=utf-8");
-                answer.headers_mut().insert(header::CONTENT_TYPE, html);
-                Ok(answer)
-            }
-        }
     }
 
     /// The node's pods, as the API keeps them.
@@ -202,7 +161,8 @@ impl Device {
     }
 }
 
-fn text(words: String) -> Response<Body> {
+/// An answer of plain text.
+pub fn text(words: String) -> Response<Body> {
     let mut answer = Response::new(Body::from(words));
     let plain = header::HeaderValue::from_static("text/plain; charset=utf-8");
     answer.headers_mut().insert(header::CONTENT_TYPE, plain);
@@ -221,26 +181,6 @@ fn refused(error: UploadError) -> Status {
         UploadError::Gap { .. } | UploadError::TooLong => Status::bad_request(error.to_string()),
         UploadError::Disk(_) => Status::internal(error.to_string()),
     }
-}
-
-/// A path as it was meant; what is no escape stays as it is.
-fn percent_decoded(path: &str) -> String {
-    let mut out = Vec::with_capacity(path.len());
-    let mut rest = path.as_bytes();
-    while let [first, more @ ..] = rest {
-        let code = more.get(..2).filter(|_| *first == b'%').and_then(|hex| std::str::from_utf8(hex).ok());
-        match code.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
-            Some(byte) => {
-                out.push(byte);
-                rest = &more[2..];
-            }
-            None => {
-                out.push(*first);
-                rest = more;
-            }
-        }
-    }
-    String::from_utf8_lossy(&out).into_owned()
 }
 
 /// Pairs of a query; names and numbers here need no decoding.

@@ -15,6 +15,7 @@ mod restore;
 mod run;
 mod settle;
 mod streams;
+mod system_logs;
 mod uploads;
 
 use std::path::Path;

@@ -33,6 +33,7 @@ pub fn open(root: &Path, path: &str) -> io::Result<SystemLog> {
     let opened = match openat2(&folder, path, flags, Mode::empty(), resolve) {
         // Before Linux 5.6: a path without a link in it, part by part.
         Err(Errno::NOSYS) => step_by_step(&folder, path, flags)?,
+        Err(Errno::XDEV) => return Err(io::Error::new(io::ErrorKind::NotFound, "it is outside of the logs")),
         opened => opened?,
     };
     let file = File::from(opened);

@@ -392,6 +392,7 @@ fn not_found(what: &'static str, id: &str) -> RuntimeError {
 fn check(spec: &ContainerSpec) -> Result<()> {
     let refuse = |what, value: &str, rule| Err(RuntimeError::Input { what, value: value.to_owned(), rule });
     layout::name("container", &spec.id)?;
+    spec.pid_of.as_deref().map_or(Ok(()), |other| layout::name("container", other))?;
     layout::name("pod", &spec.pod_uid)?;
     layout::relative("cgroup", &spec.cgroup)?;
     if spec.args.is_empty() {

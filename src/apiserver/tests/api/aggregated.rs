@@ -18,7 +18,14 @@ const FLUNDERS: &str = "/apis/wardle.example.com/v1alpha1/namespaces/default/flu
 
 /// A server of the group `wardle.example.com`.
 async fn wardle() -> Backend {
-    Backend::start(|mut request: Request<Bytes>| async move {
+    wardle_saying(swagger().to_string()).await
+}
+
+/// One that says something else in OpenAPI version 2.
+async fn wardle_saying(swagger: String) -> Backend {
+    Backend::start(move |mut request: Request<Bytes>| {
+        let swagger = swagger.clone();
+        async move {
         let path = request.uri().path().to_owned();
         let kind = json!({"group": "", "version": "", "kind": "Flunder"});
         match path.as_str() {
@@ -35,7 +42,7 @@ async fn wardle() -> Backend {
             "/apis/wardle.example.com/v1alpha1" => {
                 json_answer(200, &json!({"kind": "APIResourceList", "resources": []}))
             }
-            "/openapi/v2" => json_answer(200, &swagger()),
+            "/openapi/v2" => Response::new(Body::from(swagger)),
             "/openapi/v3" => json_answer(
                 200,
                 &json!({"paths": {"apis/wardle.example.com/v1alpha1":
@@ -68,6 +75,7 @@ async fn wardle() -> Backend {
                 404,
                 &json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": "gone", "code": 404}),
             ),
+        }
         }
     })
     .await
@@ -236,6 +244,28 @@ async fn the_document_of_version_2_says_what_others_serve() {
     // It goes with its APIService.
     server.admin.delete(&format!("{SERVICES}/v1alpha1.wardle.example.com"), Value::Null).await.ok();
     crate::support::until(async || server.admin.get("/openapi/v2").await.ok()["definitions"][FLUNDER].is_null()).await;
+}
+
+#[tokio::test]
+async fn a_document_that_clients_could_not_read_is_left_out() {
+    let mut dangling = swagger();
+    dangling["definitions"]["com.example.wardle.v1alpha1.Flunder"]["properties"]["spec"] =
+        json!({"$ref": "#/definitions/nowhere"});
+    let mut large = swagger();
+    large["definitions"]["com.example.wardle.v1alpha1.Flunder"]["description"] = json!("x".repeat(5 << 20));
+    for said in ["<html>".to_owned(), "[".repeat(100_000), dangling.to_string(), large.to_string()] {
+        let (server, backend) = (server().await, wardle_saying(said).await);
+        if !service(&server, &backend).await {
+            return;
+        }
+        server.admin.post(SERVICES, api_service(&backend)).await.ok();
+        until(&server, "Passed").await;
+        let document = server.admin.get("/openapi/v2").await.ok();
+        assert!(document["definitions"]["com.example.wardle.v1alpha1.Flunder"].is_null());
+        assert!(document["definitions"]["io.k8s.api.core.v1.Pod"].is_object(), "ours is there");
+        let groups = server.admin.get("/apis").await.ok();
+        assert_eq!(groups["groups"].as_array().unwrap().last().unwrap()["name"], "wardle.example.com");
+    }
 }
 
 #[tokio::test]

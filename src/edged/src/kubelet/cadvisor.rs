@@ -19,6 +19,8 @@ struct Row {
     labels: String,
     stats: Stats,
     started: Option<SystemTime>,
+    /// It is the machine's, of which less is known.
+    is_machine: bool,
 }
 
 type Family = (&'static str, &'static str, &'static str, fn(&Row) -> Option<String>);
@@ -30,7 +32,9 @@ const FAMILIES: [Family; 7] = [
     ("container_memory_working_set_bytes", "gauge", "Current working set in bytes.", |row| {
         Some(row.stats.working_set.to_string())
     }),
-    ("container_memory_rss", "gauge", "Size of RSS in bytes.", |row| Some(row.stats.rss.to_string())),
+    ("container_memory_rss", "gauge", "Size of RSS in bytes.", |row| {
+        (!row.is_machine).then(|| row.stats.rss.to_string())
+    }),
     (
         "container_memory_usage_bytes",
         "gauge",
@@ -38,7 +42,7 @@ const FAMILIES: [Family; 7] = [
         |row| Some(row.stats.usage.to_string()),
     ),
     ("container_memory_cache", "gauge", "Number of bytes of page cache memory.", |row| {
-        Some(row.stats.usage.saturating_sub(row.stats.rss).to_string())
+        (!row.is_machine).then(|| row.stats.usage.saturating_sub(row.stats.rss).to_string())
     }),
     ("container_threads", "gauge", "Number of threads running inside the container", |row| {
         Some(row.stats.processes.to_string())
@@ -80,11 +84,11 @@ pub fn text(reading: &Reading<'_>, facts: &MachineFacts, traffic: impl Fn(&str) 
         stats: Stats {
             cpu_nanos: machine.cpu_nanos,
             working_set: machine.memory.saturating_sub(machine.memory_available),
-            rss: machine.memory.saturating_sub(machine.memory_available),
             usage: used,
-            processes: 0,
+            ..Stats::default()
         },
         started: machine.booted,
+        is_machine: true,
     }];
     let mut links = Vec::new();
     for (pod, containers) in reading.by_pod() {
@@ -94,6 +98,7 @@ pub fn text(reading: &Reading<'_>, facts: &MachineFacts, traffic: impl Fn(&str) 
             labels: labels("", &whole, "", "", Some(pod)),
             stats: total(&containers),
             started: clock::parse(meta::text_at(pod, &["status", "startTime"])),
+            is_machine: false,
         });
         for usage in containers {
             let status = super::status(pod, &usage.container);
@@ -103,6 +108,7 @@ pub fn text(reading: &Reading<'_>, facts: &MachineFacts, traffic: impl Fn(&str) 
                 labels: labels(&usage.container, &format!("{whole}/{name}"), text("image"), name, Some(pod)),
                 stats: usage.stats,
                 started: clock::parse(started(pod, &usage.container)),
+                is_machine: false,
             });
         }
     }
@@ -189,5 +195,6 @@ mod tests {
         ] {
             assert!(text.lines().any(|seen| seen == line), "{line:?} is not in {text}");
         }
+        assert!(!text.contains("container_memory_rss{container=\"\",id=\"/\""), "what is not known is left out");
     }
 }

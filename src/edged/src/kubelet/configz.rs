@@ -65,7 +65,7 @@ fn duration(time: Duration) -> String {
 /// A quantity in the largest unit that fits.
 fn bytes(count: u64) -> String {
     let units = [(30, "Gi"), (20, "Mi"), (10, "Ki")];
-    let fits = units.iter().find(|(bits, _)| count > 0 && count % (1 << bits) == 0);
+    let fits = units.iter().find(|(bits, _)| count > 0 && count.is_multiple_of(1 << bits));
     fits.map_or_else(|| count.to_string(), |(bits, unit)| format!("{}{unit}", count >> bits))
 }
 

@@ -40,6 +40,7 @@ pub const ALL: &[Case] = &[
     case!(limits::usage_is_measured),
     case!(pods::containers_of_a_pod_share_what_they_should),
     case!(pods::containers_may_share_processes),
+    case!(pods::a_container_may_see_the_processes_of_another),
     case!(pods::host_namespaces_are_joined),
     case!(pods::parameters_are_set_or_refused),
     case!(confinement::users_and_groups_are_as_asked),

@@ -5,7 +5,7 @@ use std::fs;
 use kedge_runtime::RuntimeError;
 use kedge_runtime::zygote::Zygote;
 
-use crate::root::site::{Site, connect, pod, run};
+use crate::root::site::{Site, connect, ended, pod, run};
 
 pub async fn containers_of_a_pod_share_what_they_should(site: Site, zygote: Zygote) {
     let runtime = connect(&site, zygote).await;
@@ -44,6 +44,41 @@ pub async fn containers_may_share_processes(site: Site, zygote: Zygote) {
     assert_ne!(lines.last().map(String::as_str), Some("stdout F 1"));
     runtime.remove("c1").await.expect("removed");
     runtime.remove("c2").await.expect("removed");
+    runtime.remove_sandbox("p1").await.expect("removed");
+}
+
+pub async fn a_container_may_see_the_processes_of_another(site: Site, zygote: Zygote) {
+    let runtime = connect(&site, zygote).await;
+    let sandbox = pod(&site, &runtime).await;
+    runtime.create(site.program(&sandbox, "c1", &["/bin/sleep", "4243"])).await.expect("created");
+    runtime.start("c1").await.expect("started");
+    let look = "tr '\\0' ' ' </proc/1/cmdline; echo; echo $$";
+    let mut spec = site.container(&sandbox, "c2", look);
+    spec.pid_of = Some("c1".to_owned());
+    assert_eq!(run(&runtime, spec).await.code, 0);
+    let lines = site.lines("c2");
+    assert_eq!(lines.first().map(|line| line.trim_end()), Some("stdout F /bin/sleep 4243"), "{lines:?}");
+    assert_ne!(lines.last().map(String::as_str), Some("stdout F 1"));
+    // Nobody else does, and what does not run has none.
+    run(&runtime, site.container(&sandbox, "c3", look)).await;
+    assert!(!site.lines("c3").iter().any(|line| line.contains("4243")));
+    for target in ["nobody", "c2", "../p1"] {
+        let mut spec = site.container(&sandbox, "c4", look);
+        spec.pid_of = Some(target.to_owned());
+        runtime.create(spec).await.expect_err(target);
+        let _ = runtime.remove("c4").await;
+    }
+    // It ends with the first process of what it looked at.
+    let mut spec = site.program(&sandbox, "c5", &["/bin/sleep", "4244"]);
+    spec.pid_of = Some("c1".to_owned());
+    let mut events = runtime.events();
+    runtime.create(spec).await.expect("created");
+    runtime.start("c5").await.expect("started");
+    runtime.remove("c1").await.expect("removed");
+    assert_eq!(ended(&runtime, &mut events, "c5").await.signal, Some(9));
+    for id in ["c2", "c3", "c5"] {
+        runtime.remove(id).await.expect("removed");
+    }
     runtime.remove_sandbox("p1").await.expect("removed");
 }
 
