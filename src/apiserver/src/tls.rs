@@ -11,6 +11,7 @@ pub mod renewal;
 pub mod request;
 mod serving;
 mod sign;
+mod suites;
 
 pub use authority::{Authority, AuthorityError};
 pub(crate) use serving::ClockForTls;

@@ -17,6 +17,7 @@ use rustls_pki_types::UnixTime;
 use super::authority::{Authority, AuthorityError};
 use super::client::AskForCertificate;
 use super::renewal::{LEAF_LIFETIME, Validity};
+use super::suites;
 use crate::clock::Clock;
 
 /// The certificate in use.
@@ -92,19 +93,22 @@ impl ResolvesServerCert for ServingCertificate {
     }
 }
 
-/// The configuration of the listener: TLS 1.2 and 1.3, HTTP/2 and 1.1, a client certificate is
-/// asked for and may be left out.
+/// The configuration of the listener: TLS 1.2 and 1.3, HTTP/2 and 1.1, the cipher that is quickest
+/// here, a client certificate is asked for and may be left out.
 pub fn server_config(
     certificate: Arc<ServingCertificate>,
     hints: Vec<DistinguishedName>,
     provider: Arc<CryptoProvider>,
     clock: Clock,
 ) -> Result<ServerConfig, rustls::Error> {
+    let suites = suites::quickest_first(provider.cipher_suites.clone(), suites::processor_has_aes());
+    let provider = Arc::new(CryptoProvider { cipher_suites: suites, ..(*provider).clone() });
     let verifier = AskForCertificate { algorithms: provider.signature_verification_algorithms, hints };
     let mut config = ServerConfig::builder_with_details(provider, Arc::new(ClockForTls(clock)))
         .with_safe_default_protocol_versions()?
         .with_client_cert_verifier(Arc::new(verifier))
         .with_cert_resolver(certificate);
+    config.ignore_client_order = true;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(config)
 }
