@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 /// Longest wait for a state: a debug build on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(20);
 /// The node's name.
 pub const NODE: &str = "gateway";
 
@@ -185,6 +185,31 @@ impl Stack {
         match tokio::time::timeout(PATIENCE, looked).await {
             Ok(all) => all,
             Err(_) => panic!("{plural}: never {what}: {:#}", Value::from(self.list(group, plural).await)),
+        }
+    }
+
+    /// Waits until there are so many objects of a core kind in all namespaces and each is as wanted.
+    pub async fn until_everywhere(&self, plural: &str, count: usize, wanted: impl Fn(&Value) -> bool) {
+        let path = ResourcePath::core(plural);
+        let options = kedge_client::WatchOptions::default();
+        let mut informer: kedge_client::Informer<Value> =
+            kedge_client::Informer::new(self.admin.clone(), path.clone(), options);
+        let all = async || {
+            let list = self.admin.list(&path, &ListOptions::default()).await.unwrap();
+            list["items"].as_array().cloned().unwrap_or_default()
+        };
+        let looked = async {
+            loop {
+                let all = all().await;
+                if all.len() == count && all.iter().all(&wanted) {
+                    return;
+                }
+                informer.next().await;
+            }
+        };
+        if tokio::time::timeout(PATIENCE, looked).await.is_err() {
+            let others: Vec<_> = all().await.into_iter().filter(|object| !wanted(object)).collect();
+            panic!("{plural}: {} are never as wanted: {:#}", others.len(), Value::from(others));
         }
     }
 

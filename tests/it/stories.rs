@@ -137,3 +137,32 @@ async fn bad_requests_are_refused_while_everything_goes_on() {
     assert_eq!(stack.list("apps", "deployments").await.len(), 1, "what was refused is not there");
     stack.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_that_happens_at_once_is_missed() {
+    let stack = Stack::start(&[]).await;
+    let quota = json!({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "q"},
+        "spec": {"hard": {"resourcequotas": "5", "configmaps": "5"}}});
+    let makers = (0..4).map(|maker| {
+        let (admin, quota) = (stack.admin.clone(), quota.clone());
+        tokio::spawn(async move {
+            for number in 0..25 {
+                let namespace = json!({"apiVersion": "v1", "kind": "Namespace",
+                    "metadata": {"name": format!("n-{maker}-{number}")}});
+                admin.create(&ResourcePath::core("namespaces"), &namespace, &Default::default()).await.unwrap();
+                let quotas = ResourcePath::core("resourcequotas").namespace(format!("n-{maker}-{number}"));
+                admin.create(&quotas, &quota, &Default::default()).await.unwrap();
+            }
+        })
+    });
+    for maker in makers.collect::<Vec<_>>() {
+        maker.await.unwrap();
+    }
+    // A namespace has its root's certificate, and the quota itself.
+    let is_counted = |quota: &Value| {
+        let used = &quota["status"]["used"];
+        used["resourcequotas"] == "1" && used["configmaps"] == "1"
+    };
+    stack.until_everywhere("resourcequotas", 100, is_counted).await;
+    stack.end().await;
+}

@@ -19,6 +19,9 @@ use usage::Amounts;
 
 /// Kubernetes' own period. Only while there is a quota at all.
 const AGAIN: Duration = Duration::from_secs(300);
+/// What was counted is counted once more after this long, until it stays the same: what came just before the quota may
+/// be heard of after it, and wakes nobody.
+const SETTLE: Duration = Duration::from_secs(1);
 const EVERY: u32 = 4;
 
 fn quotas() -> Kind {
@@ -86,7 +89,7 @@ pub fn reconcile(key: &Key) -> Outcome {
     }
     quota["status"] = status;
     match world::one(world::update(&quotas(), &key.namespace, &key.name, "status", &quota)) {
-        Ok(_) => Ok(Some(AGAIN)),
+        Ok(_) => Ok(Some(SETTLE)),
         Err(e) if e.code == 404 => Ok(None),
         // Admission charged the quota while it was counted.
         Err(e) if e.code == 409 => Ok(Some(world::RACED)),
