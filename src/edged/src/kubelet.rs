@@ -1,8 +1,8 @@
 //! What a kubelet serves and people and their tools read: pods, usage as a summary and as figures, its settings.
 //!
 //! In: the node's pods as the API keeps them, what containers and the machine use. Out: the documents, in the forms of
-//! `v1`, `stats.k8s.io/v1alpha1` and `/metrics/resource`; others are in files below. Pure: asks nobody and measures nothing. Rates are left out:
-//! they would take a sample on a timer; whoever wants them takes two readings.
+//! `v1`, `stats.k8s.io/v1alpha1` and `/metrics/resource`; others are in files below. Pure: asks nobody and measures
+//! nothing. Rates are left out: they would take a sample on a timer; whoever wants them takes two readings.
 
 pub mod cadvisor;
 pub mod configz;
