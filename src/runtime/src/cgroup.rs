@@ -314,19 +314,25 @@ fn make_v1(controllers: &[String], root: &Path, cgroup: &Path) -> io::Result<()>
     for part in cgroup.components() {
         let parent = folder.clone();
         folder.push(part);
-        match fs::create_dir(&folder) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
+        let is_new = match fs::create_dir(&folder) {
+            Ok(()) => true,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => false,
             Err(error) => return Err(named(&folder, error)),
-        }
+        };
         if has("cpuset") {
-            // Empty sets refuse processes; they are not inherited by themselves.
+            // Empty sets refuse processes; they are not inherited by themselves. One that is there already may be
+            // empty as well: another pod has made it just now, or was stopped before it had filled it.
             for file in ["cpuset.cpus", "cpuset.mems"] {
-                let value = fs::read_to_string(parent.join(file)).map_err(|error| named(&parent.join(file), error))?;
-                write(&folder.join(file), value.trim())?;
+                let read = |folder: &Path| {
+                    let file = folder.join(file);
+                    fs::read_to_string(&file).map_err(|error| named(&file, error))
+                };
+                if is_new || read(&folder)?.trim().is_empty() {
+                    write(&folder.join(file), read(&parent)?.trim())?;
+                }
             }
         }
-        if has("memory") {
+        if is_new && has("memory") {
             // Older kernels count children only when asked; newer ones always do and may refuse.
             let _ = fs::write(folder.join("memory.use_hierarchy"), "1");
         }
@@ -408,6 +414,31 @@ mod tests {
             &["cpu.cfs_period_us=100000", "cpu.cfs_quota_us=-1", "memory.limit_in_bytes=-1", "pids.max=max"],
             &["cpu.max=max 100000", "memory.max=max", "pids.max=max"],
         );
+    }
+
+    #[test]
+    fn a_set_that_another_has_made_and_not_yet_filled_is_filled() {
+        let root = tempfile::tempdir().unwrap();
+        let put = |folder: &str, cpus: &str, mems: &str| {
+            let folder = root.path().join(folder);
+            fs::create_dir_all(&folder).unwrap();
+            fs::write(folder.join("cpuset.cpus"), cpus).unwrap();
+            fs::write(folder.join("cpuset.mems"), mems).unwrap();
+        };
+        put("", "0-3\n", "0\n");
+        put("kedge", "\n", "\n");
+        put("kedge/pod", "\n", "");
+        put("kedge/pinned", "2\n", "0\n");
+        let sets = |folder: &str| {
+            let read = |file: &str| fs::read_to_string(root.path().join(folder).join(file)).unwrap().trim().to_owned();
+            (read("cpuset.cpus"), read("cpuset.mems"))
+        };
+        for cgroup in ["kedge/pod", "kedge/pinned"] {
+            make_v1(&["cpuset".to_owned()], root.path(), Path::new(cgroup)).unwrap();
+        }
+        assert_eq!(sets("kedge"), ("0-3".to_owned(), "0".to_owned()));
+        assert_eq!(sets("kedge/pod"), ("0-3".to_owned(), "0".to_owned()));
+        assert_eq!(sets("kedge/pinned"), ("2".to_owned(), "0".to_owned()), "what is set stays");
     }
 
     #[test]

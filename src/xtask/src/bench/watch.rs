@@ -29,7 +29,7 @@ const WATCHERS: usize = 1000;
 /// One of so many tells when events came.
 const PROBE: usize = 40;
 /// Events written as fast as it goes.
-const FLOOD: usize = 1000;
+const FLOOD: usize = 4000;
 /// Clients that write them.
 const CLIENTS: usize = 16;
 /// Events written at a steady pace after it.
