@@ -60,5 +60,6 @@ pub use loopback::Loopback;
 pub use paths::KUBERNETES;
 pub use random::Random;
 pub use registry::convert::Converter;
+pub use request::percent_decode;
 pub use server::{ApiServer, OpenError, ServeError};
 pub use vault::settings::Encryption;

@@ -203,7 +203,7 @@ fn resource_verb(method: &http::Method) -> Verb {
 }
 
 /// Decodes `%XX`; what is no valid escape stays as it is, what is no UTF-8 is replaced.
-pub(crate) fn percent_decode(text: &str) -> String {
+pub fn percent_decode(text: &str) -> String {
     if !text.contains('%') {
         return text.to_owned();
     }

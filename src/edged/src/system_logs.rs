@@ -11,6 +11,7 @@ use bytes::Bytes;
 use futures::StreamExt as _;
 use http::{Method, Request, Response, StatusCode, header};
 use kedge_api::status::{Reason, Status};
+use kedge_apiserver::percent_decode;
 use kedge_node::system_logs::{SystemLog, open};
 use tokio::io::AsyncReadExt as _;
 use tokio_util::io::ReaderStream;
@@ -27,7 +28,7 @@ pub async fn answer(root: Option<PathBuf>, request: &Request<Bytes>) -> Result<R
         return Err(Status::bad_request("log queries are not supported: name a file"));
     }
     let path = request.uri().path().trim_start_matches('/').trim_start_matches("logs");
-    let path = percent_decoded(path);
+    let path = percent_decode(path);
     let shown = path.clone();
     let found = tokio::task::spawn_blocking(move || open(&root, &path)).await;
     let found = found.map_err(|e| Status::internal(e.to_string()))?;
@@ -56,26 +57,6 @@ fn not_allowed(words: &str) -> Response<Body> {
     let mut answer = text(format!("{words}\n"));
     *answer.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
     answer
-}
-
-/// A path as it was meant; what is no escape stays as it is.
-fn percent_decoded(path: &str) -> String {
-    let mut out = Vec::with_capacity(path.len());
-    let mut rest = path.as_bytes();
-    while let [first, more @ ..] = rest {
-        let code = more.get(..2).filter(|_| *first == b'%').and_then(|hex| std::str::from_utf8(hex).ok());
-        match code.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
-            Some(byte) => {
-                out.push(byte);
-                rest = &more[2..];
-            }
-            None => {
-                out.push(*first);
-                rest = more;
-            }
-        }
-    }
-    String::from_utf8_lossy(&out).into_owned()
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
 //! What aggregated servers serve, among what this server serves.
 //!
 //! In: their documents, ours. Out: one list of groups in the order of priorities, plain and
-//! aggregated, one index of OpenAPI documents, and what `/openapi/v2` says of them. Documents are read when a server becomes
-//! available, and again when somebody asks for them after a minute; never on a timer.
+//! aggregated, one index of OpenAPI documents, and what `/openapi/v2` says of them. Documents are
+//! read when a server becomes available, and again when somebody asks for them after a minute;
+//! never on a timer.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
