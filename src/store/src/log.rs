@@ -11,13 +11,7 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, params};
 
 use crate::counts::Counts;
 use crate::entry::{Change, Entry, Event, Revision};
-
-/// The newest row of a key.
-pub(crate) struct Newest {
-    pub(crate) revision: Revision,
-    /// `None` if the row is a deletion.
-    pub(crate) entry: Option<Arc<Entry>>,
-}
+use crate::live::Live;
 
 /// Keys from `from` (inclusive) to `to` (exclusive), as bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,29 +53,6 @@ pub(crate) struct Piece {
 }
 
 const DELETED: i64 = 2;
-
-pub(crate) const NEWEST: &str = "SELECT revision, change, created, idx, value FROM log INDEXED BY log_key \
-     WHERE key = ?1 ORDER BY revision DESC LIMIT 1";
-
-/// The newest row of a key.
-pub(crate) fn newest(connection: &Connection, key: &str) -> rusqlite::Result<Option<Newest>> {
-    let mut statement = connection.prepare_cached(NEWEST)?;
-    let row = |row: &Row<'_>| {
-        let revision = revision(row, 0)?;
-        if row.get::<_, i64>(1)? == DELETED {
-            return Ok(Newest { revision, entry: None });
-        }
-        let entry = Entry {
-            key: key.into(),
-            revision,
-            created: self::revision(row, 2)?,
-            index: blob(row, 3)?,
-            bytes: blob(row, 4)?,
-        };
-        Ok(Newest { revision, entry: Some(Arc::new(entry)) })
-    };
-    statement.query_row([key.as_bytes()], row).optional()
-}
 
 /// Writes one event's row.
 pub(crate) fn append(connection: &Connection, event: &Event) -> rusqlite::Result<()> {
@@ -128,6 +99,17 @@ pub(crate) fn page(connection: &Connection, range: &Range, at: Revision, limit: 
         }
     }
     Ok(part)
+}
+
+/// The entry of one row; none if compaction has taken it away.
+pub(crate) fn row(connection: &Connection, at: Revision) -> rusqlite::Result<Option<Arc<Entry>>> {
+    version(&mut versions(connection)?, signed(at))
+}
+
+/// The entries of some rows; none if compaction has taken one of them away.
+pub(crate) fn rows(connection: &Connection, all: &[Revision]) -> rusqlite::Result<Option<Vec<Arc<Entry>>>> {
+    let mut versions = versions(connection)?;
+    all.iter().map(|at| version(&mut versions, signed(*at))).collect()
 }
 
 /// How many keys of a range there were at a revision. Looks at all of them.
@@ -180,8 +162,10 @@ pub(crate) fn events(
     Ok(Piece { events, reached })
 }
 
+pub(crate) const VERSION: &str = "SELECT revision, key, created, idx, value FROM log WHERE revision = ?1";
+
 fn versions(connection: &Connection) -> rusqlite::Result<CachedStatement<'_>> {
-    connection.prepare_cached("SELECT revision, key, created, idx, value FROM log WHERE revision = ?1")
+    connection.prepare_cached(VERSION)
 }
 
 fn version(statement: &mut CachedStatement<'_>, at: i64) -> rusqlite::Result<Option<Arc<Entry>>> {
@@ -244,12 +228,13 @@ pub(crate) struct Census {
     pub(crate) keys: u64,
     pub(crate) rows: u64,
     pub(crate) counts: Counts,
+    pub(crate) live: Live,
 }
 
 pub(crate) fn census(connection: &Connection) -> rusqlite::Result<Census> {
     let newest = connection.query_row("SELECT COALESCE(MAX(revision), 0) FROM log", [], |row| revision(row, 0))?;
     let rows = connection.query_row("SELECT COUNT(*) FROM log", [], |row| revision(row, 0))?;
-    let (mut keys, mut counts) = (0, Counts::default());
+    let (mut live, mut counts) = (Live::default(), Counts::default());
     let mut statement = connection
         .prepare("SELECT MAX(revision), change, key FROM log INDEXED BY log_key GROUP BY key ORDER BY key")?;
     let mut all = statement.query([])?;
@@ -259,8 +244,8 @@ pub(crate) fn census(connection: &Connection) -> rusqlite::Result<Census> {
         if row.get::<_, i64>(1)? == DELETED {
             continue;
         }
-        keys += 1;
-        let key = String::from_utf8_lossy(row.get_ref(2)?.as_blob()?);
+        let key = key(row, 2)?;
+        live.put(&key, revision(row, 0)?);
         let own = key.rfind('/').map_or("", |slash| &key[..=slash]);
         if own != folder {
             counts.add(&folder, std::mem::take(&mut run));
@@ -269,7 +254,7 @@ pub(crate) fn census(connection: &Connection) -> rusqlite::Result<Census> {
         run += 1;
     }
     counts.add(&folder, run);
-    Ok(Census { newest, keys, rows, counts })
+    Ok(Census { newest, keys: live.len() as u64, rows, counts, live })
 }
 
 /// Which revision history may be read from.

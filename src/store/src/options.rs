@@ -41,6 +41,8 @@ pub struct Options {
     pub recent_events: usize,
     /// Bytes that those events may occupy.
     pub recent_bytes: usize,
+    /// Bytes of entries that were read or written lately and are kept in memory, from which gets are served.
+    pub hot_bytes: usize,
     /// Events that may wait for one watcher before it goes back to reading history.
     pub watch_queue: usize,
     /// Connections for lists and history.
@@ -102,6 +104,8 @@ impl Options {
             volatile_event_bytes: 1 << 20,
             recent_events: 1_024,
             recent_bytes: 1 << 20,
+            // Mostly the entries of recent events, which are there anyway.
+            hot_bytes: 1 << 20,
             // At 20,000 writes a second a watcher has 25 ms to take them.
             watch_queue: 512,
             readers: 2,

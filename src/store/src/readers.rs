@@ -9,8 +9,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rusqlite::Connection;
 use tokio::sync::Semaphore;
 
+use crate::entry::{Entry, Revision};
 use crate::error::ReadError;
-use crate::log::{self, Newest};
+use crate::log;
 use crate::options::Options;
 use crate::schema;
 
@@ -38,8 +39,8 @@ impl Readers {
         }
     }
 
-    /// The newest row of a key.
-    pub(crate) fn newest(&self, key: &str) -> Result<Option<Newest>, ReadError> {
+    /// The entries of some rows, read where this is called; none if compaction has taken one of them away.
+    pub(crate) fn rows(&self, all: &[Revision]) -> Result<Option<Vec<Arc<Entry>>>, ReadError> {
         if self.permits.is_closed() {
             return Err(ReadError::Closed);
         }
@@ -48,7 +49,7 @@ impl Readers {
             Some(connection) => connection,
             None => schema::reader(&self.path, &self.options)?,
         };
-        let found = log::newest(slot.insert(connection), key);
+        let found = log::rows(slot.insert(connection), all);
         found.map_err(|error| self.note(error))
     }
 
@@ -116,7 +117,7 @@ mod tests {
         let readers = Arc::new(Readers::new(path, &options));
         let held = || (readers.gets.lock().unwrap().is_some(), readers.idle.lock().unwrap().len());
         for _ in 0..2 {
-            assert!(readers.newest("/a").unwrap().is_none());
+            assert!(readers.rows(&[7]).unwrap().is_none());
             readers.read(|_| Ok(())).await.unwrap();
             assert_eq!(held(), (true, 1));
             readers.relax();

@@ -115,10 +115,10 @@ mod tests {
         let connection = Connection::open(folder.path().join("a")).unwrap();
         connection.execute_batch(TABLES).unwrap();
         let connection = connect(&folder.path().join("a"), &Options::new(folder.path())).unwrap();
-        for key in ["/a", "/b", "/c"] {
-            assert!(crate::log::newest(&connection, key).unwrap().is_none());
+        for row in [1, 2, 3] {
+            assert!(crate::log::row(&connection, row).unwrap().is_none());
         }
-        let statement = connection.prepare_cached(crate::log::NEWEST).unwrap();
+        let statement = connection.prepare_cached(crate::log::VERSION).unwrap();
         assert_eq!(statement.get_status(StatementStatus::RePrepare), 0);
         assert_eq!(statement.get_status(StatementStatus::Run), 3, "it is the statement that was run");
     }

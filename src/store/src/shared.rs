@@ -11,9 +11,11 @@ use std::task::Waker;
 use tokio::sync::watch;
 
 use crate::counts::Counts;
-use crate::entry::{Change, Event, Revision};
+use crate::entry::{Change, Entry, Event, Revision};
 use crate::error::{ReadError, WatchError};
 use crate::families::Families;
+use crate::hot::Hot;
+use crate::live::{Known, Live};
 use crate::metrics::{Counters, add};
 use crate::options::Options;
 use crate::queue::{Pushed, Queue};
@@ -37,9 +39,21 @@ pub(crate) struct State {
     pub(crate) families: Families,
     /// Keys of both tiers, at `revision`.
     pub(crate) counts: Counts,
+    /// Durable keys, at `revision`.
+    pub(crate) live: Live,
+    /// Some of their entries.
+    pub(crate) hot: Hot,
     recent: Recent,
     watches: BTreeMap<Arc<str>, Vec<Arc<Queue>>>,
     closed: bool,
+}
+
+/// What memory says of a prefix at a revision.
+pub(crate) struct Seen {
+    pub(crate) revision: Revision,
+    pub(crate) volatile: BTreeMap<Arc<str>, Arc<Entry>>,
+    /// How many keys of both tiers there are, if that is known.
+    pub(crate) total: Option<u64>,
 }
 
 /// Where a watch begins.
@@ -55,7 +69,7 @@ impl Shared {
         revision: Revision,
         compacted: Revision,
         families: Families,
-        counts: Counts,
+        (counts, live): (Counts, Live),
         options: &Options,
     ) -> Self {
         let state = State {
@@ -64,6 +78,8 @@ impl Shared {
             volatile: Volatile::new(revision, options.volatile_events, options.volatile_event_bytes),
             families,
             counts,
+            live,
+            hot: Hot::new(options.hot_bytes),
             recent: Recent::new(revision, options.recent_events, options.recent_bytes),
             watches: BTreeMap::new(),
             closed: false,
@@ -96,9 +112,28 @@ impl Shared {
         reached.is_ok_and(|now| *now != Revision::MAX)
     }
 
-    /// Makes events visible and hands them to the watches. `state` is the lock the caller decided under.
-    pub(crate) fn publish(&self, mut state: MutexGuard<'_, State>, events: &[Arc<Event>], up_to: Revision) {
+    /// Makes events visible and hands them to the watches; the first `durable` of them are of that tier. `state` is the
+    /// lock the caller decided under.
+    pub(crate) fn publish(
+        &self,
+        mut state: MutexGuard<'_, State>,
+        events: &[Arc<Event>],
+        durable: usize,
+        up_to: Revision,
+    ) {
         state.revision = up_to;
+        for event in events.iter().take(durable) {
+            match event.change {
+                Change::Created | Change::Updated => {
+                    state.live.put(&event.entry.key, event.revision);
+                    state.hot.put(&event.entry);
+                }
+                Change::Deleted => {
+                    state.live.remove(&event.entry.key);
+                    state.hot.remove(&event.entry.key);
+                }
+            }
+        }
         for event in events {
             state.recent.push(event.clone());
             match event.change {
@@ -123,11 +158,13 @@ impl Shared {
 
     /// History ends at `revision`: everything before it is another past. Watches are told so.
     ///
-    /// `counts`: the keys of the durable tier.
-    pub(crate) fn begin_anew(&self, revision: Revision, mut counts: Counts) {
+    /// `counts` and `live`: the keys of the durable tier.
+    pub(crate) fn begin_anew(&self, revision: Revision, mut counts: Counts, live: Live) {
         let mut state = self.state();
         state.volatile.keys().for_each(|key| counts.add(key, 1));
         state.counts = counts;
+        state.live = live;
+        state.hot.clear();
         state.revision = revision;
         state.compacted = revision;
         state.volatile.compact(revision);
@@ -194,6 +231,23 @@ impl State {
             false => self.compacted,
         };
         if revision < oldest { Err(ReadError::Compacted { oldest }) } else { Ok(()) }
+    }
+
+    /// What a list of up to `most` entries needs to know beside the durable ones.
+    pub(crate) fn seen(&self, prefix: &str, revision: Revision, after: Option<&str>, most: usize) -> Seen {
+        // Counts are of now, and of whole folders.
+        let is_counted = revision == self.revision && after.is_none();
+        let total = is_counted.then(|| self.counts.below(prefix)).flatten();
+        Seen { revision, volatile: self.volatile.page(prefix, after, revision, most), total }
+    }
+
+    /// What is known of a durable key.
+    pub(crate) fn known(&mut self, key: &str) -> Known {
+        match (self.hot.get(key), self.live.get(key)) {
+            (Some(entry), _) => Known::Entry(entry),
+            (None, Some(revision)) => Known::At(revision),
+            (None, None) => Known::Absent,
+        }
     }
 
     pub(crate) fn is_closed(&self) -> bool {

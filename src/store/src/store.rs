@@ -3,7 +3,6 @@
 //! In: keys, bodies, prefixes, revisions. Out: entries, pages, watches. Decides nothing itself: writes go to the one
 //! writer thread, reads to a snapshot.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -17,15 +16,22 @@ use crate::entry::{Body, Entry, Op, Page, Revision, Tier};
 use crate::error::{BackupError, OpenError, ReadError, WatchError, WriteError};
 use crate::files;
 use crate::inbox::{Inbox, Request};
+use crate::live::Known;
 use crate::log::{self, Range};
 use crate::metrics::{Metrics, add};
 use crate::open::{self, OpenReport};
 use crate::options::{MAX_WRITE, Options};
 use crate::readers::Readers;
 use crate::schema;
-use crate::shared::Shared;
+use crate::shared::{Seen, Shared};
 use crate::watch::Watch;
 use crate::writer::Writer;
+
+/// A list of the present that compaction overtakes so often is read from history instead.
+const PRESENT_TRIES: usize = 3;
+
+/// Rows that are read where a list is called, as a get is; more are read on a thread that may wait.
+const FEW: usize = 32;
 
 /// A revisioned, watchable map of bytes. Clones share it; the last one to go ends it and waits for that, which
 /// blocks for as long as the disk takes: async callers use [`Store::close`].
@@ -48,9 +54,9 @@ impl Store {
     /// Opens the store of a directory, and repairs it if it must. Blocks for as long as the disk takes.
     pub fn open(options: Options) -> Result<Store, OpenError> {
         let mut opened = open::open(&options)?;
-        let counts = std::mem::take(&mut opened.census.counts);
+        let keys = (std::mem::take(&mut opened.census.counts), std::mem::take(&mut opened.census.live));
         let families = opened.families.clone();
-        let shared = Arc::new(Shared::new(opened.revision, opened.compacted, families, counts, &options));
+        let shared = Arc::new(Shared::new(opened.revision, opened.compacted, families, keys, &options));
         add(&shared.counters.durable_keys, opened.census.keys);
         let inbox = Arc::new(Inbox::new());
         let readers = Arc::new(Readers::new(opened.database.clone(), &options));
@@ -115,25 +121,40 @@ impl Store {
 
     /// The present version of a key. It is visible: a watch from its revision will not repeat it.
     pub async fn get(&self, key: &str) -> Result<Option<Arc<Entry>>, ReadError> {
-        let volatile = {
-            let state = self.handle.shared.state();
-            if state.is_closed() {
-                return Err(ReadError::Closed);
+        let mut sought = None;
+        loop {
+            let at = {
+                let mut state = self.handle.shared.state();
+                if state.is_closed() {
+                    return Err(ReadError::Closed);
+                }
+                if let Some(entry) = state.volatile.get(key) {
+                    return Ok(Some(entry.clone()));
+                }
+                match state.known(key) {
+                    Known::Absent => return Ok(None),
+                    Known::Entry(entry) => return Ok(Some(entry)),
+                    // Compaction took the row that was sought, because a newer one is there.
+                    Known::At(at) if sought != Some(at) => at,
+                    Known::At(_) => return Err(rusqlite::Error::QueryReturnedNoRows.into()),
+                }
+            };
+            let entry = self.handle.readers.rows(&[at])?.and_then(|mut rows| rows.pop());
+            if let Some(entry) = entry {
+                let mut state = self.handle.shared.state();
+                if state.live.get(key) == Some(at) {
+                    state.hot.put(&entry);
+                }
+                return Ok(Some(entry));
             }
-            state.volatile.get(key).cloned()
-        };
-        if volatile.is_some() {
-            return Ok(volatile);
+            sought = Some(at);
         }
-        let Some(newest) = self.handle.readers.newest(key)? else { return Ok(None) };
-        // Committed a moment ago, visible in another moment.
-        self.wait_for(newest.revision).await?;
-        Ok(newest.entry)
     }
 
     /// Entries whose keys start with `prefix` and come after `after`, as they were at one revision: `at`, or now.
     ///
-    /// At most `limit` entries; 0 is no limit. Costs what the page costs, however many entries follow.
+    /// At most `limit` entries; 0 is no limit. Costs what the page costs, however many entries follow; at an older
+    /// revision also what was there between them.
     pub async fn list(
         &self,
         prefix: &str,
@@ -142,9 +163,36 @@ impl Store {
         limit: usize,
     ) -> Result<Page, ReadError> {
         let limit = if limit == 0 { usize::MAX } else { limit };
+        let most = limit.saturating_add(1);
+        for _ in 0..PRESENT_TRIES {
+            let (mut rows, seen) = {
+                let state = self.handle.shared.state();
+                if state.is_closed() {
+                    return Err(ReadError::Closed);
+                }
+                if at.is_some_and(|at| at != state.revision) {
+                    break;
+                }
+                let rows: Vec<Revision> = state.live.rows(prefix, after).take(most).collect();
+                (rows, state.seen(prefix, state.revision, after, most))
+            };
+            let more = rows.len() > limit;
+            rows.truncate(limit);
+            let entries = match rows.len() {
+                0 => Some(Vec::new()),
+                1..=FEW => self.handle.readers.rows(&rows)?,
+                _ => self.handle.readers.read(move |connection| log::rows(connection, &rows)).await?,
+            };
+            match entries {
+                Some(entries) => return Ok(join(log::Part { entries, more }, seen, limit)),
+                // Compaction overtook this list between its two looks; what it looks for then is newer, unless it asked
+                // for a revision that is old by now.
+                None => continue,
+            }
+        }
         let read = move |connection: &Connection, range: &Range, at| log::page(connection, range, at, limit);
-        let (part, state) = self.look(prefix, at, after, limit.saturating_add(1), read).await?;
-        Ok(join(part, state, limit))
+        let (part, seen) = self.look(prefix, at, after, most, read).await?;
+        Ok(join(part, seen, limit))
     }
 
     /// How many keys start with `prefix` now.
@@ -164,8 +212,15 @@ impl Store {
 
     /// How many keys start with `prefix` and come after `after`, at one revision: `at`, or now. Looks at all of them.
     pub async fn rest(&self, prefix: &str, at: Option<Revision>, after: Option<&str>) -> Result<u64, ReadError> {
-        let (durable, state) = self.look(prefix, at, after, usize::MAX, log::count).await?;
-        Ok(durable + state.volatile.len() as u64)
+        {
+            let state = self.handle.shared.state();
+            if at.is_none_or(|at| at == state.revision) && !state.is_closed() {
+                let volatile = state.volatile.page(prefix, after, state.revision, usize::MAX).len();
+                return Ok((state.live.rows(prefix, after).count() + volatile) as u64);
+            }
+        }
+        let (durable, seen) = self.look(prefix, at, after, usize::MAX, log::count).await?;
+        Ok(durable + seen.volatile.len() as u64)
     }
 
     /// Reads the durable tier, and up to `most` entries of the volatile one, at one revision.
@@ -185,10 +240,7 @@ impl Store {
                 if at.is_some() {
                     state.check_history(prefix, revision)?;
                 }
-                // Counts are of now, and of whole folders.
-                let is_counted = revision == state.revision && after.is_none();
-                let total = is_counted.then(|| state.counts.below(prefix)).flatten();
-                Seen { revision, volatile: state.volatile.page(prefix, after, revision, most), total }
+                state.seen(prefix, revision, after, most)
             };
             let (range, revision) = (range.clone(), seen.revision);
             let read = move |connection: &Connection| {
@@ -238,6 +290,7 @@ impl Store {
     /// they are used.
     pub async fn relax(&self) -> Result<(), WriteError> {
         self.handle.readers.relax();
+        self.handle.shared.state().hot.clear();
         let (reply, answer) = oneshot::channel();
         self.handle.inbox.submit(Request::Relax { reply }, 0).await?;
         answer.await.map_err(|_| WriteError::Closed)
@@ -343,14 +396,6 @@ fn checked_size(op: &Op) -> Result<usize, WriteError> {
         Some(offset) if offset > len => Err(WriteError::Stamp { offset, len }),
         _ => Ok(size),
     }
-}
-
-/// What memory says of a prefix at a revision.
-struct Seen {
-    revision: Revision,
-    volatile: BTreeMap<Arc<str>, Arc<Entry>>,
-    /// How many keys of both tiers there are, if that is known.
-    total: Option<u64>,
 }
 
 /// One page from the parts of both tiers.

@@ -4,15 +4,17 @@
 //! an answer for each write; or a fault, and then nothing of the batch is in the database.
 //! A write that is refused (conflict, not found) does not disturb the others. Never makes anything visible.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::oneshot;
 
-use crate::entry::{Entry, Event, Op, Revision};
+use crate::entry::{Change, Entry, Event, Op, Revision};
 use crate::error::WriteError;
 use crate::families::Families;
+use crate::live::Known;
 use crate::log;
 
 /// Events cleaned for each one written: more than one, so that compaction always catches up.
@@ -20,8 +22,14 @@ const CLEAN_PER_WRITE: usize = 4;
 
 /// A durable request and whoever waits for it.
 pub(crate) enum Durable {
-    One { op: Op, reply: oneshot::Sender<Result<Arc<Entry>, WriteError>> },
-    Many { ops: Vec<Op>, reply: oneshot::Sender<Result<Vec<Arc<Entry>>, WriteError>> },
+    One { write: Write, reply: oneshot::Sender<Result<Arc<Entry>, WriteError>> },
+    Many { writes: Vec<Write>, reply: oneshot::Sender<Result<Vec<Arc<Entry>>, WriteError>> },
+}
+
+/// One write, and what was known of its key before the batch.
+pub(crate) struct Write {
+    pub(crate) op: Op,
+    pub(crate) known: Known,
 }
 
 /// The answer to one request.
@@ -42,6 +50,8 @@ pub(crate) struct Housekeeping {
 #[derive(Default)]
 pub(crate) struct Staged {
     pub(crate) events: Vec<Arc<Event>>,
+    /// The place of each key's last event among them.
+    newest: HashMap<Arc<str>, usize>,
     pub(crate) results: Vec<Answer>,
     pub(crate) keeping: Housekeeping,
     /// Whether anything went to the disk.
@@ -52,7 +62,7 @@ impl Durable {
     pub(crate) fn len(&self) -> u64 {
         match self {
             Durable::One { .. } => 1,
-            Durable::Many { ops, .. } => ops.len() as u64,
+            Durable::Many { writes, .. } => writes.len() as u64,
         }
     }
 
@@ -71,8 +81,27 @@ impl Durable {
 }
 
 impl Staged {
+    /// What this batch has made of a key; none if it has not touched it.
+    pub(crate) fn known(&self, key: &str) -> Option<Known> {
+        let event = &self.events[*self.newest.get(key)?];
+        Some(match event.change {
+            Change::Deleted => Known::Absent,
+            Change::Created | Change::Updated => Known::Entry(event.entry.clone()),
+        })
+    }
+
     pub(crate) fn failed(durable: &[Durable], fault: &WriteError) -> Self {
         Self { results: durable.iter().map(|_| Err(fault.clone())).collect(), ..Self::default() }
+    }
+}
+
+/// The entry of a key of which so much is known.
+pub(crate) fn present(connection: &Connection, known: &Known) -> rusqlite::Result<Option<Arc<Entry>>> {
+    match known {
+        Known::Absent => Ok(None),
+        Known::Entry(entry) => Ok(Some(entry.clone())),
+        // Compaction never takes the newest row of a key that is there.
+        Known::At(row) => log::row(connection, *row)?.map(Some).ok_or(rusqlite::Error::QueryReturnedNoRows),
     }
 }
 
@@ -89,13 +118,14 @@ pub(crate) fn run(
         for request in durable {
             let kept = staged.events.len();
             let answer = match request {
-                Durable::One { op, .. } => write(connection, op, first, &mut staged.events)?.map(|entry| vec![entry]),
-                Durable::Many { ops, .. } => {
+                Durable::One { write, .. } => one(connection, write, first, &mut staged)?.map(|entry| vec![entry]),
+                Durable::Many { writes, .. } => {
                     connection.prepare_cached("SAVEPOINT several")?.execute([])?;
-                    let answer = write_all(connection, ops, first, &mut staged.events)?;
+                    let answer = all(connection, writes, first, &mut staged)?;
                     if answer.is_err() {
                         connection.prepare_cached("ROLLBACK TO several")?.execute([])?;
                         staged.events.truncate(kept);
+                        staged.newest = staged.events.iter().enumerate().map(newest).collect();
                     }
                     connection.prepare_cached("RELEASE several")?.execute([])?;
                     answer
@@ -152,31 +182,34 @@ pub(crate) fn newest_in(copy: &Path) -> Result<Revision, WriteError> {
     Ok(newest.max(log::meta(&connection, log::COMPACTED)?))
 }
 
-fn write(
+/// A key of an event, and the event's place.
+fn newest((at, event): (usize, &Arc<Event>)) -> (Arc<str>, usize) {
+    (event.entry.key.clone(), at)
+}
+
+fn one(
     connection: &Connection,
-    op: &Op,
+    write: &Write,
     first: Revision,
-    events: &mut Vec<Arc<Event>>,
+    staged: &mut Staged,
 ) -> rusqlite::Result<Result<Arc<Entry>, WriteError>> {
-    let present = log::newest(connection, op.key())?.and_then(|newest| newest.entry);
-    let event = match op.decide(present, first + events.len() as u64) {
+    let Write { op, known } = write;
+    let earlier = staged.known(op.key());
+    let present = present(connection, earlier.as_ref().unwrap_or(known))?;
+    let event = match op.decide(present, first + staged.events.len() as u64) {
         Ok(event) => Arc::new(event),
         Err(refusal) => return Ok(Err(refusal)),
     };
     log::append(connection, &event)?;
-    events.push(event.clone());
+    staged.newest.extend([newest((staged.events.len(), &event))]);
+    staged.events.push(event.clone());
     Ok(Ok(event.entry.clone()))
 }
 
-fn write_all(
-    connection: &Connection,
-    ops: &[Op],
-    first: Revision,
-    events: &mut Vec<Arc<Event>>,
-) -> rusqlite::Result<Answer> {
-    let mut entries = Vec::with_capacity(ops.len());
-    for op in ops {
-        match write(connection, op, first, events)? {
+fn all(connection: &Connection, writes: &[Write], first: Revision, staged: &mut Staged) -> rusqlite::Result<Answer> {
+    let mut entries = Vec::with_capacity(writes.len());
+    for write in writes {
+        match one(connection, write, first, staged)? {
             Ok(entry) => entries.push(entry),
             Err(refusal) => return Ok(Err(refusal)),
         }
@@ -242,9 +275,12 @@ mod tests {
         let connection = database();
         let durable: Vec<_> = requests
             .into_iter()
-            .map(|mut ops| match ops.len() {
-                1 => Durable::One { op: ops.remove(0), reply: oneshot::channel().0 },
-                _ => Durable::Many { ops, reply: oneshot::channel().0 },
+            .map(|ops| {
+                let mut writes: Vec<_> = ops.into_iter().map(|op| Write { op, known: Known::Absent }).collect();
+                match writes.len() {
+                    1 => Durable::One { write: writes.remove(0), reply: oneshot::channel().0 },
+                    _ => Durable::Many { writes, reply: oneshot::channel().0 },
+                }
             })
             .collect();
         let staged = run(&connection, &durable, None, 10, Housekeeping::default()).unwrap();

@@ -25,7 +25,7 @@ use crate::retention::Horizon;
 use crate::rolling::Rolling;
 use crate::schema;
 use crate::shared::Shared;
-use crate::transaction::{self, Durable, Housekeeping, Staged};
+use crate::transaction::{self, Durable, Housekeeping, Staged, Write};
 
 /// Events that one step of an asked-for compaction goes through.
 const COMPACTION_STEP: usize = 1_024;
@@ -116,7 +116,7 @@ impl Writer {
             Ok(staged) => (staged, None),
             Err(fault) => (Staged::failed(&durable, &fault), Some(fault)),
         };
-        let blocked: Vec<_> = volatile.iter().map(|fleeting| self.blocked(fleeting, fault.as_ref())).collect();
+        let blocked: Vec<_> = volatile.iter().map(|fleeting| self.blocked(fleeting, &staged, fault.as_ref())).collect();
 
         let mut events = staged.events;
         let durable_writes = events.len();
@@ -146,7 +146,7 @@ impl Writer {
             ));
         }
         match events.last().map(|event| event.revision) {
-            Some(newest) => self.shared.publish(state, &events, newest),
+            Some(newest) => self.shared.publish(state, &events, durable_writes, newest),
             None => drop(state),
         }
         add(&self.shared.counters.durable_writes, durable_writes as u64);
@@ -164,7 +164,7 @@ impl Writer {
     fn sort(&mut self, jobs: Vec<Job>) -> (Vec<Durable>, Vec<Fleeting>, Option<Families>) {
         let (mut durable, mut volatile) = (Vec::new(), Vec::new());
         let mut families: Option<Families> = None;
-        let state = self.shared.state();
+        let mut state = self.shared.state();
         for job in jobs {
             match job.request {
                 Request::Compact { to, reply } => self.compactions.push((to.min(self.shared.revision()), reply)),
@@ -180,14 +180,18 @@ impl Writer {
                         Some(key) => {
                             let _ = reply.send(Err(WriteError::VolatileInTransaction { key }));
                         }
-                        None => durable.push(Durable::Many { ops, reply }),
+                        None => {
+                            let mut write = |op: Op| Write { known: state.known(op.key()), op };
+                            let writes = ops.into_iter().map(&mut write).collect();
+                            durable.push(Durable::Many { writes, reply });
+                        }
                     }
                 }
                 Request::Write { tier, op, reply } => {
-                    let present = state.volatile.get(op.key());
+                    let present = state.volatile.get(op.key()).cloned();
                     match (tier, present) {
                         (Some(Tier::Durable), Some(present)) => {
-                            let _ = reply.send(Err(WriteError::Exists(present.clone())));
+                            let _ = reply.send(Err(WriteError::Exists(present)));
                         }
                         (Some(Tier::Volatile), _) | (None, Some(_)) => {
                             let is_new_folder = tier.is_some() && !state.families.holds(op.key());
@@ -196,7 +200,10 @@ impl Writer {
                             }
                             volatile.push(Fleeting { op, is_new_folder, reply });
                         }
-                        (Some(Tier::Durable) | None, None) => durable.push(Durable::One { op, reply }),
+                        (Some(Tier::Durable) | None, None) => {
+                            let known = state.known(op.key());
+                            durable.push(Durable::One { write: Write { op, known }, reply });
+                        }
                     }
                 }
             }
@@ -263,7 +270,7 @@ impl Writer {
         self.shared.counters.durable_keys.store(census.keys, std::sync::atomic::Ordering::Relaxed);
         self.has_written = true;
         self.rolling.dirty(now);
-        self.shared.begin_anew(revision, census.counts);
+        self.shared.begin_anew(revision, census.counts, census.live);
         tracing::info!(revision, objects = census.keys, "a backup was restored");
         Ok(revision)
     }
@@ -291,18 +298,20 @@ impl Writer {
     }
 
     /// Why a volatile write cannot even be tried.
-    fn blocked(&self, fleeting: &Fleeting, fault: Option<&WriteError>) -> Option<WriteError> {
+    fn blocked(&self, fleeting: &Fleeting, staged: &Staged, fault: Option<&WriteError>) -> Option<WriteError> {
         if fleeting.is_new_folder
             && let Some(fault) = fault
         {
             return Some(fault.clone());
         }
         match fleeting.op {
-            Op::Create { ref key, .. } => match log::newest(&self.connection, key) {
-                Ok(Some(log::Newest { entry: Some(entry), .. })) => Some(WriteError::Exists(entry)),
-                Ok(_) => None,
-                Err(error) => Some(error.into()),
-            },
+            Op::Create { ref key, .. } => {
+                let known = staged.known(key).unwrap_or_else(|| self.shared.state().known(key));
+                match transaction::present(&self.connection, &known) {
+                    Ok(entry) => entry.map(WriteError::Exists),
+                    Err(error) => Some(error.into()),
+                }
+            }
             _ => None,
         }
     }

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use kedge_store::{Backups, Body, Change, Entry, Options, ReadError, Retention, Store, Tier};
@@ -168,4 +169,49 @@ async fn what_a_get_shows_a_watch_from_there_does_not_repeat() {
     }
     writing.await.unwrap();
     store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_get_is_never_older_than_a_write_that_was_acknowledged_before_it() {
+    const KEYS: u64 = 12;
+    // Everything is kept in memory, a part of it, nothing.
+    for hot_bytes in [1 << 20, 1024, 0] {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(Options { hot_bytes, ..Options::new(dir.path()) }).unwrap();
+        let mut tasks = Vec::new();
+        for key in 0..KEYS {
+            let (store, key) = (store.clone(), format!("/d/{key}"));
+            let acknowledged = Arc::new(AtomicU64::new(0));
+            let (told, reader, read) = (acknowledged.clone(), store.clone(), key.clone());
+            let reading = tokio::spawn(async move {
+                loop {
+                    let known = told.load(Ordering::Acquire);
+                    if known == u64::MAX {
+                        return;
+                    }
+                    let seen = reader.get(&read).await.unwrap().map_or(0, |entry| entry.revision);
+                    // Nothing, after a deletion.
+                    assert!(seen == 0 || seen >= known, "{read} at {seen} after {known}");
+                    tokio::task::yield_now().await;
+                }
+            });
+            tasks.push(tokio::spawn(async move {
+                for round in 0..40 {
+                    let body = || Body::plain(format!("{round}"));
+                    let made = store.create(Tier::Durable, &key, body(), Bytes::new()).await.unwrap();
+                    let updated = store.update(&key, made.revision, body(), Bytes::new()).await.unwrap();
+                    acknowledged.store(updated.revision, Ordering::Release);
+                    assert_eq!(store.get(&key).await.unwrap(), Some(updated.clone()));
+                    store.delete(&key, updated.revision, body()).await.unwrap();
+                    assert_eq!(store.get(&key).await.unwrap(), None);
+                }
+                acknowledged.store(u64::MAX, Ordering::Release);
+                reading.await.unwrap();
+            }));
+        }
+        for task in tasks {
+            task.await.unwrap();
+        }
+        store.close().await;
+    }
 }

@@ -338,6 +338,8 @@ fn open(dir: &std::path::Path) -> Store {
     Store::open(Options {
         recent_events: RECENT,
         watch_queue: QUEUE,
+        // A few entries: some gets are served from memory, others are not.
+        hot_bytes: 2048,
         volatile_events: VOLATILE_EVENTS,
         wal_pages: 32,
         backups: Backups { keep: 0, ..defaults.backups },
