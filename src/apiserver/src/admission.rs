@@ -148,6 +148,11 @@ pub trait Admission: Send + Sync {
     /// Its name, as Kubernetes' configuration knows it.
     fn name(&self) -> &'static str;
 
+    /// Whether it may have anything to say of such a write. Asked first, so that the many that have not cost nothing.
+    fn concerns(&self, _attributes: &Attributes<'_>, _reader: Reader<'_>) -> bool {
+        true
+    }
+
     /// May change the object.
     async fn mutate(
         &self,
@@ -181,7 +186,7 @@ pub async fn mutate(
     reader: Reader<'_>,
 ) -> Result<(), Status> {
     loop {
-        for plugin in plugins {
+        for plugin in plugins.iter().filter(|plugin| plugin.concerns(attributes, reader)) {
             plugin.mutate(attributes, object, old, reader).await?;
         }
         if !attributes.rounds.next() {
@@ -198,7 +203,7 @@ pub async fn validate(
     old: Option<&Object>,
     reader: Reader<'_>,
 ) -> Result<(), Status> {
-    for plugin in plugins {
+    for plugin in plugins.iter().filter(|plugin| plugin.concerns(attributes, reader)) {
         plugin.validate(attributes, object, old, reader).await?;
     }
     Ok(())

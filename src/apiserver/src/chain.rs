@@ -86,7 +86,8 @@ pub async fn handle(core: Arc<Core>, origin: Origin, request: Request<Body>) -> 
     };
     let counted = Counted::up(gauge);
 
-    let work = AssertUnwindSafe(admit(core.clone(), origin, info, query, request)).catch_unwind();
+    // Pinned where it is: what a request may need is large, and would be copied from hand to hand.
+    let work = std::pin::pin!(AssertUnwindSafe(admit(core.clone(), origin, info, query, request)).catch_unwind());
     let outcome = if class == Class::Long {
         work.await
     } else {

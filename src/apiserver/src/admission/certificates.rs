@@ -72,6 +72,10 @@ impl Admission for CertificateApproval {
         "CertificateApproval"
     }
 
+    fn concerns(&self, attributes: &Attributes<'_>, _reader: Reader<'_>) -> bool {
+        attributes.concerns(GROUP, REQUESTS)
+    }
+
     async fn validate(
         &self,
         attributes: &Attributes<'_>,
@@ -95,6 +99,10 @@ impl Admission for CertificateApproval {
 impl Admission for CertificateSigning {
     fn name(&self) -> &'static str {
         "CertificateSigning"
+    }
+
+    fn concerns(&self, attributes: &Attributes<'_>, _reader: Reader<'_>) -> bool {
+        attributes.concerns(GROUP, REQUESTS)
     }
 
     async fn validate(
@@ -124,6 +132,10 @@ impl Admission for CertificateSubjectRestriction {
         "CertificateSubjectRestriction"
     }
 
+    fn concerns(&self, attributes: &Attributes<'_>, _reader: Reader<'_>) -> bool {
+        attributes.concerns(GROUP, REQUESTS)
+    }
+
     async fn validate(
         &self,
         attributes: &Attributes<'_>,
@@ -147,6 +159,10 @@ impl Admission for CertificateSubjectRestriction {
 impl Admission for ClusterTrustBundleAttest {
     fn name(&self) -> &'static str {
         "ClusterTrustBundleAttest"
+    }
+
+    fn concerns(&self, attributes: &Attributes<'_>, _reader: Reader<'_>) -> bool {
+        &*attributes.kind.stored.0 == GROUP
     }
 
     async fn validate(

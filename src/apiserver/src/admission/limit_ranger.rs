@@ -29,6 +29,10 @@ impl Admission for LimitRanger {
         "LimitRanger"
     }
 
+    fn concerns(&self, attributes: &Attributes<'_>, _reader: Reader<'_>) -> bool {
+        attributes.concerns("", "pods") || attributes.concerns("", "persistentvolumeclaims")
+    }
+
     async fn mutate(
         &self,
         attributes: &Attributes<'_>,

@@ -20,6 +20,10 @@ impl Admission for NamespaceLifecycle {
         "NamespaceLifecycle"
     }
 
+    fn concerns(&self, attributes: &Attributes<'_>, _reader: Reader<'_>) -> bool {
+        attributes.operation != Operation::Update
+    }
+
     async fn mutate(
         &self,
         attributes: &Attributes<'_>,

@@ -27,6 +27,10 @@ impl Admission for DefaultIngressClass {
         "DefaultIngressClass"
     }
 
+    fn concerns(&self, attributes: &Attributes<'_>, _reader: Reader<'_>) -> bool {
+        attributes.concerns(GROUP, "ingresses")
+    }
+
     async fn mutate(
         &self,
         attributes: &Attributes<'_>,
@@ -53,6 +57,10 @@ impl Admission for DefaultIngressClass {
 impl Admission for DenyServiceExternalIPs {
     fn name(&self) -> &'static str {
         "DenyServiceExternalIPs"
+    }
+
+    fn concerns(&self, attributes: &Attributes<'_>, _reader: Reader<'_>) -> bool {
+        attributes.concerns("", "services")
     }
 
     async fn validate(

@@ -39,6 +39,10 @@ impl Admission for NodeRestriction {
         "NodeRestriction"
     }
 
+    fn concerns(&self, attributes: &Attributes<'_>, _reader: Reader<'_>) -> bool {
+        node_of(attributes).is_some()
+    }
+
     async fn mutate(
         &self,
         attributes: &Attributes<'_>,

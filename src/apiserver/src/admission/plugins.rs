@@ -28,6 +28,10 @@ impl Admission for Plugins {
         "Plugins"
     }
 
+    fn concerns(&self, _attributes: &Attributes<'_>, _reader: Reader<'_>) -> bool {
+        self.0.any()
+    }
+
     async fn mutate(
         &self,
         attributes: &Attributes<'_>,
@@ -35,9 +39,6 @@ impl Admission for Plugins {
         old: Option<&Object>,
         reader: Reader<'_>,
     ) -> Result<(), Status> {
-        if !self.0.any() {
-            return Ok(());
-        }
         for plugin in self.0.all() {
             for place in wanted(&*plugin, attributes, true) {
                 let Some(answer) = ask(&plugin, place, attributes, Some(object), old, reader).await? else { continue };
@@ -72,9 +73,6 @@ impl Admission for Plugins {
         old: Option<&Object>,
         reader: Reader<'_>,
     ) -> Result<(), Status> {
-        if !self.0.any() {
-            return Ok(());
-        }
         for plugin in self.0.all() {
             for place in wanted(&*plugin, attributes, false) {
                 ask(&plugin, place, attributes, object, old, reader).await?;

@@ -29,6 +29,10 @@ impl Admission for PodPreset {
         "PodPreset"
     }
 
+    fn concerns(&self, attributes: &Attributes<'_>, _reader: Reader<'_>) -> bool {
+        attributes.concerns("", "pods")
+    }
+
     async fn mutate(
         &self,
         attributes: &Attributes<'_>,

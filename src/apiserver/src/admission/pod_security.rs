@@ -41,6 +41,10 @@ impl Admission for PodSecurity {
         "PodSecurity"
     }
 
+    fn concerns(&self, attributes: &Attributes<'_>, _reader: Reader<'_>) -> bool {
+        template(attributes).is_some() || attributes.concerns("", "namespaces")
+    }
+
     async fn validate(
         &self,
         attributes: &Attributes<'_>,

@@ -60,6 +60,10 @@ impl Admission for AlwaysPullImages {
         "AlwaysPullImages"
     }
 
+    fn concerns(&self, attributes: &Attributes<'_>, _reader: Reader<'_>) -> bool {
+        attributes.concerns("", "pods")
+    }
+
     async fn mutate(
         &self,
         attributes: &Attributes<'_>,
@@ -119,6 +123,10 @@ impl Admission for ExtendedResourceToleration {
         "ExtendedResourceToleration"
     }
 
+    fn concerns(&self, attributes: &Attributes<'_>, _reader: Reader<'_>) -> bool {
+        attributes.concerns("", "pods")
+    }
+
     async fn mutate(
         &self,
         attributes: &Attributes<'_>,
@@ -164,6 +172,10 @@ impl Admission for PodTopologyLabels {
         "PodTopologyLabels"
     }
 
+    fn concerns(&self, attributes: &Attributes<'_>, _reader: Reader<'_>) -> bool {
+        attributes.concerns("", "pods")
+    }
+
     async fn mutate(
         &self,
         attributes: &Attributes<'_>,
@@ -198,6 +210,10 @@ impl Admission for PodTopologyLabels {
 impl Admission for PodResizeValidator {
     fn name(&self) -> &'static str {
         "PodResizeValidator"
+    }
+
+    fn concerns(&self, attributes: &Attributes<'_>, _reader: Reader<'_>) -> bool {
+        attributes.concerns("", "pods")
     }
 
     async fn validate(
@@ -252,6 +268,10 @@ fn beyond(pod: &Object, node: &Object) -> Option<String> {
 impl Admission for TaintNodesByCondition {
     fn name(&self) -> &'static str {
         "TaintNodesByCondition"
+    }
+
+    fn concerns(&self, attributes: &Attributes<'_>, _reader: Reader<'_>) -> bool {
+        attributes.concerns("", "nodes")
     }
 
     async fn mutate(

@@ -34,6 +34,10 @@ impl Admission for Mutating {
         "MutatingAdmissionPolicy"
     }
 
+    fn concerns(&self, _attributes: &Attributes<'_>, reader: Reader<'_>) -> bool {
+        reader.core().policies.any(Family::Mutating)
+    }
+
     async fn mutate(
         &self,
         attributes: &Attributes<'_>,
@@ -53,6 +57,10 @@ impl Admission for Mutating {
 impl Admission for Validating {
     fn name(&self) -> &'static str {
         "ValidatingAdmissionPolicy"
+    }
+
+    fn concerns(&self, _attributes: &Attributes<'_>, reader: Reader<'_>) -> bool {
+        reader.core().policies.any(Family::Validating)
     }
 
     async fn validate(

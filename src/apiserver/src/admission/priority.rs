@@ -20,6 +20,10 @@ impl Admission for Priority {
         "Priority"
     }
 
+    fn concerns(&self, attributes: &Attributes<'_>, _reader: Reader<'_>) -> bool {
+        attributes.concerns("", "pods") || attributes.concerns(GROUP, CLASSES)
+    }
+
     async fn mutate(
         &self,
         attributes: &Attributes<'_>,

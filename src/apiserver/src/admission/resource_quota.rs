@@ -34,6 +34,10 @@ impl Admission for ResourceQuota {
         "ResourceQuota"
     }
 
+    fn concerns(&self, attributes: &Attributes<'_>, reader: Reader<'_>) -> bool {
+        !attributes.namespace.is_empty() && reader.any(Bound::Quotas)
+    }
+
     async fn validate(
         &self,
         attributes: &Attributes<'_>,

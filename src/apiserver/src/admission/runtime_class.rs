@@ -24,6 +24,10 @@ impl Admission for RuntimeClass {
         "RuntimeClass"
     }
 
+    fn concerns(&self, attributes: &Attributes<'_>, _reader: Reader<'_>) -> bool {
+        attributes.concerns("", "pods")
+    }
+
     async fn mutate(
         &self,
         attributes: &Attributes<'_>,

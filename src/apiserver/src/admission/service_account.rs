@@ -31,6 +31,10 @@ impl Admission for ServiceAccount {
         "ServiceAccount"
     }
 
+    fn concerns(&self, attributes: &Attributes<'_>, _reader: Reader<'_>) -> bool {
+        attributes.concerns("", "pods")
+    }
+
     async fn mutate(
         &self,
         attributes: &Attributes<'_>,

@@ -35,6 +35,10 @@ impl Admission for DefaultStorageClass {
         "DefaultStorageClass"
     }
 
+    fn concerns(&self, attributes: &Attributes<'_>, _reader: Reader<'_>) -> bool {
+        attributes.concerns("", "persistentvolumeclaims")
+    }
+
     async fn mutate(
         &self,
         attributes: &Attributes<'_>,
@@ -70,6 +74,10 @@ pub(super) fn default_of<'a>(classes: &'a [Object], marks: &[&str]) -> Option<&'
 impl Admission for PersistentVolumeClaimResize {
     fn name(&self) -> &'static str {
         "PersistentVolumeClaimResize"
+    }
+
+    fn concerns(&self, attributes: &Attributes<'_>, _reader: Reader<'_>) -> bool {
+        attributes.concerns("", "persistentvolumeclaims")
     }
 
     async fn validate(
@@ -117,6 +125,10 @@ fn class_of(claim: &Object) -> &str {
 impl Admission for StorageObjectInUseProtection {
     fn name(&self) -> &'static str {
         "StorageObjectInUseProtection"
+    }
+
+    fn concerns(&self, attributes: &Attributes<'_>, _reader: Reader<'_>) -> bool {
+        attributes.operation == Operation::Create && attributes.kind.stored.0.is_empty()
     }
 
     async fn mutate(

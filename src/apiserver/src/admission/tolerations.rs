@@ -21,6 +21,10 @@ impl Admission for DefaultTolerationSeconds {
         "DefaultTolerationSeconds"
     }
 
+    fn concerns(&self, attributes: &Attributes<'_>, _reader: Reader<'_>) -> bool {
+        attributes.concerns("", "pods")
+    }
+
     async fn mutate(
         &self,
         attributes: &Attributes<'_>,

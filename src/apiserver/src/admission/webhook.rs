@@ -37,6 +37,10 @@ impl Admission for Mutating {
         "MutatingAdmissionWebhook"
     }
 
+    fn concerns(&self, _attributes: &Attributes<'_>, reader: Reader<'_>) -> bool {
+        reader.core().webhooks.any(Family::Mutating)
+    }
+
     async fn mutate(
         &self,
         attributes: &Attributes<'_>,
@@ -138,6 +142,10 @@ impl Admission for Mutating {
 impl Admission for Validating {
     fn name(&self) -> &'static str {
         "ValidatingAdmissionWebhook"
+    }
+
+    fn concerns(&self, _attributes: &Attributes<'_>, reader: Reader<'_>) -> bool {
+        reader.core().webhooks.any(Family::Validating)
     }
 
     async fn validate(

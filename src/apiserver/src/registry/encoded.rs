@@ -7,7 +7,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use kedge_store::Revision;
+use kedge_store::{Event, Revision};
 
 /// Forms kept: watchers of one event read it within moments of each other. At 2 KB each 512 KB.
 const KEPT: usize = 256;
@@ -64,11 +64,37 @@ impl EncodedOnce {
 }
 
 /// Framed batches of events, shared by all watchers that are told the same.
+///
+/// Watchers are told at different moments, so what one is told at once rarely begins and ends where it does for
+/// another. It is cut where all of them cut it, and the parts between two cuts are the same for everybody.
 #[derive(Debug, Default)]
-pub struct Batches(Mutex<VecDeque<(Batch, Bytes)>>);
+pub struct Batches(Mutex<Shared>);
 
-/// Batches kept: watchers that keep up read the newest one, and a few are a batch or two behind.
-const BATCHES: usize = 8;
+#[derive(Debug, Default)]
+struct Shared {
+    whole: VecDeque<(Batch, Bytes)>,
+    parts: VecDeque<(Batch, Bytes)>,
+}
+
+/// Whole groups kept. In a flood watchers are told within a few hundred events of each other.
+const WHOLE: usize = 24;
+
+/// Other batches kept: watchers that keep up read the newest one, and a few are a batch or two behind.
+const PARTS: usize = 8;
+
+/// Revisions of a group: at 600 bytes an event a group is one TLS record.
+const GROUP: Revision = 32;
+
+/// The events cut into groups; for each whether it is likely whole: something came after it, and nothing was told of
+/// it before, up to `told`.
+pub fn groups(events: &[Arc<Event>], told: Revision) -> impl Iterator<Item = (&[Arc<Event>], bool)> {
+    let group = |event: &Arc<Event>| event.revision / GROUP;
+    let last = events.last().map(group);
+    events.chunk_by(move |a, b| group(a) == group(b)).map(move |part| {
+        let own = part.first().map(group);
+        (part, own != last && own != Some(told / GROUP))
+    })
+}
 
 /// A run of events as some watchers are told it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,19 +109,24 @@ pub struct Batch {
 impl Batches {
     /// Forgets everything.
     pub fn forget(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Shared::default();
     }
 
-    /// The bytes of that batch.
-    pub fn get(&self, batch: Batch, make: impl FnOnce() -> Bytes) -> Bytes {
+    /// The bytes of that batch, which is a whole group or not.
+    pub fn get(&self, batch: Batch, whole: bool, make: impl FnOnce() -> Bytes) -> Bytes {
         let held = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, bytes)) = held().iter().rev().find(|(b, _)| *b == batch) {
-            return bytes.clone();
+        let of = |shared: &Shared| {
+            let kept = if whole { &shared.whole } else { &shared.parts };
+            kept.iter().rev().find(|(other, _)| *other == batch).map(|(_, bytes)| bytes.clone())
+        };
+        if let Some(bytes) = of(&held()) {
+            return bytes;
         }
         let bytes = make();
-        let mut kept = held();
+        let mut shared = held();
+        let (kept, most) = if whole { (&mut shared.whole, WHOLE) } else { (&mut shared.parts, PARTS) };
         kept.push_back((batch, bytes.clone()));
-        if kept.len() > BATCHES {
+        if kept.len() > most {
             kept.pop_front();
         }
         bytes
@@ -105,6 +136,7 @@ impl Batches {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use kedge_store::{Change, Entry};
 
     #[test]
     fn an_event_is_encoded_once_and_old_ones_are_forgotten() {
@@ -123,5 +155,48 @@ mod tests {
         });
         assert_eq!(once.kept().bytes.len(), KEPT);
         assert!(!once.kept().bytes.contains_key(&form(1)));
+    }
+
+    #[test]
+    fn all_cut_at_the_same_places_wherever_they_begin() {
+        let event = |revision: &Revision| {
+            let (key, bytes) = (Arc::from("/a"), Bytes::new());
+            let entry = Entry { key, bytes: bytes.clone(), index: bytes, revision: *revision, created: 1 };
+            Arc::new(Event { revision: *revision, change: Change::Created, entry: Arc::new(entry), previous: None })
+        };
+        let check = |revisions: &[Revision], told: Revision, expected: &[(&[Revision], bool)]| {
+            let events: Vec<_> = revisions.iter().map(event).collect();
+            let cut: Vec<(Vec<Revision>, bool)> = groups(&events, told)
+                .map(|(group, whole)| (group.iter().map(|event| event.revision).collect(), whole))
+                .collect();
+            let expected: Vec<_> = expected.iter().map(|(group, whole)| (group.to_vec(), *whole)).collect();
+            assert_eq!(cut, expected, "{revisions:?} after {told}");
+        };
+        check(&[], 0, &[]);
+        check(&[33, 40], 31, &[(&[33, 40], false)]);
+        check(&[33, 40, 63, 64, 70, 96], 31, &[(&[33, 40, 63], true), (&[64, 70], true), (&[96], false)]);
+        // The first of them were told before.
+        check(&[40, 63, 64, 70, 96], 33, &[(&[40, 63], false), (&[64, 70], true), (&[96], false)]);
+    }
+
+    #[test]
+    fn whole_groups_stay_while_others_come_and_go() {
+        let batches = Batches::default();
+        let batch = |first| Batch { audience: "a".into(), run: (first, first + 1, 2) };
+        let get = |first, whole| {
+            let mut made = false;
+            batches.get(batch(first), whole, || {
+                made = true;
+                Bytes::from_static(b"x")
+            });
+            made
+        };
+        assert!(get(0, true) && !get(0, true));
+        assert!((1..100).all(|first| get(first, false)));
+        assert!(!get(99, false) && get(1, false) && !get(0, true));
+        assert!((1..100).all(|first| get(first, true)));
+        assert!(get(0, true));
+        batches.forget();
+        assert!(get(0, true) && get(99, false));
     }
 }

@@ -22,9 +22,9 @@ const SHARE: Duration = Duration::from_micros(20);
 const LONGEST: Duration = Duration::from_millis(20);
 /// Events told at once that are little: two hundred a second to a thousand watches.
 const LITTLE: usize = 4;
-/// A flood makes rests so many times as long at most: 80 ms for a thousand watches, in which two thousand events a
-/// second become 160, a third of what waits for a watch without harm.
-const TIMES: u32 = 4;
+/// A flood makes rests so many times as long at most: 120 ms for a thousand watches, in which two thousand events a
+/// second become 240, half of what waits for a watch without harm.
+const TIMES: u32 = 6;
 /// Whoever is told so much at once, half of what may wait, is behind and goes on at once.
 const BEHIND: usize = 256;
 /// Timers know no less than this, and few watches need no rest.
@@ -114,7 +114,8 @@ mod tests {
         check(1000, 7, 20_000);
         check(1000, 8, 40_000);
         check(1000, 16, 80_000);
-        check(1000, 255, 80_000);
+        check(1000, 24, 120_000);
+        check(1000, 255, 120_000);
         check(49, 255, 0);
         // What is behind catches up.
         check(1000, 256, 0);

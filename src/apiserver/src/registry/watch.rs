@@ -20,7 +20,7 @@ use tokio::sync::watch::Receiver;
 use tokio::time::Sleep;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
-use super::encoded::Batch;
+use super::encoded::{Batch, groups};
 use super::list::{self, reach, refused};
 use super::pace::Pace;
 use super::render::{self, View};
@@ -124,6 +124,7 @@ pub async fn open(act: &Act<'_>, call: &Call, options: &ListOptions, view: View)
         progress: core.progress.subscribe(),
         kinds: act.kind.custom.then(|| core.kinds_changed.subscribe()),
         initial: Vec::new().into_iter(),
+        pieces: Vec::new().into_iter(),
         first: None,
         after: 0,
         told: 0,
@@ -181,6 +182,8 @@ struct Feed {
     /// Told when a custom kind may be served otherwise, or not any more.
     kinds: Option<Receiver<u64>>,
     initial: std::vec::IntoIter<Arc<Entry>>,
+    /// What was made and is not handed out yet.
+    pieces: std::vec::IntoIter<Bytes>,
     /// Set while everything there is is being told; whether a bookmark follows.
     first: Option<bool>,
     /// Events up to here are not told.
@@ -212,6 +215,9 @@ impl Feed {
                 return Some(out.freeze());
             }
         }
+        if let Some(piece) = self.pieces.next() {
+            return Some(piece);
+        }
         while !self.done {
             if let Some(status) = self.fault.take() {
                 self.done = true;
@@ -229,11 +235,12 @@ impl Feed {
                         if let Some(pace) = &mut self.pace {
                             pace.tell(events.len());
                         }
-                        if let Some(bytes) = self.shared(&events) {
-                            if bytes.is_empty() {
-                                continue;
+                        if let Some(pieces) = self.shared(&events) {
+                            self.pieces = pieces.into_iter();
+                            match self.pieces.next() {
+                                Some(piece) => return Some(piece),
+                                None => continue,
                             }
-                            return Some(bytes);
                         }
                         match convert::events(&self.core, &self.view.kind, events).await {
                             Ok(events) => events.iter().for_each(|event| self.event(&mut out, event)),
@@ -276,8 +283,8 @@ impl Feed {
     }
 
     /// The events as all of this watch's audience are told them; none where this watch is told otherwise than others.
-    fn shared(&mut self, events: &[Arc<Event>]) -> Option<Bytes> {
-        let (first, last) = (events.first()?, events.last()?);
+    fn shared(&mut self, events: &[Arc<Event>]) -> Option<Vec<Bytes>> {
+        let first = events.first()?;
         // A table's first rows come with their columns. How a custom kind is served changes with its definition.
         let alike = self.view.accepted.shape != Shape::Table
             && !convert::is_needed(&self.view.kind)
@@ -285,16 +292,21 @@ impl Feed {
         if !alike || first.revision <= self.after {
             return None;
         }
-        let batch = Batch { audience: self.audience.clone(), run: (first.revision, last.revision, events.len()) };
         let core = self.core.clone();
-        let bytes = core.batches.get(batch, || {
-            let size = events.iter().map(|e| e.entry.bytes.len() + FRAME).sum();
-            let mut out = BytesMut::with_capacity(size);
-            events.iter().for_each(|event| self.event(&mut out, event));
-            out.freeze()
-        });
-        self.told = last.revision;
-        Some(bytes)
+        let mut pieces = Vec::new();
+        for (group, whole) in groups(events, self.told) {
+            let (Some(first), Some(last)) = (group.first(), group.last()) else { continue };
+            let batch = Batch { audience: self.audience.clone(), run: (first.revision, last.revision, group.len()) };
+            pieces.push(core.batches.get(batch, whole, || {
+                let size = group.iter().map(|e| e.entry.bytes.len() + FRAME).sum();
+                let mut out = BytesMut::with_capacity(size);
+                group.iter().for_each(|event| self.event(&mut out, event));
+                out.freeze()
+            }));
+            self.told = last.revision;
+        }
+        pieces.retain(|piece| !piece.is_empty());
+        Some(pieces)
     }
 
     fn event(&mut self, out: &mut BytesMut, event: &Event) {

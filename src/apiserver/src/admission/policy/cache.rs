@@ -77,6 +77,11 @@ struct Kept {
 }
 
 impl Policies {
+    /// Whether there is any of that family; costs nothing.
+    pub fn any(&self, family: Family) -> bool {
+        self.counts[family as usize].load(Ordering::Acquire) != 0
+    }
+
     /// All bound policies of a kind; `None` if there is none.
     pub fn all(&self, family: Family) -> Option<Arc<[Hook]>> {
         if self.counts[family as usize].load(Ordering::Acquire) == 0 {

@@ -76,6 +76,11 @@ impl Webhooks {
         }
     }
 
+    /// Whether there is any of that family; costs nothing.
+    pub fn any(&self, family: Family) -> bool {
+        self.list(family).count.load(Ordering::Acquire) != 0
+    }
+
     /// All webhooks of a kind; `None` if there is none.
     pub fn all(&self, family: Family) -> Option<Arc<[Arc<Hook>]>> {
         let list = self.list(family);
