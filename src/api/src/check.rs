@@ -9,7 +9,7 @@ mod scalar;
 use crate::custom::prune::{Malformed, coerce};
 use crate::decode::Decoded;
 use crate::kinds::Gvk;
-use crate::schema::{Node, Scalar, Shape, Struct};
+use crate::schema::{Node, Shape, Struct};
 use serde_json::{Map, Value};
 use std::fmt;
 
@@ -121,32 +121,6 @@ fn walk(schema: Struct<'_>, value: &mut Value, drops_zero: bool) -> Result<Vec<S
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct TypeFault(String);
-
-/// Turns texts like `0644` into numbers where the schema wants a number: what YAML 1.1 means by them.
-pub fn octals(schema: Struct<'_>, value: &mut Value) {
-    octals_at(schema.node(), value);
-}
-
-fn octals_at(node: Node<'_>, value: &mut Value) {
-    match (node.shape(), value) {
-        (Shape::Struct(own), Value::Object(map)) => {
-            for (key, value) in map {
-                if let Some(field) = own.field(key) {
-                    octals_at(field.node(), value);
-                }
-            }
-        }
-        (Shape::Map(item), Value::Object(map)) => map.values_mut().for_each(|value| octals_at(item, value)),
-        (Shape::List(item), Value::Array(list)) => list.iter_mut().for_each(|value| octals_at(item, value)),
-        (Shape::Scalar(Scalar::Int32 | Scalar::Int64), value) => {
-            let digits = value.as_str().and_then(|text| text.strip_prefix('0')).filter(|rest| !rest.is_empty());
-            if let Some(number) = digits.and_then(|digits| i64::from_str_radix(digits, 8).ok()) {
-                *value = Value::from(number);
-            }
-        }
-        _ => {}
-    }
-}
 
 /// Where the walk is; lives on the stack.
 enum Place<'a> {

@@ -1,9 +1,11 @@
 //! From bytes to JSON values, within limits.
 //!
-//! In: JSON or YAML of unknown origin. Out: a value, the paths of keys that were given twice, or where it is wrong.
+//! In: JSON or YAML of unknown origin. Out: a value, the paths of keys that were given twice, or where it is wrong. What
+//! YAML means is what it means to Kubernetes: `yes` without quotes is a truth, `0644` is octal.
 //! Never looks at what a value means (`check.rs`), never allocates beyond what the limits allow.
 
 mod builder;
+mod scalar;
 
 use builder::{Build, Frame, State};
 use serde::de::DeserializeSeed as _;
@@ -83,8 +85,13 @@ pub enum DecodeError {
 
 /// One JSON value.
 pub fn json(bytes: &[u8], limits: &Limits) -> Result<Decoded, DecodeError> {
+    parse_json(bytes, limits, None)
+}
+
+/// JSON, whose numbers are those of YAML if `source` is there.
+fn parse_json(bytes: &[u8], limits: &Limits, source: Option<&[u8]>) -> Result<Decoded, DecodeError> {
     fits(bytes, limits)?;
-    let state = State::new(limits, false);
+    let state = State::new(limits, source);
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let value = Build::root(&state, &Frame::Root)
         .deserialize(&mut deserializer)
@@ -97,7 +104,7 @@ pub fn json(bytes: &[u8], limits: &Limits) -> Result<Decoded, DecodeError> {
 /// same and costs a fraction.
 pub fn yaml(bytes: &[u8], limits: &Limits) -> Result<Decoded, DecodeError> {
     if bytes.first() == Some(&b'{')
-        && let Ok(decoded) = json(bytes, limits)
+        && let Ok(decoded) = parse_json(bytes, limits, Some(bytes))
     {
         return Ok(decoded);
     }
@@ -110,9 +117,11 @@ pub fn yaml(bytes: &[u8], limits: &Limits) -> Result<Decoded, DecodeError> {
 pub fn yaml_documents(bytes: &[u8], limits: &Limits) -> Result<Vec<Document>, DecodeError> {
     fits(bytes, limits)?;
     let text = std::str::from_utf8(bytes).map_err(|error| not_utf8(bytes, error.valid_up_to()))?;
+    // A mark of the byte order is no part of the text, and positions of words would be off by it.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut documents = Vec::new();
     for (line, part) in split_documents(text) {
-        let state = State::new(limits, true);
+        let state = State::new(limits, Some(part.as_bytes()));
         let value = Build::root(&state, &Frame::Root)
             .deserialize(serde_yaml::Deserializer::from_str(part))
             .map_err(|error| yaml_fault(&error, line))?;

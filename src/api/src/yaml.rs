@@ -181,7 +181,8 @@ fn means_something_else(text: &str) -> bool {
     if matches!(text, "" | "~" | "<<" | "=") || WORDS.iter().any(|word| bare.eq_ignore_ascii_case(word)) {
         return true;
     }
-    if !bare.starts_with(|c: char| c.is_ascii_digit() || c == '.') {
+    let signed = bare.len() < text.len();
+    if !bare.starts_with(|c: char| c.is_ascii_digit() || c == '.' || c == '_' && signed) {
         return false;
     }
     is_number(bare) || is_date(text)
@@ -222,12 +223,20 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::decode::{self, Limits};
 
     #[track_caller]
     fn check(value: Value, expected: &str) {
         let text = text(&value);
         assert_eq!(text, expected);
-        assert_eq!(serde_yaml::from_str::<Value>(&text).unwrap(), value, "{text}");
+        is_read_again(&text, value);
+    }
+
+    /// By readers of YAML 1.2 and of 1.1.
+    #[track_caller]
+    fn is_read_again(text: &str, value: Value) {
+        assert_eq!(serde_yaml::from_str::<Value>(text).unwrap(), value, "{text}");
+        assert_eq!(decode::yaml(text.as_bytes(), &Limits::REQUEST).unwrap(), value.into(), "{text}");
     }
 
     #[test]
@@ -275,6 +284,7 @@ mod tests {
             "0x1F",
             "0b1",
             "1_000",
+            "-_1",
             "1.5",
             ".5",
             "1e3",
@@ -324,8 +334,7 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_written_is_read_again(value in values()) {
-            let text = text(&value);
-            prop_assert_eq!(serde_yaml::from_str::<Value>(&text).unwrap(), value, "{}", text);
+            is_read_again(&text(&value), value);
         }
     }
 }

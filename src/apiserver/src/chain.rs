@@ -8,9 +8,9 @@ mod impersonate;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use futures::FutureExt as _;
@@ -21,7 +21,8 @@ use crate::audit::{Notes, Trail};
 use crate::authn::Shown;
 use crate::authz::{Fields, Wanted, kubelet, node};
 use crate::core::Core;
-use crate::flow::width;
+use crate::flow::Seat;
+use crate::flow::width::{self, Work};
 use crate::gate::{Class, Counted};
 use crate::identity::{Identity, UNAUTHENTICATED};
 use crate::media::{self, Format};
@@ -61,6 +62,8 @@ pub struct Call {
     pub warnings: Vec<String>,
     /// What is noted for the audit log.
     pub audit: Arc<Notes>,
+    /// Its seats, for what goes on after the answer. The lock is as that of the body.
+    pub seat: Mutex<Option<Seat>>,
 }
 
 /// Handles a request.
@@ -156,10 +159,9 @@ async fn act(core: Arc<Core>, who: Identity, asked: Asked, trail: &mut Option<Tr
         Ok(who) => who,
         Err(status) => return respond::status(&status, format),
     };
-    let width = if connected { seats(&core, &info, &query) } else { 0 };
-    let (marks, seat) = core.flow.enter(&who, &info, width).await;
-    // A watch gives its seat back once its answer begins.
-    let Ok(_seat) = seat else {
+    let work = if connected { work(&core, &info, &query) } else { Work::NONE };
+    let (marks, seat) = core.flow.enter(&who, &info, work).await;
+    let Ok(seat) = seat else {
         core.metrics.dropped.fetch_add(1, Ordering::Relaxed);
         let status = Status::too_many_requests("Too many requests, please try again later.", 1);
         return respond::mark(respond::status(&status, format), marks);
@@ -186,13 +188,24 @@ async fn act(core: Arc<Core>, who: Identity, asked: Asked, trail: &mut Option<Tr
         && compress::accepts(&head.headers)
         && !audit.wants_bodies();
     let remote = core.aggregator.route(&info.path);
-    let mut call =
-        Call { core, info, query, who, head, body: Mutex::new(body), connected, warnings: Vec::new(), audit };
+    let mut call = Call {
+        core,
+        info,
+        query,
+        who,
+        head,
+        body: Mutex::new(body),
+        connected,
+        warnings: Vec::new(),
+        audit,
+        seat: Mutex::new(seat),
+    };
     if let Some(remote) = remote {
         return respond::mark(aggregation::proxy::serve(&mut call, &remote).await, marks);
     }
     let outcome =
         if call.info.resource_request { resource::answer(&mut call).await } else { paths::answer(&mut call).await };
+    linger(&mut call);
     let mut answer = outcome.unwrap_or_else(|status| respond::status(&status, format));
     respond::warn(&mut answer, &call.warnings);
     if compress {
@@ -201,19 +214,34 @@ async fn act(core: Arc<Core>, who: Identity, asked: Asked, trail: &mut Option<Tr
     respond::mark(answer, marks)
 }
 
-/// The seats that a request would take: a stream none, a watch while it begins.
-fn seats(core: &Core, info: &RequestInfo, query: &Query) -> usize {
+/// What a request would take: a stream nothing, a watch what its begin takes.
+fn work(core: &Core, info: &RequestInfo, query: &Query) -> Work {
     if classify(info) == Class::Long && info.verb != Verb::Watch {
-        return 0;
+        return Work::NONE;
     }
-    let Ok(options) = ListOptions::parse(query) else { return 1 };
+    if width::is_told(info) {
+        return width::of_write(core.flow.watchers.of(info));
+    }
+    let Ok(options) = ListOptions::parse(query) else { return Work::ONE };
     if !width::reads_collection(info, &options) {
-        return 1;
+        return Work::ONE;
     }
     let kinds = core.kinds();
-    let Some(kind) = kinds.resource(&info.group, &info.version, &info.resource) else { return 1 };
-    let collection = keys::collection(kind, &info.namespace);
-    width::of_list(core.flow.sizes.get(&collection), &options)
+    let Some(kind) = kinds.resource(&info.group, &info.version, &info.resource) else { return Work::ONE };
+    let size = core.flow.sizes.get(&keys::collection(kind, &info.namespace));
+    Work::of(if info.verb == Verb::Watch { width::of_watch(size) } else { width::of_list(size, &options) })
+}
+
+/// Keeps the seats of a write while those who watch are told; the client does not wait for it.
+fn linger(call: &mut Call) {
+    let seat = call.seat.get_mut().unwrap_or_else(PoisonError::into_inner);
+    let after = seat.as_ref().map_or(Duration::ZERO, Seat::after);
+    if let Some(seat) = seat.take_if(|_| !after.is_zero()) {
+        call.core.tasks.spawn(async move {
+            tokio::time::sleep(after).await;
+            drop(seat);
+        });
+    }
 }
 
 /// Whether they may; out: which rule lets them.

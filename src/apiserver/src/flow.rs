@@ -7,6 +7,7 @@
 pub mod defaults;
 pub mod seats;
 pub mod table;
+pub mod watchers;
 pub mod width;
 
 use std::collections::HashMap;
@@ -24,7 +25,8 @@ use crate::metrics::family;
 use crate::request::RequestInfo;
 use seats::{Entered, Seats, Ticket};
 use table::Table;
-use width::Sizes;
+use watchers::Watchers;
+use width::{Sizes, Work};
 
 /// Longest wait for a seat: a quarter of a request's time, as in Kubernetes.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -38,6 +40,8 @@ pub struct FlowControl {
     ready: AtomicBool,
     /// How large collections are.
     pub sizes: Sizes,
+    /// Who will be told of writes.
+    pub watchers: Arc<Watchers>,
 }
 
 #[derive(Debug)]
@@ -62,15 +66,22 @@ pub struct Seat {
     flow: Arc<FlowControl>,
     level: Arc<str>,
     hash: u64,
-    width: usize,
+    work: Work,
     since: Instant,
+}
+
+impl Seat {
+    /// How long it is to be kept after the answer.
+    pub fn after(&self) -> Duration {
+        self.work.after
+    }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
         let micros = u64::try_from(self.since.elapsed().as_micros()).unwrap_or(u64::MAX);
         let mut state = self.flow.state();
-        let let_in = state.seats.leave(&self.level, self.hash, self.width, micros);
+        let let_in = state.seats.leave(&self.level, self.hash, self.work.seats, micros);
         state.wake(let_in);
     }
 }
@@ -98,7 +109,7 @@ struct InQueue {
     flow: Arc<FlowControl>,
     level: Arc<str>,
     hash: u64,
-    width: usize,
+    work: Work,
     ticket: Option<Ticket>,
 }
 
@@ -107,7 +118,7 @@ impl InQueue {
     fn seated(mut self) -> Seat {
         self.ticket = None;
         let (flow, level) = (self.flow.clone(), self.level.clone());
-        Seat { flow, level, hash: self.hash, width: self.width, since: Instant::now() }
+        Seat { flow, level, hash: self.hash, work: self.work, since: Instant::now() }
     }
 }
 
@@ -118,7 +129,7 @@ impl Drop for InQueue {
         state.waiting.remove(&ticket);
         if !state.seats.give_up(&self.level, ticket) {
             // It was let in between its last look and now.
-            let let_in = state.seats.leave(&self.level, self.hash, self.width, 0);
+            let let_in = state.seats.leave(&self.level, self.hash, self.work.seats, 0);
             state.wake(let_in);
         }
     }
@@ -132,6 +143,7 @@ impl FlowControl {
             state: Mutex::new(State { seats: Seats::new(seats), waiting: HashMap::new() }),
             ready: AtomicBool::new(false),
             sizes: Sizes::default(),
+            watchers: Arc::default(),
         }
     }
 
@@ -155,12 +167,12 @@ impl FlowControl {
         self.ready.store(true, Ordering::Release);
     }
 
-    /// Which schema and level a request belongs to, and its seat if it takes any: about `width`, as its level allows.
+    /// Which schema and level a request belongs to, and its seat if it takes any: for about that work, as its level allows.
     pub async fn enter(
         self: &Arc<Self>,
         who: &Identity,
         info: &RequestInfo,
-        width: usize,
+        work: Work,
     ) -> (Marks, Result<Option<Seat>, Refusal>) {
         if !self.ready.load(Ordering::Acquire) {
             return (Marks::default(), Ok(None));
@@ -171,7 +183,7 @@ impl FlowControl {
             schema: HeaderValue::from_str(&place.schema.uid).ok(),
             level: HeaderValue::from_str(&place.level.uid).ok(),
         };
-        if width == 0 {
+        if work.seats == 0 {
             return (marks, Ok(None));
         }
         let hash = {
@@ -180,22 +192,22 @@ impl FlowControl {
             hasher.finish()
         };
         let level = place.level.name.clone();
-        let (entered, told, width) = {
+        let (entered, told, work) = {
             let mut state = self.state();
-            let width = state.seats.width(&level, width);
-            match state.seats.enter(&level, hash, width) {
+            let work = work.within(state.seats.widest(&level));
+            match state.seats.enter(&level, hash, work.seats) {
                 Entered::Queued(ticket) => {
                     let (tell, told) = oneshot::channel();
                     state.waiting.insert(ticket, tell);
-                    (Entered::Queued(ticket), Some(told), width)
+                    (Entered::Queued(ticket), Some(told), work)
                 }
-                other => (other, None, width),
+                other => (other, None, work),
             }
         };
         let outcome = match (entered, told) {
-            (Entered::Seated, _) => Ok(Some(Seat { flow: self.clone(), level, hash, width, since: Instant::now() })),
+            (Entered::Seated, _) => Ok(Some(Seat { flow: self.clone(), level, hash, work, since: Instant::now() })),
             (Entered::Queued(ticket), Some(told)) => {
-                let place = InQueue { flow: self.clone(), level, hash, width, ticket: Some(ticket) };
+                let place = InQueue { flow: self.clone(), level, hash, work, ticket: Some(ticket) };
                 match tokio::time::timeout(PATIENCE, told).await {
                     Ok(Ok(())) => Ok(Some(place.seated())),
                     _ => Err(Refusal::TooMany),
@@ -255,11 +267,11 @@ mod tests {
         let objects = defaults::objects();
         flow.configure(Table::compile(objects.iter()));
         let jane = Identity::user("jane", ["dev"]);
-        let first = flow.enter(&jane, &info(), 1).await.1.expect("there is a seat");
+        let first = flow.enter(&jane, &info(), Work::ONE).await.1.expect("there is a seat");
         assert!(first.is_some());
         let waits = tokio::spawn({
             let (flow, jane) = (flow.clone(), jane.clone());
-            async move { flow.enter(&jane, &info(), 1).await.1.map(|seat| seat.is_some()) }
+            async move { flow.enter(&jane, &info(), Work::ONE).await.1.map(|seat| seat.is_some()) }
         });
         while flow.state().waiting.is_empty() {
             tokio::task::yield_now().await;
@@ -267,9 +279,13 @@ mod tests {
         drop(first);
         assert_eq!(waits.await.expect("it ends"), Ok(true));
 
-        let held = flow.enter(&jane, &info(), 1).await.1.expect("a seat again");
-        assert_eq!(flow.enter(&jane, &info(), 1).await.1.map(|_| ()), Err(Refusal::TooMany), "after its patience");
-        assert!(flow.enter(&Identity::master("root"), &info(), 1).await.1.is_ok(), "the exempt do not wait");
+        let held = flow.enter(&jane, &info(), Work::ONE).await.1.expect("a seat again");
+        assert_eq!(
+            flow.enter(&jane, &info(), Work::ONE).await.1.map(|_| ()),
+            Err(Refusal::TooMany),
+            "after its patience"
+        );
+        assert!(flow.enter(&Identity::master("root"), &info(), Work::ONE).await.1.is_ok(), "the exempt do not wait");
         drop(held);
         assert!(flow.state().waiting.is_empty());
     }
@@ -280,13 +296,13 @@ mod tests {
         let objects = defaults::objects();
         flow.configure(Table::compile(objects.iter()));
         let jane = Identity::user("jane", ["dev"]);
-        let held = flow.enter(&jane, &info(), 1).await.1.expect("a seat");
+        let held = flow.enter(&jane, &info(), Work::ONE).await.1.expect("a seat");
         {
             let asked = info();
-            let mut waits = std::pin::pin!(flow.enter(&jane, &asked, 1));
+            let mut waits = std::pin::pin!(flow.enter(&jane, &asked, Work::ONE));
             assert!(futures::poll!(waits.as_mut()).is_pending());
         }
         drop(held);
-        assert!(flow.enter(&jane, &info(), 1).await.1.is_ok_and(|seat| seat.is_some()));
+        assert!(flow.enter(&jane, &info(), Work::ONE).await.1.is_ok_and(|seat| seat.is_some()));
     }
 }

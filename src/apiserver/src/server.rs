@@ -399,11 +399,8 @@ impl ApiServer {
     }
 
     fn addresses(&self, listening: IpAddr) -> Vec<IpAddr> {
-        let mut addresses = vec![
-            IpAddr::V4(Ipv4Addr::LOCALHOST),
-            IpAddr::V6(Ipv6Addr::LOCALHOST),
-            IpAddr::V4(self.core.services.first()),
-        ];
+        let mut addresses =
+            vec![IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST), self.core.services.first()];
         addresses.extend(self.core.config.addresses.iter().copied());
         addresses.extend([listening, self.core.config.advertise].into_iter().filter(|a| !a.is_unspecified()));
         addresses.sort();

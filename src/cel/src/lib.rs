@@ -1,7 +1,8 @@
 //! CEL, the Common Expression Language, as Kubernetes has it: parse, check, estimate cost, evaluate.
 //!
 //! In: the text of an expression, declarations of its variables, and JSON. Out: faults worded as Kubernetes words them,
-//! cost estimates, values. Data only: knows no kinds, does no I/O.
+//! cost estimates, values. Beside it the regular expressions of Go, which expressions share with schemas (`re2`). Data
+//! only: knows no kinds, does no I/O.
 
 mod check;
 pub mod declare;
@@ -11,6 +12,7 @@ mod fault;
 mod functions;
 mod library;
 mod program;
+pub mod re2;
 mod syntax;
 mod types;
 mod value;

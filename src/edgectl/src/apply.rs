@@ -7,9 +7,7 @@ mod threeway;
 
 use std::process::ExitCode;
 
-use kedge_api::check;
 use kedge_api::kinds::Gvk;
-use kedge_api::schema;
 use kedge_api::selector::LabelSelector;
 use kedge_client::{ClientError, FieldValidation, PatchKind, PatchOptions, ResourcePath, WriteOptions};
 use serde_json::{Value, json};
@@ -120,10 +118,6 @@ pub fn place(
         ))
     })?;
     let mut object = item.object.clone();
-    if let Some(schema) = schema::of(&Gvk::from_api_version(item.api_version(), item.kind())) {
-        // YAML 1.2 reads 0644 as a decimal number; manifests mean a file mode.
-        check::octals(schema, &mut object);
-    }
     let own = object["metadata"]["namespace"].as_str().map(str::to_owned);
     if resource.namespaced {
         match &own {

@@ -8,7 +8,7 @@ use kedge_api::check::{self, FieldValidation};
 use kedge_api::decode::{self, Limits};
 use kedge_api::kinds::{Kind, Kinds};
 use kedge_api::strategy::{self, Part};
-use kedge_api::{convert, defaults, print, protobuf, schema, validate, warn};
+use kedge_api::{convert, defaults, print, protobuf, schema, validate, warn, yaml};
 use serde_json::Value;
 
 use crate::lines;
@@ -55,7 +55,7 @@ pub fn yaml(bytes: &[u8]) {
         before = document.line;
         let value = document.decoded.value;
         fits(&value);
-        let text = serde_yaml::to_string(&value).expect("JSON can be written as YAML");
+        let text = yaml::text(&value);
         let again = decode::yaml(text.as_bytes(), &Limits::REQUEST);
         assert_eq!(again.map(|decoded| decoded.value), Ok(value), "{text}");
     }

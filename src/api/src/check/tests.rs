@@ -137,12 +137,33 @@ fn what_go_leaves_out_when_zero_is_left_out() {
 }
 
 #[test]
-fn octal_modes_mean_what_yaml_means() {
-    let mut value = decode::yaml(b"spec: {volumes: [{name: '010', secret: {defaultMode: 0644}}]}", &Limits::REQUEST)
-        .expect("decodes")
-        .value;
-    octals(schema::of(&Gvk::fixed("", "v1", "Pod")).expect("is built in"), &mut value);
-    assert_eq!(value, json!({"spec": {"volumes": [{"name": "010", "secret": {"defaultMode": 420}}]}}));
+fn words_without_quotes_are_what_yaml_means() {
+    becomes(
+        "v1",
+        "Pod",
+        "spec: {hostNetwork: yes, hostPID: off, volumes: [{name: '010', secret: {defaultMode: 0644}}]}",
+        json!({"spec": {"hostNetwork": true, "volumes": [{"name": "010", "secret": {"defaultMode": 420}}]}}),
+        &[],
+    );
+    for (text, value, field) in [
+        ("metadata: {annotations: {a: on}}", "bool", "ObjectMeta.metadata.annotations of type string"),
+        ("spec: {volumes: [{name: 010}]}", "number", "Volume.spec.volumes.name of type string"),
+        ("spec: {nodeName: n}", "bool", "PodSpec.spec.nodeName of type string"),
+        (
+            "spec: {volumes: [{secret: {defaultMode: '0644'}}]}",
+            "string",
+            "SecretVolumeSource.spec.volumes.secret.defaultMode of type int32",
+        ),
+    ] {
+        refused(
+            "v1",
+            "Pod",
+            text,
+            &format!(
+                "Pod in version \"v1\" cannot be handled as a Pod: json: cannot unmarshal {value} into Go struct field {field}"
+            ),
+        );
+    }
 }
 
 #[test]

@@ -1,11 +1,12 @@
 //! Builds a value while a parser reads, noticing keys given twice and counting against limits.
 //!
-//! In: a parser's calls. Out: a value; the rest is in `State`. Merge keys (`<<`) are honoured in YAML, as its users
-//! expect; JSON has none.
+//! In: a parser's calls. Out: a value; the rest is in `State`. In YAML words without quotes mean what they mean to
+//! Kubernetes (`scalar.rs`), and merge keys (`<<`) are honoured; JSON has neither.
 
 use super::Limits;
+use super::scalar::{self, Scalar};
 use serde::de::{DeserializeSeed, Deserializer, EnumAccess, Error, MapAccess, SeqAccess, Visitor};
-use serde_json::{Map, Number, Value};
+use serde_json::{Map, Value};
 use std::cell::{Cell, RefCell};
 use std::fmt;
 
@@ -13,21 +14,22 @@ use std::fmt;
 const DUPLICATES: usize = 100;
 
 /// What is counted and noticed while a document is read.
-pub(super) struct State {
+pub(super) struct State<'a> {
     depth: usize,
-    merges: bool,
+    /// The text, if it is to be understood as YAML.
+    source: Option<&'a [u8]>,
     values: Cell<usize>,
     duplicates: RefCell<Vec<String>>,
     /// What paths may still be written out, in bytes: as much as the text may have.
     written: Cell<usize>,
 }
 
-impl State {
-    /// `merges` says whether `<<` is a merge key.
-    pub(super) fn new(limits: &Limits, merges: bool) -> State {
+impl<'a> State<'a> {
+    /// `source` is the very text that the parser reads, if it is to be understood as YAML.
+    pub(super) fn new(limits: &Limits, source: Option<&'a [u8]>) -> State<'a> {
         State {
             depth: limits.depth,
-            merges,
+            source,
             values: Cell::new(limits.values),
             duplicates: RefCell::default(),
             written: Cell::new(limits.bytes),
@@ -45,6 +47,11 @@ impl State {
         if !duplicates.contains(&path) {
             duplicates.push(path);
         }
+    }
+
+    /// What a word of the source is, if it is no text.
+    fn resolve(&self, word: &str) -> Option<Scalar> {
+        scalar::resolve(self.source?, word)
     }
 
     pub(super) fn into_duplicates(self) -> Vec<String> {
@@ -72,13 +79,13 @@ impl fmt::Display for Frame<'_> {
 
 /// Builds the value at one place.
 pub(super) struct Build<'a> {
-    state: &'a State,
+    state: &'a State<'a>,
     frame: &'a Frame<'a>,
     depth: usize,
 }
 
 impl<'a> Build<'a> {
-    pub(super) fn root(state: &'a State, frame: &'a Frame<'a>) -> Build<'a> {
+    pub(super) fn root(state: &'a State<'a>, frame: &'a Frame<'a>) -> Build<'a> {
         Build { state, frame, depth: 0 }
     }
 
@@ -140,8 +147,32 @@ impl<'de> Visitor<'de> for Build<'_> {
         Ok(Value::from(value))
     }
 
+    // Integers of more than 64 bits are floats, as everywhere in JSON.
+    fn visit_i128<E: Error>(self, value: i128) -> Result<Value, E> {
+        self.visit_f64(value as f64)
+    }
+
+    fn visit_u128<E: Error>(self, value: u128) -> Result<Value, E> {
+        self.visit_f64(value as f64)
+    }
+
     fn visit_f64<E: Error>(self, value: f64) -> Result<Value, E> {
-        Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom("this number is not JSON"))
+        if self.state.source.is_none() {
+            return Ok(Value::from(value));
+        }
+        scalar::float(value).ok_or_else(|| {
+            E::custom(format_args!("{} is no number that JSON can hold; a text needs quotes", scalar::float_key(value)))
+        })
+    }
+
+    fn visit_borrowed_str<E: Error>(self, value: &'de str) -> Result<Value, E> {
+        match self.state.resolve(value) {
+            None => self.visit_str(value),
+            Some(Scalar::Bool(value)) => self.visit_bool(value),
+            Some(Scalar::Int(value)) => self.visit_i64(value),
+            Some(Scalar::Uint(value)) => self.visit_u64(value),
+            Some(Scalar::Float(value)) => self.visit_f64(value),
+        }
     }
 
     fn visit_str<E: Error>(self, value: &str) -> Result<Value, E> {
@@ -169,10 +200,10 @@ impl<'de> Visitor<'de> for Build<'_> {
         self.deeper()?;
         let mut map = Map::new();
         let mut merged = Vec::new();
-        while let Some(key) = entries.next_key_seed(Key)? {
+        while let Some(Named { key, merges }) = entries.next_key_seed(Key(self.state))? {
             let frame = Frame::Key(self.frame, &key);
             let value = entries.next_value_seed(self.below(&frame))?;
-            if self.state.merges && key == "<<" && (value.is_object() || value.is_array()) {
+            if merges && (value.is_object() || value.is_array()) {
                 merged.push(value);
                 continue;
             }
@@ -201,49 +232,83 @@ fn merge(map: &mut Map<String, Value>, value: Value) {
     }
 }
 
-/// A key: text in JSON, any scalar in YAML.
-struct Key;
+/// A key: text in JSON, any scalar but null in YAML.
+struct Key<'a>(&'a State<'a>);
 
-impl<'de> DeserializeSeed<'de> for Key {
-    type Value = String;
+/// A key that was read.
+struct Named {
+    key: String,
+    /// Whether it is the merge key.
+    merges: bool,
+}
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<String, D::Error> {
+impl From<String> for Named {
+    fn from(key: String) -> Named {
+        Named { key, merges: false }
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Key<'_> {
+    type Value = Named;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Named, D::Error> {
         deserializer.deserialize_any(self)
     }
 }
 
-impl Visitor<'_> for Key {
-    type Value = String;
+impl<'de> Visitor<'de> for Key<'_> {
+    type Value = Named;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a key")
     }
 
-    fn visit_str<E: Error>(self, value: &str) -> Result<String, E> {
-        Ok(value.to_owned())
+    fn visit_borrowed_str<E: Error>(self, value: &'de str) -> Result<Named, E> {
+        match self.0.resolve(value) {
+            None => {
+                let merges = self.0.source.is_some_and(|source| scalar::merges(source, value));
+                Ok(Named { key: value.to_owned(), merges })
+            }
+            Some(Scalar::Bool(value)) => self.visit_bool(value),
+            Some(Scalar::Int(value)) => self.visit_i64(value),
+            Some(Scalar::Uint(value)) => self.visit_u64(value),
+            Some(Scalar::Float(value)) => self.visit_f64(value),
+        }
     }
 
-    fn visit_string<E: Error>(self, value: String) -> Result<String, E> {
-        Ok(value)
+    fn visit_str<E: Error>(self, value: &str) -> Result<Named, E> {
+        Ok(value.to_owned().into())
     }
 
-    fn visit_bool<E: Error>(self, value: bool) -> Result<String, E> {
-        Ok(value.to_string())
+    fn visit_string<E: Error>(self, value: String) -> Result<Named, E> {
+        Ok(value.into())
     }
 
-    fn visit_i64<E: Error>(self, value: i64) -> Result<String, E> {
-        Ok(value.to_string())
+    fn visit_bool<E: Error>(self, value: bool) -> Result<Named, E> {
+        Ok(value.to_string().into())
     }
 
-    fn visit_u64<E: Error>(self, value: u64) -> Result<String, E> {
-        Ok(value.to_string())
+    fn visit_i64<E: Error>(self, value: i64) -> Result<Named, E> {
+        Ok(value.to_string().into())
     }
 
-    fn visit_f64<E: Error>(self, value: f64) -> Result<String, E> {
-        Ok(value.to_string())
+    fn visit_u64<E: Error>(self, value: u64) -> Result<Named, E> {
+        Ok(value.to_string().into())
     }
 
-    fn visit_unit<E: Error>(self) -> Result<String, E> {
-        Ok("null".to_owned())
+    fn visit_i128<E: Error>(self, value: i128) -> Result<Named, E> {
+        self.visit_f64(value as f64)
+    }
+
+    fn visit_u128<E: Error>(self, value: u128) -> Result<Named, E> {
+        self.visit_f64(value as f64)
+    }
+
+    fn visit_f64<E: Error>(self, value: f64) -> Result<Named, E> {
+        Ok(scalar::float_key(value).into())
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Named, E> {
+        Err(E::custom("a key cannot be null; a text needs quotes"))
     }
 }

@@ -19,10 +19,10 @@ fn refused(text: &str, expected: &str) {
 #[test]
 fn yaml_is_read_as_kubernetes_users_write_it() {
     check("a: 1\nb: [x, 2.5, true, null]\n", json!({"a": 1, "b": ["x", 2.5, true, null]}), &[]);
-    check("8080: x\ntrue: y\n", json!({"8080": "x", "true": "y"}), &[]);
+    check("8080: x\ntrue: z\n", json!({"8080": "x", "true": "z"}), &[]);
     check(
-        "base: &b {x: 1, y: 2}\nown:\n  <<: *b\n  y: 3\n",
-        json!({"base": {"x": 1, "y": 2}, "own": {"x": 1, "y": 3}}),
+        "base: &b {x: 1, z: 2}\nown:\n  <<: *b\n  z: 3\n",
+        json!({"base": {"x": 1, "z": 2}, "own": {"x": 1, "z": 3}}),
         &[],
     );
     check("", Value::Null, &[]);
@@ -30,9 +30,143 @@ fn yaml_is_read_as_kubernetes_users_write_it() {
     check("---\n# c\na: |\n  ---x\n  --- y\n", json!({"a": "---x\n--- y\n"}), &[]);
 }
 
+/// A word as a value of a block, of a list and of a map in braces, beside what is not ASCII.
+#[track_caller]
+fn means(word: &str, expected: Value) {
+    let text =
+        format!("é: {word}\nlist: [é, {word}]\nmap: {{a: {word}, b: &x {word}}}\nlast:\n- {word} # said\n- *x\n");
+    let expected = json!({"é": expected, "list": ["é", expected], "map": {"a": expected, "b": expected},
+        "last": [expected, expected]});
+    for text in [text.clone(), text.replace('\n', "\r\n"), format!("\u{feff}{text}")] {
+        check(&text, expected.clone(), &[]);
+    }
+}
+
+#[test]
+fn words_without_quotes_mean_what_they_mean_to_kubernetes() {
+    for word in ["y", "Y", "yes", "Yes", "YES", "true", "True", "TRUE", "on", "On", "ON"] {
+        means(word, json!(true));
+    }
+    for word in ["n", "N", "no", "No", "NO", "false", "False", "FALSE", "off", "Off", "OFF"] {
+        means(word, json!(false));
+    }
+    for word in ["~", "null", "Null", "NULL"] {
+        means(word, Value::Null);
+    }
+    for (word, number) in [
+        ("685230", 685_230),
+        ("+685_230", 685_230),
+        ("02472256", 685_230),
+        ("0o2472256", 685_230),
+        ("0O17", 15),
+        ("-017", -15),
+        ("0x_0A_74_AE", 685_230),
+        ("0X1f", 31),
+        ("0b1010_0111_0100_1010_1110", 685_230),
+        ("-0b101010", -42),
+        ("00", 0),
+        ("08", 8),
+        ("-9223372036854775808", i64::MIN),
+        ("-9_223_372_036_854_775_808", i64::MIN),
+        ("1.0", 1),
+        ("1e3", 1000),
+        ("685_230e0", 685_230),
+        ("-0.0", 0),
+    ] {
+        means(word, json!(number));
+    }
+    means("18_446_744_073_709_551_615", json!(u64::MAX));
+    for (word, number) in [
+        ("6.8523e-1", 0.68523),
+        ("685_230.15", 685_230.15),
+        (".5", 0.5),
+        ("+.5", 0.5),
+        ("-1_0.5", -10.5),
+        ("18446744073709551616", 18_446_744_073_709_551_616.0),
+        ("100_000_000_000_000_000_000", 1e20),
+    ] {
+        means(word, json!(number));
+    }
+    for word in [
+        "yEs",
+        "tRUE",
+        "oN",
+        "nope",
+        "yes!",
+        "nULL",
+        "nan",
+        "inf",
+        "-inf",
+        "0o8",
+        "0b2",
+        "0xg",
+        "0x",
+        "_1",
+        "1.2.3",
+        "-b_c",
+        "1:30",
+        "190:20:30",
+        "2015-01-01",
+        "2015-02-24T18:19:39Z",
+        "2001-12-14 21:59:43",
+        "1e400",
+        "10.244.0.0/16",
+        "+",
+        "=",
+    ] {
+        means(word, json!(word));
+    }
+    refused("a: .inf\n", "line 1, column 4: a: .inf is no number that JSON can hold; a text needs quotes");
+    refused("a: [-.INF]\n", "line 1, column 5: a[0]: -.inf is no number");
+    refused("a:\n- .NaN\n", "line 2, column 3: a[0]: .nan is no number");
+}
+
+#[test]
+fn what_is_quoted_is_text() {
+    for word in ["yes", "n", "off", "null", "~", "0644", "0x1F", "1_000", "1e3", ".inf", "2015-01-01", "<<", ""] {
+        for quoted in [format!("'{word}'"), format!("\"{word}\""), format!("!!str '{word}'"), format!("&a \"{word}\"")]
+        {
+            check(
+                &format!("{quoted}: {quoted}\nl: [{quoted},{quoted}]\n"),
+                json!({word: word, "l": [word, word]}),
+                &[],
+            );
+        }
+        check(&format!("a: |-\n  {word}\nb: >-\n  {word}\n"), json!({"a": word, "b": word}), &[]);
+    }
+    // What a tag calls a text, and texts of more than a word or with escapes.
+    check(
+        "a: !!str yes\nb: [!!str no, &x !!str 0644, !!str &y on]\nc: [*x, *y]\n",
+        json!({"a": "yes", "b": ["no", "0644", "on"], "c": ["0644", "on"]}),
+        &[],
+    );
+    check("a: yes\n  no\nb: \"\\x79es\"\nc: yes no\n", json!({"a": "yes no", "b": "yes", "c": "yes no"}), &[]);
+    // Whose quotes and tags are somebody else's.
+    check(
+        "{\"a\":yes,'b': !!map { yes: no }, c: !!seq [ off ]}",
+        json!({"a": true, "b": {"true": false}, "c": [false]}),
+        &[],
+    );
+    check("a: |\n  !x\nyes: 1\n", json!({"a": "!x\n", "true": 1}), &[]);
+}
+
+#[test]
+fn keys_are_texts_of_what_they_mean() {
+    check(
+        "yes: 1\nNo: 2\n0644: 3\n1_000: 4\n1.50: 5\n1e6: 6\n123456.0: 7\n1e-7: 8\n.inf: 9\n2015-01-01: 10\n",
+        json!({"true": 1, "false": 2, "420": 3, "1000": 4, "1.5": 5, "1e+06": 6, "123456": 7, "1e-07": 8, ".inf": 9,
+            "2015-01-01": 10}),
+        &[],
+    );
+    check("on: 1\ntrue: 2\n", json!({"true": 2}), &["true"]);
+    refused("a:\n  ~: 1\n", "line 2, column 3: a: a key cannot be null; a text needs quotes");
+    // Only without quotes it is the key that merges.
+    check("base: &b {x: 1}\nown: {'<<': *b}\n", json!({"base": {"x": 1}, "own": {"<<": {"x": 1}}}), &[]);
+}
+
 #[test]
 fn keys_given_twice_are_told_by_path() {
-    check("a: {b: 1, b: 2}\nl:\n- {n: 1, n: 1}\n", json!({"a": {"b": 2}, "l": [{"n": 1}]}), &["a.b", "l[0].n"]);
+    check("a: {b: 1, b: 2}\nl:\n- {m: 1, m: 1}\n", json!({"a": {"b": 2}, "l": [{"m": 1}]}), &["a.b", "l[0].m"]);
     let decoded = json(br#"{"a":{"b":1,"b":2,"b":3},"a":1}"#, &Limits::REQUEST).expect("decodes");
     assert_eq!(decoded.value, json!({"a": 1}));
     assert_eq!(decoded.duplicates, ["a.b", "a"]);

@@ -12,7 +12,6 @@ use pattern::Pattern;
 use serde_json::Value;
 
 pub use build::Untypable;
-pub use pattern::{PatternFault, compile as compile_pattern};
 
 /// All schemas of one definition.
 pub struct Custom {

@@ -1,5 +1,7 @@
 //! Rules in rows: an object with defaults, and every fault that it must have.
 
+mod cluster;
+mod jobs;
 mod kinds;
 mod large;
 mod machine_made;

@@ -154,9 +154,9 @@ impl Seats {
         self.admit()
     }
 
-    /// How many seats a request that would take `width` gets of a level.
-    pub fn width(&self, name: &str, width: usize) -> usize {
-        self.levels.get(name).map_or(1, |level| width.clamp(1, level.widest.max(1)))
+    /// How many seats of a level one request may have.
+    pub fn widest(&self, name: &str) -> usize {
+        self.levels.get(name).map_or(1, |level| level.widest.max(1))
     }
 
     /// A request of a level and flow comes for so many seats. `hash` is the flow's.
@@ -408,8 +408,10 @@ mod tests {
     fn a_wide_request_takes_several_seats_and_waits_for_all_of_them() {
         // Of 100 seats a gets 95.
         let mut seats = seats(100, &[level("a", 95, 0, queue(9))]);
-        assert_eq!((seats.width("a", 40), seats.width("a", 3), seats.width("a", 0)), (15, 3, 1));
-        assert_eq!((seats.width("catch-all", 40), seats.width("gone", 40)), (40, 1));
+        assert_eq!(
+            (seats.widest("a"), seats.widest("catch-all"), seats.widest("gone")),
+            (15, super::super::width::MOST, 1)
+        );
         for _ in 0..6 {
             assert_eq!(seats.enter("a", 0, 15), Entered::Seated);
         }

@@ -31,7 +31,7 @@ pub fn object(
     schema: Option<Struct<'_>>,
     validation: FieldValidation,
 ) -> Result<Sent, Status> {
-    let mut decoded = match format {
+    let decoded = match format {
         // A message needs the kind to be read.
         Format::Protobuf => {
             let value = protobuf::decode(bytes, Some(expected)).map_err(|e| Status::bad_request(e.to_string()))?;
@@ -39,11 +39,6 @@ pub fn object(
         }
         _ => value(bytes, format)?,
     };
-    if format == Format::Yaml
-        && let Some(schema) = schema
-    {
-        check::octals(schema, &mut decoded.value);
-    }
     fit(decoded, expected, schema, validation)
 }
 

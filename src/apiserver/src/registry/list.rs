@@ -117,13 +117,11 @@ pub(super) fn refused(faults: &[FieldError]) -> Status {
 
 /// Lists a collection.
 pub async fn list(act: &Act<'_>, options: &ListOptions, selection: &Selection) -> Result<Listing, Status> {
-    let at = at(options)?;
-    let (mut revision, mut after, mut left) = (None, None, None);
-    // What a client may go on with once its revision is gone.
-    let mut anew = None;
     let now = act.core.clock.unix();
-    let mut began = now;
-    match at {
+    let mut revision = None;
+    // What this page goes on from.
+    let mut from = None;
+    match at(options)? {
         At::Now => {}
         At::NotBefore(wanted) => reach(act, wanted).await?,
         At::Exactly(wanted) => {
@@ -138,26 +136,29 @@ pub async fn list(act: &Act<'_>, options: &ListOptions, selection: &Selection) -
             if forgotten || cursor.is_old(now) {
                 return Err(Status::continue_expired(Some(&cursor.anew())));
             }
-            // Whoever goes on with what there is now begins a list of its own.
-            began = cursor.revision.map_or(now, |_| cursor.began);
-            revision = cursor.revision;
-            left = cursor.left;
-            after = Some(cursor.after.clone());
-            anew = Some(cursor);
+            from = Some(cursor);
         }
     }
     let prefix = keys::collection(act.kind, act.namespace);
-    let continued = after.is_some();
     // One name is one key: no need to walk the collection.
-    if let Some(name) = selection.name().filter(|_| revision.is_none() && !continued)
+    if let Some(name) = selection.name().filter(|_| revision.is_none() && from.is_none())
         && (!act.kind.namespaced || !act.namespace.is_empty())
     {
         return single(act, name, selection).await;
     }
-    let after = after.map(|rest| format!("{prefix}{rest}"));
-    match read(act, &prefix, Start { revision, began, after, left }, options.limit, selection).await {
+    let start = match &from {
+        None => Start { revision, began: now, after: None, left: None },
+        Some(cursor) => Start {
+            revision: cursor.revision,
+            // Whoever goes on with what there is now begins a list of its own.
+            began: cursor.revision.map_or(now, |_| cursor.began),
+            after: Some(format!("{prefix}{}", cursor.after)),
+            left: cursor.left,
+        },
+    };
+    match read(act, &prefix, start, options.limit, selection).await {
         Ok(listing) => Ok(listing),
-        Err(ReadError::Compacted { .. }) if let Some(cursor) = anew => {
+        Err(ReadError::Compacted { .. }) if let Some(cursor) = from => {
             Err(Status::continue_expired(Some(&cursor.anew())))
         }
         Err(ReadError::Unreadable { .. }) => Err(locked(act, &prefix).await),

@@ -1,6 +1,6 @@
 //! Addresses and node ports of Services.
 //!
-//! In: a Service about to be kept. Out: the same with an address and ports nobody else has, and a
+//! In: a Service about to be kept. Out: the same with an address of each of its families and ports nobody else has, and a
 //! claim that gives them back unless it is kept. What is taken is rebuilt from the store at start;
 //! a kept Service is the truth.
 
@@ -8,7 +8,7 @@ mod families;
 pub mod ranges;
 
 use std::collections::HashSet;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Mutex, PoisonError};
 
 use kedge_api::field::{FieldError, Path};
@@ -16,14 +16,14 @@ use kedge_api::status::Status;
 use kedge_api::{Object, meta};
 use serde_json::{Value, json};
 
-use self::ranges::{Range, Ranges};
+use self::ranges::{Family, Range, Ranges};
 use crate::error::About;
 use crate::random::Random;
 
 /// What is taken.
 #[derive(Debug)]
 pub struct Services {
-    first: Ipv4Addr,
+    first: IpAddr,
     ports: (u16, u16),
     taken: Mutex<Taken>,
 }
@@ -32,7 +32,7 @@ pub struct Services {
 #[derive(Debug)]
 struct Taken {
     ranges: Ranges,
-    addresses: HashSet<Ipv4Addr>,
+    addresses: HashSet<IpAddr>,
     ports: HashSet<u16>,
 }
 
@@ -40,10 +40,10 @@ struct Taken {
 #[derive(Debug)]
 pub struct Claim<'a> {
     services: &'a Services,
-    addresses: Vec<Ipv4Addr>,
+    addresses: Vec<IpAddr>,
     ports: Vec<u16>,
     /// Given back when the claim is kept: what the old object had and the new one has not.
-    freed: (HashSet<Ipv4Addr>, HashSet<u16>),
+    freed: (HashSet<IpAddr>, HashSet<u16>),
 }
 
 impl Claim<'_> {
@@ -84,7 +84,7 @@ impl Services {
     }
 
     /// The address of the Service `kubernetes`.
-    pub fn first(&self) -> Ipv4Addr {
+    pub fn first(&self) -> IpAddr {
         self.first
     }
 
@@ -94,7 +94,7 @@ impl Services {
     }
 
     /// The addresses that are held.
-    pub fn held(&self) -> Vec<Ipv4Addr> {
+    pub fn held(&self) -> Vec<IpAddr> {
         self.taken().addresses.iter().copied().collect()
     }
 
@@ -139,15 +139,15 @@ impl Services {
         dry_run: bool,
     ) -> Result<Claim<'_>, Status> {
         let mut claim = self.nothing();
-        let had_addresses: HashSet<Ipv4Addr> = old.into_iter().flat_map(addresses).collect();
+        let had_addresses: HashSet<IpAddr> = old.into_iter().flat_map(addresses).collect();
         let had_ports: HashSet<u16> = old.into_iter().flat_map(node_ports).collect();
         let served = service.get("spec").is_some_and(Value::is_object);
         let external = meta::text_at(service, &["spec", "type"]) == "ExternalName";
-        let families = if served && !external { families::fill(service, old) } else { Ok(()) };
-        let fault = families.and_then(|()| self.fill(&mut claim, service, &had_addresses, &had_ports, random)).err();
-        if let Some(fault) = fault {
-            return Err(about.invalid(&[fault]));
+        if served && !external {
+            let given = |family| self.taken().ranges.has(family);
+            families::fill(service, old, given).map_err(|faults| about.invalid(&faults))?;
         }
+        self.fill(&mut claim, service, &had_addresses, &had_ports, random).map_err(|fault| about.invalid(&[fault]))?;
         if dry_run {
             return Ok(claim);
         }
@@ -162,7 +162,7 @@ impl Services {
         &self,
         claim: &mut Claim<'_>,
         service: &mut Object,
-        had_addresses: &HashSet<Ipv4Addr>,
+        had_addresses: &HashSet<IpAddr>,
         had_ports: &HashSet<u16>,
         random: &Random,
     ) -> Result<(), FieldError> {
@@ -174,43 +174,9 @@ impl Services {
             return Ok(());
         }
         let spec = Path::root("spec");
-        let asked = meta::text_at(service, &["spec", "clusterIP"]).to_owned();
         let mut taken = self.taken();
-        match asked.as_str() {
-            "None" => {}
-            "" => {
-                let free = taken.ranges.free(|ip| taken.addresses.contains(&ip), |most| random.below(most));
-                let address = free.ok_or_else(|| {
-                    FieldError::internal(&spec.child("clusterIP"), format!("range {} is full", taken.ranges))
-                })?;
-                taken.addresses.insert(address);
-                claim.addresses.push(address);
-                service["spec"]["clusterIP"] = json!(address.to_string());
-                service["spec"]["clusterIPs"] = json!([address.to_string()]);
-            }
-            text => {
-                // What is no address at all is validation's to say.
-                if let Ok(address) = text.parse::<Ipv4Addr>()
-                    && !had_addresses.contains(&address)
-                {
-                    let path = spec.child("clusterIPs");
-                    if !taken.ranges.gives(address) {
-                        let why = format!(
-                            "failed to allocate IP {address}: the provided IP ({address}) is not in the valid range. The range of valid IPs is {}",
-                            taken.ranges
-                        );
-                        return Err(FieldError::invalid(&path, json!([text]), why));
-                    }
-                    if !taken.addresses.insert(address) {
-                        let why = format!("failed to allocate IP {address}: provided IP is already allocated");
-                        return Err(FieldError::invalid(&path, json!([text]), why));
-                    }
-                    claim.addresses.push(address);
-                }
-                if meta::list_at(service, &["spec", "clusterIPs"]).is_empty() {
-                    service["spec"]["clusterIPs"] = json!([text]);
-                }
-            }
+        if meta::text_at(service, &["spec", "clusterIP"]) != "None" {
+            give_addresses(claim, &mut taken, service, had_addresses, random)?;
         }
         if kind == "ClusterIP" {
             return Ok(());
@@ -303,7 +269,70 @@ impl Services {
     }
 }
 
-fn addresses(service: &Object) -> impl Iterator<Item = Ipv4Addr> + '_ {
+/// One address for each family: the one that is asked for, or a free one.
+fn give_addresses(
+    claim: &mut Claim<'_>,
+    taken: &mut Taken,
+    service: &mut Object,
+    had: &HashSet<IpAddr>,
+    random: &Random,
+) -> Result<(), FieldError> {
+    let texts = |field: &str| -> Vec<String> {
+        let list = meta::list_at(service, &["spec", field]).iter().filter_map(Value::as_str);
+        list.map(str::to_owned).collect()
+    };
+    let families = texts("ipFamilies");
+    let mut list = texts("clusterIPs");
+    let first = meta::text_at(service, &["spec", "clusterIP"]).to_owned();
+    let none = list.is_empty();
+    if none && !first.is_empty() {
+        list.push(first.clone());
+    }
+    let spec = Path::root("spec");
+    let path = spec.child("clusterIPs");
+    // Words that are no family, and more addresses than families, are validation's to refuse.
+    for (i, family) in families.iter().filter_map(|family| Family::parse(family)).enumerate() {
+        let Some(text) = list.get(i).filter(|text| !text.is_empty()) else {
+            let free = taken.ranges.free(family, |ip| taken.addresses.contains(&ip), |most| random.below(most));
+            let address = free.ok_or_else(|| {
+                let path = if i == 0 { spec.child("clusterIP") } else { path.index(i) };
+                FieldError::internal(&path, format!("range {} is full", taken.ranges.shown(family)))
+            })?;
+            taken.addresses.insert(address);
+            claim.addresses.push(address);
+            list.truncate(i);
+            list.push(address.to_string());
+            continue;
+        };
+        // What is no address at all, or is there twice, is validation's to say as well.
+        let Ok(address) = text.parse::<IpAddr>() else { continue };
+        if had.contains(&address) || claim.addresses.contains(&address) {
+            continue;
+        }
+        let refuse =
+            |why: &str| FieldError::invalid(&path, json!(list), format!("failed to allocate IP {address}: {why}"));
+        if !taken.ranges.gives(address) {
+            return Err(refuse(&format!(
+                "the provided IP ({address}) is not in the valid range. The range of valid IPs is {}",
+                taken.ranges.shown(Family::of(address))
+            )));
+        }
+        if !taken.addresses.insert(address) {
+            return Err(refuse("provided IP is already allocated"));
+        }
+        claim.addresses.push(address);
+    }
+    if none
+        && first.is_empty()
+        && let Some(given) = list.first()
+    {
+        service["spec"]["clusterIP"] = json!(given);
+    }
+    service["spec"]["clusterIPs"] = json!(list);
+    Ok(())
+}
+
+fn addresses(service: &Object) -> impl Iterator<Item = IpAddr> + '_ {
     let one = meta::text_at(service, &["spec", "clusterIP"]);
     let all = meta::list_at(service, &["spec", "clusterIPs"]).iter().filter_map(Value::as_str);
     std::iter::once(one).chain(all).filter_map(|text| text.parse().ok())
@@ -360,6 +389,71 @@ mod tests {
                 .contains("not in the valid range")
         );
         assert!(claim(&services, &mut json!({"spec": {"clusterIP": "None"}}), None).is_ok());
+    }
+
+    #[track_caller]
+    fn offered(cidrs: &[&str]) -> Services {
+        let services = services();
+        services.offer([&json!({"metadata": {"name": "more"}, "spec": {"cidrs": cidrs}})].into_iter());
+        services
+    }
+
+    fn families_of(service: &Value) -> Vec<Family> {
+        addresses(service).skip(1).map(Family::of).collect()
+    }
+
+    #[test]
+    fn a_service_of_two_families_has_an_address_of_each() {
+        let services = offered(&["fd00::/126"]);
+        let mut service =
+            json!({"spec": {"type": "ClusterIP", "ipFamilyPolicy": "RequireDualStack", "ipFamilies": ["IPv6"]}});
+        claim(&services, &mut service, None).unwrap().keep();
+        assert_eq!(families_of(&service), [Family::V6, Family::V4]);
+        assert_eq!(service["spec"]["clusterIP"], service["spec"]["clusterIPs"][0]);
+        assert_eq!(services.held().len(), 2);
+        // The one that is asked for, and a free one beside it.
+        let asked = json!({"spec": {"ipFamilyPolicy": "PreferDualStack", "clusterIPs": ["10.43.0.5"], "clusterIP": "10.43.0.5"}});
+        for mut service in [asked.clone(), asked.clone()] {
+            drop(claim(&services, &mut service, None).unwrap());
+            assert_eq!(families_of(&service), [Family::V4, Family::V6]);
+        }
+        claim(&services, &mut asked.clone(), None).unwrap().keep();
+        let taken = claim(&services, &mut asked.clone(), None).unwrap_err();
+        assert!(taken.contains("failed to allocate IP 10.43.0.5: provided IP is already allocated"), "{taken}");
+        let mut strange = json!({"spec": {"clusterIP": "fd01::1", "clusterIPs": ["fd01::1"]}});
+        let strange = claim(&services, &mut strange, None).unwrap_err();
+        assert!(strange.contains("The range of valid IPs is fd00::/126"), "{strange}");
+        // Three addresses of IPv6 there are, and two are taken. What is not given whole takes nothing.
+        let mut third = json!({"spec": {"ipFamilies": ["IPv6"]}});
+        claim(&services, &mut third, None).unwrap().keep();
+        let before = services.held().len();
+        let mut fourth = json!({"spec": {"ipFamilyPolicy": "PreferDualStack"}});
+        let full = claim(&services, &mut fourth, None).unwrap_err();
+        assert!(full.contains("spec.clusterIPs[1]: Internal error: range fd00::/126 is full"), "{full}");
+        assert_eq!(services.held().len(), before);
+    }
+
+    #[test]
+    fn the_second_address_comes_and_goes_with_its_family() {
+        let services = offered(&["fd00::/112"]);
+        let mut service = json!({"spec": {"type": "ClusterIP"}});
+        claim(&services, &mut service, None).unwrap().keep();
+        assert_eq!(families_of(&service), [Family::V4]);
+        let mut two = service.clone();
+        two["spec"]["ipFamilyPolicy"] = json!("PreferDualStack");
+        claim(&services, &mut two, Some(&service)).unwrap().keep();
+        assert_eq!(families_of(&two), [Family::V4, Family::V6]);
+        assert_eq!((&two["spec"]["clusterIP"], services.held().len()), (&service["spec"]["clusterIP"], 2));
+        // Nothing is taken anew for what is there.
+        claim(&services, &mut two.clone(), Some(&two)).unwrap().keep();
+        assert_eq!(services.held().len(), 2);
+        let mut one = two.clone();
+        one["spec"]["ipFamilyPolicy"] = json!("SingleStack");
+        claim(&services, &mut one, Some(&two)).unwrap().keep();
+        assert_eq!(
+            (one["spec"]["clusterIPs"].clone(), services.held().len()),
+            (service["spec"]["clusterIPs"].clone(), 1)
+        );
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //! holds up a write: the store drops it if it falls behind.
 
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -16,6 +16,7 @@ use kedge_api::kinds::Kind;
 use kedge_api::protobuf;
 use kedge_api::status::Status;
 use kedge_store::{Change, Entry, Event, Revision};
+use tokio::sync::oneshot;
 use tokio::sync::watch::Receiver;
 use tokio::time::Sleep;
 use tokio_util::sync::WaitForCancellationFutureOwned;
@@ -29,6 +30,7 @@ use super::{Act, body, convert, keys, rules};
 use crate::chain::Call;
 use crate::core::Core;
 use crate::error;
+use crate::flow::watchers::Watching;
 use crate::media::{Format, Shape};
 use crate::query::ListOptions;
 use crate::respond::{self, Answer};
@@ -118,6 +120,8 @@ pub async fn open(act: &Act<'_>, call: &Call, options: &ListOptions, view: View)
         view,
         selection,
         pace: call.connected.then(|| core.paces.enter()),
+        _watching: core.flow.watchers.enter(&call.info),
+        burst: None,
         bookmarks: options.bookmarks,
         end: Box::pin(tokio::time::sleep(Duration::from_secs(seconds))),
         stop: Box::pin(core.stop.clone().cancelled_owned()),
@@ -141,6 +145,7 @@ pub async fn open(act: &Act<'_>, call: &Call, options: &ListOptions, view: View)
             feed.selection.narrow(&mut entries);
             feed.initial = entries.into_iter();
             feed.first = Some(marked);
+            feed.burst = keep_seat(call);
             listing.revision
         }
         Start::Now => core.store.revision(),
@@ -165,6 +170,19 @@ pub async fn open(act: &Act<'_>, call: &Call, options: &ListOptions, view: View)
     Ok(respond::stream(content_type, Body::from_stream(stream)))
 }
 
+/// Keeps the watch's seat until its first burst is over, which is when what comes back is dropped. A client that does not
+/// read it keeps a seat no longer than any request may.
+fn keep_seat(call: &Call) -> Option<oneshot::Sender<()>> {
+    let seat = call.seat.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+    let (over, told) = oneshot::channel();
+    let longest = call.core.config.limits.request;
+    call.core.tasks.spawn(async move {
+        let _ = tokio::time::timeout(longest, told).await;
+        drop(seat);
+    });
+    Some(over)
+}
+
 struct Feed {
     core: Arc<Core>,
     /// What it has in common with watches that are told the same.
@@ -174,6 +192,9 @@ struct Feed {
     selection: Selection,
     /// None for a watch that stays inside the daemon.
     pace: Option<Pace>,
+    _watching: Watching,
+    /// Dropped when everything that was there is told.
+    burst: Option<oneshot::Sender<()>>,
     bookmarks: bool,
     /// Both are kept from one piece to the next: to ask for them anew takes locks that all watches share.
     end: Pin<Box<Sleep>>,
@@ -202,7 +223,7 @@ impl Feed {
         if let Some(marked) = self.first {
             while out.len() < PIECE {
                 let Some(entry) = self.initial.next() else {
-                    self.first = None;
+                    (self.first, self.burst) = (None, None);
                     if marked {
                         let end = render::bookmark(&self.view, self.told, true);
                         self.tell_made(&mut out, "BOOKMARK", end);

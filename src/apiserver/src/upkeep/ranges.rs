@@ -5,7 +5,7 @@
 //! one of another range, too. [`plan`] decides and is pure. Nothing is written while nothing changes.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use kedge_api::fields::Index;
@@ -118,14 +118,14 @@ async fn settle(core: &Core, known: &Known) -> Result<bool, Status> {
 }
 
 /// The addresses of Services that are written down.
-async fn kept(core: &Core) -> Result<Vec<Ipv4Addr>, Status> {
+async fn kept(core: &Core) -> Result<Vec<IpAddr>, Status> {
     let entries = core.store.readable(ADDRESSES).await.map_err(unreadable)?.entries;
     let ours = entries.iter().filter(|entry| Index::read(&entry.index).labels().value(MANAGED_BY) == Some(ALLOCATOR));
     Ok(ours.filter_map(|entry| keys::parse(&entry.key)?.1.parse().ok()).collect())
 }
 
 /// What is to become of a ServiceCIDR among all of them.
-fn plan(known: &Known, object: &Object, kept: &[Ipv4Addr], held: &[Ipv4Addr]) -> Step {
+fn plan(known: &Known, object: &Object, kept: &[IpAddr], held: &[IpAddr]) -> Step {
     let finalized = meta::finalizers(object).any(|one| one == RANGE_IN_USE);
     if meta::deletion_timestamp(object).is_none() {
         return match finalized {
@@ -140,7 +140,7 @@ fn plan(known: &Known, object: &Object, kept: &[Ipv4Addr], held: &[Ipv4Addr]) ->
     }
     let others = || known.values().filter(|other| meta::deletion_timestamp(other).is_none()).flat_map(ranges::of);
     let own = ranges::of(object);
-    let is_stranded = |ip: &&Ipv4Addr| own.iter().any(|r| r.covers(**ip)) && !others().any(|r| r.covers(**ip));
+    let is_stranded = |ip: &&IpAddr| own.iter().any(|r| r.covers(**ip)) && !others().any(|r| r.covers(**ip));
     let is_covered = |range: &Range| others().any(|other| other.covers_all(*range));
     if own.iter().all(is_covered) || !kept.iter().chain(held).any(|ip| is_stranded(&ip)) {
         return Step::LetGo;
@@ -227,7 +227,7 @@ mod tests {
     /// What becomes of the first.
     #[track_caller]
     fn check(ranges: &[(String, Object)], kept: &[&str], expected: Step) {
-        let kept: Vec<Ipv4Addr> = kept.iter().map(|ip| ip.parse().unwrap()).collect();
+        let kept: Vec<IpAddr> = kept.iter().map(|ip| ip.parse().unwrap()).collect();
         let known: Known = ranges.iter().cloned().collect();
         assert_eq!(plan(&known, &ranges[0].1, &kept, &[]), expected);
         assert_eq!(plan(&known, &ranges[0].1, &[], &kept), expected, "those under way count as well");
@@ -258,6 +258,10 @@ mod tests {
         // One that ends itself keeps nothing.
         check(&[ends(), range("b", &["10.0.0.0/8"], true)], &["10.1.0.7"], HELD);
         check(&[range("a", &["fd00::/64"], true)], &["10.1.0.7"], Step::LetGo);
+        check(&[range("a", &["fd00::/64"], true)], &["fd00::7"], HELD);
+        check(&[range("a", &["10.1.0.0/24", "fd00::/64"], true)], &["fd00::7"], HELD);
+        check(&[range("a", &["fd00::/64"], true), range("b", &["fd00::/48"], false)], &["fd00::7"], Step::LetGo);
+        check(&[range("a", &["fd00::/64"], true), range("b", &["0.0.0.0/0"], false)], &["fd00::7"], HELD);
     }
 
     #[test]

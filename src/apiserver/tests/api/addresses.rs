@@ -137,3 +137,62 @@ async fn a_range_is_used_when_the_first_is_full() {
     let ip = admin.get(&format!("{SERVICES}/b")).await.ok()["spec"]["clusterIP"].as_str().unwrap().to_owned();
     assert!(ip.starts_with("10.99.0."), "{ip}");
 }
+
+#[tokio::test]
+async fn a_range_of_ipv6_gives_services_a_second_address() {
+    const RANGES: &str = "/apis/networking.k8s.io/v1/servicecidrs";
+    let server = server().await;
+    let admin = &server.admin;
+    let service = |name: &str, policy: &str| json!({"metadata": {"name": name}, "spec": {"ipFamilyPolicy": policy, "ports": [{"port": 80}]}});
+    let path = |name: &str| format!("{SERVICES}/{name}");
+    admin.post(SERVICES, service("early", "RequireDualStack")).await.fails(422, "not configured for dual-stack");
+    let early = admin.post(SERVICES, service("early", "PreferDualStack")).await.ok();
+    assert_eq!(early["spec"]["ipFamilies"], json!(["IPv4"]));
+    let range = json!({"metadata": {"name": "six"}, "spec": {"cidrs": ["fd00:6::/112"]}});
+    admin.post(RANGES, range).await.ok();
+    until(async || admin.post(SERVICES, service("web", "RequireDualStack")).await.code == 201).await;
+    let web = admin.get(&path("web")).await.ok();
+    assert_eq!(web["spec"]["ipFamilies"], json!(["IPv4", "IPv6"]));
+    let [four, six] = web["spec"]["clusterIPs"].as_array().unwrap().as_slice() else { panic!("two: {web}") };
+    let six = six.as_str().unwrap();
+    assert!(*four == web["spec"]["clusterIP"] && six.starts_with("fd00:6::"), "{web}");
+    // Each has its object.
+    for (ip, family) in [(four.as_str().unwrap(), "IPv4"), (six, "IPv6")] {
+        let path = format!("{ADDRESSES}/{ip}");
+        until(async || admin.get(&path).await.code == 200).await;
+        let kept = admin.get(&path).await.ok();
+        assert_eq!(kept["metadata"]["labels"]["ipaddress.kubernetes.io/ip-family"], family);
+        assert_eq!(kept["spec"]["parentRef"]["name"], "web");
+    }
+    // A range that came changes nobody; who asks gets the second.
+    let labels = json!({"metadata": {"labels": {"a": "b"}}});
+    let early = admin.patch("merge", &path("early"), labels).await.ok();
+    assert_eq!(early["spec"]["ipFamilies"], json!(["IPv4"]));
+    let wants = json!({"spec": {"ipFamilyPolicy": "RequireDualStack"}});
+    let early = admin.patch("merge", &path("early"), wants).await.ok();
+    assert_eq!(early["spec"]["clusterIPs"].as_array().unwrap().len(), 2);
+    // Whoever gives the second up says so, and its object goes.
+    let fewer = json!({"spec": {"clusterIPs": [four]}});
+    admin
+        .patch("merge", &path("web"), fewer)
+        .await
+        .fails(422, "must be 'SingleStack' to release the secondary cluster IP");
+    let one = admin.patch("merge", &path("web"), json!({"spec": {"ipFamilyPolicy": "SingleStack"}})).await.ok();
+    assert_eq!((&one["spec"]["clusterIPs"], &one["spec"]["ipFamilies"]), (&json!([four]), &json!(["IPv4"])));
+    until(async || admin.get(&format!("{ADDRESSES}/{six}")).await.code == 404).await;
+    // One of IPv6 alone.
+    let only = json!({"metadata": {"name": "only"}, "spec": {"ipFamilies": ["IPv6"], "ports": [{"port": 80}]}});
+    let only = admin.post(SERVICES, only).await.ok();
+    assert!(only["spec"]["clusterIP"].as_str().unwrap().starts_with("fd00:6::"), "{only}");
+    // The range stays for those who have addresses of it, who can still be changed; nobody gets another.
+    admin.delete(&format!("{RANGES}/six"), Value::Null).await.ok();
+    let asked = format!("{SERVICES}?dryRun=All");
+    until(async || admin.post(&asked, service("late", "RequireDualStack")).await.code == 422).await;
+    let labels = json!({"metadata": {"labels": {"c": "d"}}});
+    admin.patch("merge", &path("early"), labels).await.ok();
+    assert_eq!(admin.get(&format!("{RANGES}/six")).await.code, 200);
+    for name in ["only", "early"] {
+        admin.delete(&path(name), Value::Null).await.ok();
+    }
+    until(async || admin.get(&format!("{RANGES}/six")).await.code == 404).await;
+}

@@ -85,12 +85,33 @@ async fn a_long_list_takes_more_seats_than_one() {
         let text = admin.get("/metrics").await.text;
         text.lines().find_map(|line| line.strip_prefix(figure)?.parse().ok()).unwrap()
     };
-    for (query, expected) in
-        [("", 4), ("?limit=1", 2), ("?fieldSelector=metadata.name%3Da", 1), ("?resourceVersion=0", 4)]
-    {
+    let events = "watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true";
+    for (method, query, expected) in [
+        ("GET", "", 4),
+        ("GET", "?limit=1", 2),
+        ("GET", "?fieldSelector=metadata.name%3Da", 1),
+        ("GET", "?resourceVersion=0", 4),
+        ("GET", &format!("?{events}"), 4),
+        ("GET", "?watch=true&resourceVersion=1", 1),
+        ("PUT", "/a", 1),
+    ] {
         let before = seats().await;
-        served.get(&format!("{CONFIG_MAPS}{query}"), None, &header).await;
-        assert_eq!(seats().await - before, expected, "{query}");
+        served.ask(method, &format!("{CONFIG_MAPS}{query}"), None, &header).await;
+        assert_eq!(seats().await - before, expected, "{method} {query}");
     }
+    // Whoever writes what many watch takes the seats that it takes to tell them.
+    let mut watches = Vec::new();
+    for _ in 0..15 {
+        watches.push(admin.watch(&format!("{CONFIG_MAPS}?watch=true")).await);
+    }
+    for (method, path, expected) in [("PUT", "/a", 2), ("DELETE", "/a", 2), ("DELETE", "", 1), ("GET", "/a", 1)] {
+        let before = seats().await;
+        served.ask(method, &format!("{CONFIG_MAPS}{path}"), None, &header).await;
+        assert_eq!(seats().await - before, expected, "{method} {path}");
+    }
+    drop(watches);
+    let before = seats().await;
+    served.ask("PUT", &format!("{CONFIG_MAPS}/a"), None, &header).await;
+    assert_eq!(seats().await - before, 1, "nobody watches any more");
     served.end().await;
 }

@@ -335,7 +335,7 @@ async fn versions_of_a_kind_share_their_objects() {
 #[tokio::test]
 async fn yaml_goes_both_ways() {
     let server = server().await;
-    let yaml = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: y\ndata:\n  k: v\n";
+    let yaml = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: 'y'\ndata:\n  k: v\n";
     let headers = [("content-type", "application/yaml"), ("accept", "application/yaml")];
     let reply = server.admin.send("POST", CONFIG_MAPS, &headers, yaml).await;
     assert_eq!((reply.code, reply.headers["content-type"].to_str().unwrap()), (201, "application/yaml"));
@@ -343,4 +343,14 @@ async fn yaml_goes_both_ways() {
     assert!(reply.text.contains("  name: \"y\"\n"), "{}", reply.text);
     let broken = server.admin.send("POST", CONFIG_MAPS, &headers[..1], "a: [b\n").await;
     broken.fails(400, "yaml");
+    // And so does this server, as Kubernetes does.
+    let truth = server.admin.send("POST", CONFIG_MAPS, &headers[..1], yaml.replace("'y'", "y")).await;
+    truth.fails(400, "cannot unmarshal bool into Go struct field ObjectMeta.metadata.name of type string");
+    let path = format!("{CONFIG_MAPS}/y?fieldManager=me&force=true");
+    let applied = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: \"y\"}\nimmutable: yes\ndata: {on: 'off'}\n";
+    let headers = [("content-type", "application/apply-patch+yaml")];
+    let kept = server.admin.send("PATCH", &path, &headers, applied).await.ok();
+    assert_eq!((&kept["immutable"], &kept["data"]["true"]), (&json!(true), &json!("off")));
+    let text = applied.replace("'off'", "off");
+    server.admin.send("PATCH", &path, &headers, text).await.fails(500, "cannot unmarshal bool");
 }

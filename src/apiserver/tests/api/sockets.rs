@@ -63,8 +63,13 @@ impl Served {
     }
 
     pub async fn get(&self, path: &str, client: Option<(String, String)>, header: &str) -> String {
+        self.ask("GET", path, client, header).await
+    }
+
+    /// Sends a head without a body.
+    pub async fn ask(&self, method: &str, path: &str, client: Option<(String, String)>, header: &str) -> String {
         let mut stream = self.connect(client, &[]).await;
-        let head = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{header}\r\n");
+        let head = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{header}\r\n");
         stream.write_all(head.as_bytes()).await.unwrap();
         let mut text = String::new();
         let _ = stream.read_to_string(&mut text).await;

@@ -424,7 +424,11 @@ fn service(object: &Value, page: &mut Page) {
     both(object, page);
     page.pairs(0, "Selector", &spec["selector"], "=");
     page.line(0, "Type", words(&spec["type"]));
+    let all = |field: &str| spec[field].as_array().into_iter().flatten().map(words).collect::<Vec<_>>().join(",");
+    page.line(0, "IP Family Policy", words(&spec["ipFamilyPolicy"]));
+    page.line(0, "IP Families", all("ipFamilies"));
     page.line(0, "IP", words(&spec["clusterIP"]));
+    page.line(0, "IPs", all("clusterIPs"));
     for port in spec["ports"].as_array().into_iter().flatten() {
         let name = port["name"].as_str().unwrap_or("<unset>");
         let protocol = words(&port["protocol"]);

@@ -2,11 +2,11 @@
 //!
 //! In: a schema and its place. Out: faults, sorted by their text as Kubernetes does.
 
+use kedge_cel::re2;
 use serde_json::{Value, json};
 
 use crate::field::{FieldError, Path};
 use crate::meta;
-use crate::schema::custom::compile_pattern;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Level {
@@ -151,7 +151,7 @@ fn values(schema: &Value, path: &Path<'_>, skip_any: bool, skip_first_all: bool,
     }
     let pattern = meta::text(schema, "pattern");
     if !pattern.is_empty()
-        && let Err(why) = compile_pattern(pattern)
+        && let Err(why) = re2::compile(pattern)
     {
         let why = format!("must be a valid regular expression, but isn't: {why}");
         out.push(FieldError::invalid(&path.child("pattern"), pattern, why));

@@ -1,11 +1,11 @@
 //! The ranges of which Services get their addresses.
 //!
-//! In: the configured range, and what ServiceCIDRs say. Out: whether an address is of one of them, and a free one.
-//! A range that ends gives nothing more. Pure; which addresses are taken is the caller's to know.
+//! In: the configured range, and what ServiceCIDRs say. Out: whether an address is of one of them, and a free one of a
+//! family. A range that ends gives nothing more. Pure; which addresses are taken is the caller's to know.
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use kedge_api::{Object, meta};
 use serde_json::Value;
@@ -15,46 +15,109 @@ pub const DEFAULT: &str = "kubernetes";
 /// The condition that says whether addresses of a range are given.
 pub const READY: &str = "Ready";
 
-/// A block of IPv4 addresses.
+/// A family of addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// Of 32 bits.
+    V4,
+    /// Of 128 bits.
+    V6,
+}
+
+impl Family {
+    /// An address's.
+    pub fn of(address: IpAddr) -> Self {
+        if address.is_ipv4() { Family::V4 } else { Family::V6 }
+    }
+
+    /// The word of `ipFamilies`.
+    pub fn parse(word: &str) -> Option<Self> {
+        [Family::V4, Family::V6].into_iter().find(|family| family.name() == word)
+    }
+
+    /// Its word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Family::V4 => "IPv4",
+            Family::V6 => "IPv6",
+        }
+    }
+
+    /// The other one.
+    pub fn other(self) -> Self {
+        match self {
+            Family::V4 => Family::V6,
+            Family::V6 => Family::V4,
+        }
+    }
+
+    fn bits(self) -> u8 {
+        match self {
+            Family::V4 => 32,
+            Family::V6 => 128,
+        }
+    }
+}
+
+/// A block of addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Range {
-    base: u32,
+    family: Family,
+    base: u128,
     prefix: u8,
 }
 
 impl fmt::Display for Range {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", Ipv4Addr::from(self.base), self.prefix)
+        write!(f, "{}/{}", self.at(0), self.prefix)
+    }
+}
+
+fn number(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(address) => u32::from(address).into(),
+        IpAddr::V6(address) => address.into(),
     }
 }
 
 impl Range {
     /// The range of that size around an address.
-    pub fn around(address: Ipv4Addr, prefix: u8) -> Self {
-        let prefix = prefix.min(32);
-        let mask = u32::MAX.checked_shl(32 - u32::from(prefix)).unwrap_or(0);
-        Range { base: u32::from(address) & mask, prefix }
+    pub fn around(address: impl Into<IpAddr>, prefix: u8) -> Self {
+        let address = address.into();
+        let family = Family::of(address);
+        let range = Range { family, base: 0, prefix: prefix.min(family.bits()) };
+        Range { base: number(address) & !range.last(), ..range }
     }
 
-    /// Reads `ADDRESS/PREFIX`; `None` if it is no range of IPv4.
+    /// Reads `ADDRESS/PREFIX`.
     pub fn parse(text: &str) -> Option<Self> {
         let (address, prefix) = text.split_once('/')?;
-        let prefix: u8 = prefix.parse().ok().filter(|prefix| *prefix <= 32)?;
-        Some(Range::around(address.parse().ok()?, prefix))
+        let address: IpAddr = address.parse().ok()?;
+        let prefix: u8 = prefix.parse().ok().filter(|prefix| *prefix <= Family::of(address).bits())?;
+        Some(Range::around(address, prefix))
     }
 
-    fn size(self) -> u64 {
-        1 << (32 - u32::from(self.prefix))
+    /// The last place.
+    fn last(self) -> u128 {
+        match self.family.bits() - self.prefix {
+            128 => u128::MAX,
+            free => (1 << free) - 1,
+        }
     }
 
-    /// The address at a place.
-    pub fn at(self, place: u32) -> Ipv4Addr {
-        Ipv4Addr::from(self.base.wrapping_add(place))
+    /// The address at a place, which is none behind the last.
+    pub fn at(self, place: u128) -> IpAddr {
+        let number = self.base | place & self.last();
+        match self.family {
+            // A base of this family and its places have 32 bits.
+            Family::V4 => Ipv4Addr::from(number as u32).into(),
+            Family::V6 => Ipv6Addr::from(number).into(),
+        }
     }
 
     /// Whether it has the address, be it one that nobody gets.
-    pub fn covers(self, address: Ipv4Addr) -> bool {
-        Range::around(address, self.prefix) == self
+    pub fn covers(self, address: IpAddr) -> bool {
+        Family::of(address) == self.family && Range::around(address, self.prefix) == self
     }
 
     /// Whether it has all of the other.
@@ -62,18 +125,20 @@ impl Range {
         self.prefix <= other.prefix && self.covers(other.at(0))
     }
 
-    /// How many addresses somebody can get: all but the network's own and the broadcast address.
-    fn usable(self) -> u64 {
-        self.size().saturating_sub(2)
+    /// The last place that somebody can get: the first is the network's own, and in IPv4 the last is for broadcasts.
+    fn usable(self) -> u128 {
+        match self.family {
+            Family::V4 => self.last().saturating_sub(1),
+            Family::V6 => self.last(),
+        }
     }
 
-    fn gives(self, address: Ipv4Addr) -> bool {
-        let place = u64::from(u32::from(address).wrapping_sub(self.base));
-        self.covers(address) && place > 0 && place <= self.usable()
+    fn gives(self, address: IpAddr) -> bool {
+        self.covers(address) && (1..=self.usable()).contains(&(number(address) - self.base))
     }
 }
 
-/// What a ServiceCIDR says, as far as it is of IPv4.
+/// What a ServiceCIDR says.
 pub fn of(object: &Object) -> Vec<Range> {
     let texts = meta::list_at(object, &["spec", "cidrs"]).iter().filter_map(Value::as_str);
     texts.filter_map(Range::parse).collect()
@@ -122,38 +187,44 @@ impl Ranges {
         }
     }
 
-    /// The ranges that give addresses, the configured one first.
-    fn all(&self) -> impl Iterator<Item = Range> + '_ {
+    /// The ranges of a family that give addresses, the configured one first.
+    fn of(&self, family: Family) -> impl Iterator<Item = Range> + '_ {
         let configured = Some(self.configured).filter(|_| self.open);
         let more = self.more.values().flatten().copied().filter(|range| *range != self.configured);
-        configured.into_iter().chain(more)
+        configured.into_iter().chain(more).filter(move |range| range.family == family)
+    }
+
+    /// Whether there are addresses of a family. The configured range's is there even while it gives none.
+    pub fn has(&self, family: Family) -> bool {
+        family == self.configured.family || self.of(family).next().is_some()
     }
 
     /// Whether an address can be had.
-    pub fn gives(&self, address: Ipv4Addr) -> bool {
-        self.all().any(|range| range.gives(address))
+    pub fn gives(&self, address: IpAddr) -> bool {
+        self.of(Family::of(address)).any(|range| range.gives(address))
     }
 
-    /// A free address of the first range that has one, from a random place on. The first of the configured range is
-    /// kept for the Service `kubernetes`.
-    pub fn free(&self, is_taken: impl Fn(Ipv4Addr) -> bool, below: impl Fn(u64) -> u64) -> Option<Ipv4Addr> {
+    /// A free address of the first range of the family that has one, from a random place on. The first of the configured
+    /// range is kept for the Service `kubernetes`.
+    pub fn free(
+        &self,
+        family: Family,
+        is_taken: impl Fn(IpAddr) -> bool,
+        below: impl Fn(u64) -> u64,
+    ) -> Option<IpAddr> {
         let reserved = self.configured.at(1);
-        self.all().find_map(|range| {
-            let usable = range.usable();
-            let start = below(usable.max(1));
-            // Below 2^32, as the size of a range is at most that.
-            let places = (0..usable).map(|i| ((start + i) % usable) as u32 + 1);
+        self.of(family).find_map(|range| {
+            // More than can be counted are never taken.
+            let usable = u64::try_from(range.usable()).unwrap_or(u64::MAX);
+            let start = u128::from(below(usable.max(1)));
+            let places = (0..u128::from(usable)).map(|i| (start + i) % u128::from(usable) + 1);
             places.map(|place| range.at(place)).find(|address| *address != reserved && !is_taken(*address))
         })
     }
-}
 
-impl fmt::Display for Ranges {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (i, range) in self.all().enumerate() {
-            write!(f, "{}{range}", if i == 0 { "" } else { "," })?;
-        }
-        Ok(())
+    /// The ranges of a family, for messages.
+    pub fn shown(&self, family: Family) -> String {
+        self.of(family).map(|range| range.to_string()).collect::<Vec<_>>().join(",")
     }
 }
 
@@ -171,7 +242,9 @@ mod tests {
     fn check(objects: &[Object], shown: &str, gives: &[(&str, bool)]) {
         let mut ranges = Ranges::new(Range::around(Ipv4Addr::new(10, 43, 0, 0), 30));
         ranges.set(objects.iter());
-        assert_eq!(ranges.to_string(), shown);
+        assert_eq!(format!("{} {}", ranges.shown(Family::V4), ranges.shown(Family::V6)).trim(), shown);
+        assert!(ranges.has(Family::V4), "even if it is full or ends");
+        assert_eq!(ranges.has(Family::V6), shown.contains(':'));
         for (address, expected) in gives {
             assert_eq!(ranges.gives(address.parse().unwrap()), *expected, "{address}");
         }
@@ -187,20 +260,53 @@ mod tests {
         let mut ends = more;
         ends["metadata"]["deletionTimestamp"] = json!("x");
         check(&[ends], "10.43.0.0/30", &[("10.44.0.1", false)]);
-        check(&[range("other", "fd00::/64", "True"), range("all", "0.0.0.0/0", "True")], "10.43.0.0/30,0.0.0.0/0", &[]);
+        check(&[range("all", "0.0.0.0/0", "True")], "10.43.0.0/30,0.0.0.0/0", &[("200.0.0.1", true)]);
         check(&[range(DEFAULT, "10.43.0.0/30", "False")], "", &[("10.43.0.1", false)]);
     }
 
     #[test]
-    fn a_full_range_leads_to_the_next() {
+    fn ranges_of_ipv6_give_all_but_their_first() {
+        let other = range("other", "fd00::/126", "True");
+        let gives = [("fd00::", false), ("fd00::1", true), ("fd00::3", true), ("fd00::4", false), ("10.43.0.1", true)];
+        check(std::slice::from_ref(&other), "10.43.0.0/30 fd00::/126", &gives);
+        check(&[range("other", "fd00::/126", "False")], "10.43.0.0/30", &[("fd00::1", false)]);
+        let mut both = range("both", "10.44.0.0/29", "True");
+        both["spec"]["cidrs"] = json!(["10.44.0.0/29", "fd01::/112"]);
+        check(&[both], "10.43.0.0/30,10.44.0.0/29 fd01::/112", &[("10.44.0.1", true), ("fd01::ffff", true)]);
+        let of_all = "10.43.0.0/30 ::/0";
+        check(
+            &[range("all", "::/0", "True")],
+            of_all,
+            &[("::", false), ("ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", true)],
+        );
+    }
+
+    #[track_caller]
+    fn gives_until_full(objects: &[Object], family: Family, expected: &[&str]) {
         let mut ranges = Ranges::new(Range::around(Ipv4Addr::new(10, 43, 0, 0), 30));
-        let more = range("more", "10.44.0.0/30", "True");
-        ranges.set([&more].into_iter());
+        ranges.set(objects.iter());
         let mut taken = Vec::new();
-        while let Some(address) = ranges.free(|a| taken.contains(&a), |_| 0) {
+        while let Some(address) = ranges.free(family, |a| taken.contains(&a), |_| 0) {
             taken.push(address);
         }
-        assert_eq!(taken.iter().map(ToString::to_string).collect::<Vec<_>>(), ["10.43.0.2", "10.44.0.1", "10.44.0.2"]);
+        assert_eq!(taken.iter().map(ToString::to_string).collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn a_full_range_leads_to_the_next_of_its_family() {
+        let objects = [range("more", "10.44.0.0/30", "True"), range("other", "fd00::/127", "True")];
+        gives_until_full(&objects, Family::V4, &["10.43.0.2", "10.44.0.1", "10.44.0.2"]);
+        gives_until_full(&objects, Family::V6, &["fd00::1"]);
+        gives_until_full(&[], Family::V6, &[]);
+    }
+
+    #[test]
+    fn the_largest_range_gives_from_anywhere() {
+        let mut ranges = Ranges::new(Range::around(Ipv4Addr::new(10, 43, 0, 0), 30));
+        let all = range("all", "::/0", "True");
+        ranges.set([&all].into_iter());
+        let last = ranges.free(Family::V6, |_| false, |most| most - 1);
+        assert_eq!(last, Some("::ffff:ffff:ffff:ffff".parse().unwrap()));
     }
 
     #[test]
@@ -208,7 +314,9 @@ mod tests {
         let of = |text: &str| Range::parse(text).unwrap();
         assert!(of("10.0.0.0/8").covers_all(of("10.43.0.0/16")) && of("10.0.0.0/8").covers_all(of("10.0.0.0/8")));
         assert!(!of("10.43.0.0/16").covers_all(of("10.0.0.0/8")) && of("0.0.0.0/0").covers_all(of("10.0.0.0/32")));
-        assert_eq!(Range::parse("10.0.0.0/33"), None);
-        assert_eq!(Range::parse("fd00::/64"), None);
+        assert!(of("fd00::/48").covers_all(of("fd00::1:0/112")) && !of("fd00::/48").covers_all(of("fd00:1::/64")));
+        assert!(!of("::/0").covers_all(of("10.0.0.0/8")) && !of("0.0.0.0/0").covers_all(of("fd00::/64")));
+        assert_eq!(of("fd00::7/64").to_string(), "fd00::/64");
+        assert_eq!((Range::parse("10.0.0.0/33"), Range::parse("fd00::/129"), Range::parse("x/1")), (None, None, None));
     }
 }

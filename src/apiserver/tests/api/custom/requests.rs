@@ -294,7 +294,7 @@ async fn applied_configurations_are_strict() {
     };
     apply("unknownField: x\n", ".unknownField: field not declared in schema").await;
     apply("spec:\n  b: 1\n", ".spec.b: field not declared in schema").await;
-    let twice = "apiVersion: example.com/v1\nkind: Widget\nmetadata:\n  name: a\nspec:\n  a: x\n  a: y\n";
+    let twice = "apiVersion: example.com/v1\nkind: Widget\nmetadata:\n  name: a\nspec:\n  a: x\n  a: z\n";
     admin.send("PATCH", &path, &headers, twice).await.fails(400, "line 7: key \\\"a\\\" already set in map");
 }
 
