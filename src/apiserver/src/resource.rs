@@ -323,6 +323,7 @@ async fn sent(call: &mut Call, act: &Act<'_>, gvk: &Gvk, options: &WriteOptions)
     let schema = if *gvk == act.kind.gvk() { act.kind.schema() } else { kedge_api::schema::of(gvk) };
     let sent = decode::object(&bytes, format, gvk, schema, options.field_validation)?;
     act.warn(sent.warnings);
+    call.audit.about(&sent.object);
     Ok(sent.object)
 }
 

@@ -108,6 +108,7 @@ impl Engine {
                 line: queues[number].clone(),
                 recorder: recorder.named(&controller.name),
                 number,
+                needs: shared.world().needs(number),
                 seats: Arc::new(Semaphore::new(controller.workers.clamp(1, WORKERS_MOST) as usize)),
             };
             tasks.spawn(runner.run(synced.clone()));
@@ -154,13 +155,17 @@ struct Runner {
     line: Arc<Line>,
     recorder: Recorder,
     number: usize,
+    /// The caches that it reads.
+    needs: Vec<usize>,
     seats: Arc<Semaphore>,
 }
 
 impl Runner {
-    async fn run(self, mut synced: watch::Receiver<usize>) {
-        // A controller that acted on half a world would make what is there already.
-        if synced.wait_for(|missing| *missing == 0).await.is_err() {
+    async fn run(self, mut synced: watch::Receiver<Vec<usize>>) {
+        // A controller that acted on half a world would make what is there already. What it does not read it does not
+        // wait for: a kind that nobody can list, because its webhook is gone, must not keep others from their work.
+        let whole = |missing: &Vec<usize>| self.needs.iter().all(|cache| missing.get(*cache).is_none_or(|n| *n == 0));
+        if synced.wait_for(whole).await.is_err() {
             return;
         }
         let mut calls = JoinSet::new();

@@ -124,6 +124,12 @@ impl World {
         &self.caches
     }
 
+    /// The caches that a controller reads, for itself or to learn whom a change wakes.
+    pub fn needs(&self, controller: usize) -> Vec<usize> {
+        let watches = self.controllers.get(controller).map_or(&[][..], |plan| &plan.watches);
+        watches.iter().map(|watch| watch.cache).collect()
+    }
+
     /// An object is there, in this version. Older versions than the known one change nothing.
     pub fn apply(&mut self, cache: usize, key: RowKey, row: Row) -> Vec<Woken> {
         let held = &mut self.caches[cache];

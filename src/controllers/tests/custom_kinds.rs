@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use kedge_apiserver::{ApiServer, Config, Identity, Parts};
-use kedge_client::{Client, ResourcePath, WriteOptions};
+use kedge_client::{Client, PatchKind, PatchOptions, ResourcePath, WriteOptions};
 use kedge_controllers::{Engine, PluginSeat};
 use kedge_plugin_api::PluginError;
 use kedge_plugin_api::controllers::{
@@ -95,6 +95,84 @@ async fn every_kind_means_custom_kinds_too() {
         tokio::task::yield_now().await;
     }
     until("Widget a", true).await;
+    stop.cancel();
+    task.await.unwrap();
+    api.close().await;
+}
+
+/// Two controllers: one of every kind, one of ConfigMaps. Tells which of them was asked.
+struct Pair {
+    asked: watch::Sender<BTreeSet<u32>>,
+}
+
+impl Controllers for Pair {
+    fn name(&self) -> &str {
+        "pair"
+    }
+
+    fn declaration(&self) -> Result<Vec<Controller>, PluginError> {
+        let maps = kedge_plugin_api::controllers::Kind {
+            group: String::new(),
+            version: "v1".into(),
+            kind: "ConfigMap".into(),
+        };
+        let controller = |name: &str, target| Controller {
+            name: name.into(),
+            watches: vec![Watch { target, fields: Vec::new(), wakes: vec![Wakes::Itself] }],
+            workers: 1,
+        };
+        Ok(vec![controller("every", Target::Every), controller("maps", Target::Kind(maps))])
+    }
+
+    fn reconcile(&self, controller: u32, _: &Key, _: Arc<dyn Cluster>) -> Result<Action, ReconcileError> {
+        self.asked.send_modify(|asked| drop(asked.insert(controller)));
+        Ok(Action::Done)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_kind_that_cannot_be_listed_holds_up_only_who_reads_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = Config { data_dir: dir.path().to_owned(), ..Config::default() };
+    let store = Store::open(Options::new(dir.path().join("store"))).unwrap();
+    let api = ApiServer::open(config, store, Parts::default()).await.unwrap();
+    let client = Client::from_service(api.loopback(Identity::master("admin")), "default");
+    let options = WriteOptions::default();
+
+    // Kept in v1 and listed in v2, by a webhook that nobody answers at.
+    let mut broken = definition();
+    let mut newer = broken["spec"]["versions"][0].clone();
+    (newer["name"], newer["storage"]) = (json!("v2"), json!(false));
+    broken["spec"]["versions"].as_array_mut().unwrap().push(newer);
+    broken["spec"]["conversion"] = json!({"strategy": "Webhook", "webhook": {
+        "conversionReviewVersions": ["v1"], "clientConfig": {"url": "https://127.0.0.1:1/convert"}}});
+    let definitions = ResourcePath::new("apiextensions.k8s.io", "v1", "customresourcedefinitions");
+    client.create(&definitions, &broken, &options).await.unwrap();
+    let widgets = ResourcePath::new("example.com", "v1", "widgets").namespace("default");
+    let widget = json!({"apiVersion": "example.com/v1", "kind": "Widget", "metadata": {"name": "a"}});
+    while client.create(&widgets, &widget, &options).await.is_err() {
+        tokio::task::yield_now().await;
+    }
+    let maps = ResourcePath::core("configmaps").namespace("default");
+    let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}});
+    client.create(&maps, &map, &options).await.unwrap();
+
+    let (asked, mut asks) = watch::channel(BTreeSet::new());
+    let stop = CancellationToken::new();
+    let seat = PluginSeat { plugin: Arc::new(Pair { asked }), client: client.clone() };
+    let (engine, own) = (Engine::new(SystemTime::now), stop.clone());
+    let task = tokio::spawn(async move { engine.run(seat, own).await });
+    let soon = Duration::from_secs(60);
+    let maps_asked = tokio::time::timeout(soon, asks.wait_for(|asked| asked.contains(&1))).await;
+    assert!(maps_asked.is_ok_and(|asked| asked.is_ok()), "the controller of ConfigMaps works");
+    assert!(!asks.borrow().contains(&0), "half a world is none");
+
+    // Converted by nobody, everything can be read.
+    let patch = json!({"spec": {"conversion": {"strategy": "None", "webhook": null}}});
+    let path = definitions.name("widgets.example.com");
+    client.patch(&path, PatchKind::Merge, &patch, &PatchOptions::default()).await.unwrap();
+    let every_asked = tokio::time::timeout(soon, asks.wait_for(|asked| asked.contains(&0))).await;
+    assert!(every_asked.is_ok_and(|asked| asked.is_ok()), "the controller of every kind works in the end");
     stop.cancel();
     task.await.unwrap();
     api.close().await;

@@ -27,7 +27,7 @@ use args::{Arguments, Verb};
 use config::{Config, Overrides};
 use kedge_runtime::zygote::Zygote;
 use layout::{Layout, Seat};
-use tracing_subscriber::filter::Targets;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
@@ -61,6 +61,13 @@ fn act(arguments: Arguments, zygote: Zygote) -> Result<(), Fault> {
     match arguments.verb {
         Some(Verb::Cleanup { data_dir, config }) => {
             drop(zygote);
+            if !data_dir.exists() {
+                let folder = data_dir.display();
+                return Err(format!(
+                    "there is no data directory {folder}: nothing was cleaned up; name that of the daemon"
+                )
+                .into());
+            }
             let layout = Layout::of(&data_dir)?;
             let _seat = Seat::take(&layout)?;
             let config = cleanup::configuration(&layout, config.as_deref())?;
@@ -98,11 +105,24 @@ fn runtime() -> Result<tokio::runtime::Runtime, Fault> {
 }
 
 fn start_log(config: &Config) -> Result<(), Fault> {
-    let filter = config.log.level.parse::<Targets>();
-    let filter = filter.map_err(|e| format!("the configuration was not accepted: log.level: {e}"))?;
+    let filter =
+        log_filter(&config.log.level).map_err(|why| format!("the configuration was not accepted: log.level: {why}"))?;
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(false);
     tracing_subscriber::registry().with(filter).with(lines).init();
     Ok(())
+}
+
+/// Levels by target, as in `info,kedge_node=debug`. A word that is neither would be taken for a target of its own, and
+/// nothing else would be logged.
+fn log_filter(text: &str) -> Result<Targets, String> {
+    for part in text.split(',').map(str::trim) {
+        if !part.contains('=') && part.parse::<LevelFilter>().is_err() {
+            return Err(format!(
+                "{part:?} is no level: write off, error, warn, info, debug or trace, and TARGET=LEVEL for single targets"
+            ));
+        }
+    }
+    text.parse::<Targets>().map_err(|error| error.to_string())
 }
 
 /// glibc gives each thread an arena of its own; on a small device two keep memory together.
@@ -123,4 +143,26 @@ fn chain(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_level_is_a_level() {
+        for (text, accepted) in [
+            ("info", true),
+            ("off", true),
+            ("warn,kedge_node=debug", true),
+            ("kedge_node=debug, error", true),
+            ("loud", false),
+            ("", false),
+            ("info,kedge_node", false),
+            ("kedge_node=loud", false),
+        ] {
+            assert_eq!(log_filter(text).is_ok(), accepted, "{text:?}");
+        }
+        assert!(log_filter("loud").unwrap_err().contains("\"loud\" is no level"));
+    }
 }

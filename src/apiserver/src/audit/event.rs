@@ -5,10 +5,10 @@
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use kedge_api::{clock, meta};
+use kedge_api::clock;
 use serde_json::{Map, Value, json};
 
-use super::notes::Noted;
+use super::notes::{About, Noted};
 use super::policy::{Level, Stage};
 use crate::identity::Identity;
 use crate::request::RequestInfo;
@@ -75,7 +75,7 @@ pub fn event(known: &Known, stage: Stage, now: SystemTime, outcome: Option<&Outc
     }
     let sent = noted.request.as_ref().and_then(|bytes| object(bytes, known.omit_managed_fields));
     if known.info.resource_request {
-        event["objectRef"] = reference(&known.info, sent.as_ref());
+        event["objectRef"] = reference(&known.info, &noted.about);
     }
     if let (Some(sent), true) = (sent, known.level >= Level::Request) {
         event["requestObject"] = sent;
@@ -108,18 +108,17 @@ fn user(who: &Identity) -> Value {
 }
 
 /// What the request is about; a name that is only in the body counts, too.
-fn reference(info: &RequestInfo, sent: Option<&Value>) -> Value {
+fn reference(info: &RequestInfo, about: &About) -> Value {
     let mut reference = Map::new();
-    let body = |key: &str| sent.map_or("", |object| meta::text_at(object, &["metadata", key]));
-    let name = if info.name.is_empty() { body("name") } else { &info.name };
+    let name = if info.name.is_empty() { &about.name } else { &info.name };
     for (key, text) in [
         ("resource", info.resource.as_str()),
         ("namespace", &info.namespace),
         ("name", name),
-        ("uid", body("uid")),
+        ("uid", &about.uid),
         ("apiGroup", &info.group),
         ("apiVersion", &info.version),
-        ("resourceVersion", body("resourceVersion")),
+        ("resourceVersion", &about.version),
         ("subresource", &info.subresource),
     ] {
         if !text.is_empty() {
@@ -186,7 +185,8 @@ mod tests {
         let sent = json!({"kind": "Pod", "metadata": {"name": "p", "managedFields": [1]}});
         let refusal = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": "no", "reason": "Forbidden", "code": 403});
         let outcome = Outcome { code: 403, body: Some(Bytes::from(refusal.to_string())) };
-        let noted = || Noted { request: Some(Bytes::from(sent.to_string())), ..Noted::default() };
+        let about = About { name: "p".into(), ..About::default() };
+        let noted = || Noted { request: Some(Bytes::from(sent.to_string())), about: about.clone(), ..Noted::default() };
         let now = UNIX_EPOCH + Duration::from_secs(1_700_000_001);
         let made = |level| event(&known(level), Stage::ResponseComplete, now, Some(&outcome), &noted());
         let event = made(Level::Metadata);

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
+use kedge_api::{Object, meta};
 
 /// Annotations of one Event, at most: an admission webhook may send as many as it likes.
 const MOST_ANNOTATIONS: usize = 256;
@@ -26,6 +27,19 @@ pub struct Noted {
     pub bodies: bool,
     /// The body of the request.
     pub request: Option<Bytes>,
+    /// What the body is about, whatever bodies are wanted: the name of what is made is nowhere else.
+    pub about: About,
+}
+
+/// What an object says of itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct About {
+    /// Its name; empty where one is to be generated.
+    pub name: String,
+    /// Its uid, if it says one.
+    pub uid: String,
+    /// The version it is based on, if it says one.
+    pub version: String,
 }
 
 impl Notes {
@@ -59,6 +73,17 @@ impl Notes {
         noted.annotations.entry(key.into()).or_insert(value);
     }
 
+    /// Notes which object the body of the request is.
+    pub fn about(&self, object: &Object) {
+        let Some(noted) = &self.0 else { return };
+        let about = About {
+            name: meta::name(object).to_owned(),
+            uid: meta::uid(object).to_owned(),
+            version: meta::resource_version(object).to_owned(),
+        };
+        noted.lock().unwrap_or_else(PoisonError::into_inner).about = about;
+    }
+
     /// Notes the body of the request, if bodies are wanted.
     pub fn request_body(&self, body: &Bytes) {
         let Some(noted) = &self.0 else { return };
@@ -90,6 +115,9 @@ mod tests {
         assert_eq!(noted.annotations["a"], "1");
         assert_eq!(noted.annotations["long"].len(), LONGEST_VALUE);
         assert_eq!(noted.request, None);
+        notes.about(&serde_json::json!({"metadata": {"name": "a", "uid": "u", "resourceVersion": "7"}}));
+        let about = About { name: "a".into(), uid: "u".into(), version: "7".into() };
+        assert_eq!(notes.seen().about, about, "whatever bodies are wanted");
     }
 
     #[test]

@@ -207,9 +207,10 @@ impl Seats {
                 && let Share::Limited { full: WhenFull::Queue { queues, hand, .. }, .. } = level.row.share
             {
                 let queues = queues.min(level.queues.len()).max(1);
-                if let Some(at) = deal(hash, queues, hand).next() {
-                    level.queues[at].served =
-                        level.queues[at].served.saturating_add(micros.max(1).saturating_mul(width as u64));
+                let cost = micros.max(1).saturating_mul(width as u64);
+                // Whichever queue it came through: a flow that waits in several has had as much in all of them.
+                for at in deal(hash, queues, hand) {
+                    level.queues[at].served = level.queues[at].served.saturating_add(cost);
                 }
             }
         }
@@ -401,6 +402,31 @@ mod tests {
         while !seats.leave("a", 0, 1, 1000).contains(&mine) {
             turns += 1;
             assert!(turns < 3, "the quiet flow is next or nearly so");
+        }
+    }
+
+    #[test]
+    fn a_flood_through_many_queues_keeps_nobody_out() {
+        let many = json!({"type": "Queue", "queuing": {"queues": 64, "handSize": 6, "queueLengthLimit": 50}});
+        let mut seats = seats(4, &[level("a", 5, 0, many)]);
+        let (noisy, calm) = (0x1234_5678_9abc, 0x0fed_cba9_8765);
+        let mut running = 0;
+        for _ in 0..60 {
+            running += usize::from(seats.enter("a", noisy, 1) == Entered::Seated);
+        }
+        assert!(running > 0, "some are served at once");
+        // Whoever is calm asks again when it was answered, as often as the flood is served.
+        for round in 0..20 {
+            let Entered::Queued(mine) = seats.enter("a", calm, 1) else { panic!("it waits") };
+            let mut turns = 0;
+            while !seats.leave("a", noisy, 1, 5000).contains(&mine) {
+                seats.enter("a", noisy, 1);
+                turns += 1;
+                assert!(turns < 12, "round {round}: the calm flow waits for {turns} of the others");
+            }
+            // It gives its seat to the flood.
+            seats.leave("a", calm, 1, 5000);
+            seats.enter("a", noisy, 1);
         }
     }
 

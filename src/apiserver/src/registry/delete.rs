@@ -381,6 +381,9 @@ pub fn options(query: &crate::query::Query, body: Option<&Value>) -> Result<Dele
     let mut orphan = query.get("orphanDependents").map(|_| query.flag("orphanDependents"));
     options.unread = query.flag(UNREAD);
     if let Some(body) = body {
+        if let Some(fault) = misread(body) {
+            return Err(Status::bad_request(format!("the body is no DeleteOptions, and nothing was deleted: {fault}")));
+        }
         let text = |path: &[&str]| Some(meta::text_at(body, path)).filter(|t| !t.is_empty()).map(str::to_owned);
         options.grace = meta::int_at(body, &["gracePeriodSeconds"]).or(options.grace);
         options.uid = text(&["preconditions", "uid"]);
@@ -416,6 +419,50 @@ pub fn options(query: &crate::query::Query, body: Option<&Value>) -> Result<Dele
     match options.faults().as_slice() {
         [] => Ok(options),
         faults => Err(Status::invalid("meta.k8s.io", "DeleteOptions", "", faults)),
+    }
+}
+
+/// Why a body cannot be options of a deletion. What is misread must not be passed over: it may say that nothing shall
+/// be deleted. Unknown fields may be there, as newer clients know more.
+fn misread(body: &Value) -> Option<String> {
+    let Some(options) = body.as_object() else {
+        return Some(format!("it must be an object, not {}", type_of(body)));
+    };
+    let kind = options.get("kind").map_or("", |kind| kind.as_str().unwrap_or("?"));
+    if !matches!(kind, "" | "DeleteOptions") {
+        return Some(format!("it is of kind {kind}"));
+    }
+    type Fits = fn(&Value) -> bool;
+    let texts: Fits = |value| value.as_array().is_some_and(|list| list.iter().all(Value::is_string));
+    let fields: [(&str, Fits, &str); 8] = [
+        ("apiVersion", Value::is_string, "a string"),
+        ("kind", Value::is_string, "a string"),
+        ("dryRun", texts, "a list of strings"),
+        ("gracePeriodSeconds", Value::is_i64, "an integer"),
+        ("orphanDependents", Value::is_boolean, "a boolean"),
+        ("preconditions", Value::is_object, "an object"),
+        ("propagationPolicy", Value::is_string, "a string"),
+        (UNREAD, Value::is_boolean, "a boolean"),
+    ];
+    let wrong = |(at, place, fits, wanted): (&Value, &str, Fits, &str)| {
+        let value = at.get(place.rsplit('.').next()?).filter(|value| !value.is_null() && !fits(value))?;
+        Some(format!("{place} must be {wanted}, not {}", type_of(value)))
+    };
+    let preconditions = &body["preconditions"];
+    let inner = ["preconditions.uid", "preconditions.resourceVersion"];
+    let own = fields.into_iter().map(|(place, fits, wanted)| (body, place, fits, wanted));
+    let inner = inner.into_iter().map(|place| (preconditions, place, Value::is_string as Fits, "a string"));
+    own.chain(inner).find_map(wrong)
+}
+
+fn type_of(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
     }
 }
 
@@ -496,5 +543,39 @@ mod tests {
             json!({"metadata": {"name": "a"}, "spec": {"finalizers": ["kubernetes"]}, "status": {"phase": "Active"}});
         check("ns", namespace, with(None, None), "2023-11-14T22:13:20Z 0");
         check("ns", json!({"metadata": {"name": "a"}, "spec": {}}), with(None, None), "remove");
+    }
+
+    #[test]
+    fn a_body_that_is_misread_deletes_nothing() {
+        let check = |body: Value, expected: Option<&str>| {
+            let seen = options(&crate::query::Query::parse(""), Some(&body));
+            match expected {
+                None => assert!(seen.is_ok(), "{body}: {seen:?}"),
+                Some(part) => {
+                    let status = seen.expect_err(&body.to_string());
+                    assert_eq!(status.code, 400, "{body}");
+                    assert!(status.message.contains(part), "{}", status.message);
+                }
+            }
+        };
+        for (body, part) in [
+            (json!([]), "must be an object, not a list"),
+            (json!("x"), "must be an object, not a string"),
+            (json!({"kind": "Pod", "apiVersion": "v1"}), "of kind Pod"),
+            (json!({"kind": 5}), "of kind ?"),
+            (json!({"dryRun": "All"}), "dryRun must be a list of strings, not a string"),
+            (json!({"dryRun": [true]}), "dryRun must be a list of strings, not a list"),
+            (json!({"preconditions": "x"}), "preconditions must be an object"),
+            (json!({"preconditions": {"uid": 5}}), "preconditions.uid must be a string, not a number"),
+            (json!({"gracePeriodSeconds": "x"}), "gracePeriodSeconds must be an integer, not a string"),
+            (json!({"gracePeriodSeconds": 1.5}), "gracePeriodSeconds must be an integer, not a number"),
+            (json!({"propagationPolicy": 5}), "propagationPolicy must be a string"),
+            (json!({"orphanDependents": "yes"}), "orphanDependents must be a boolean"),
+        ] {
+            check(body, Some(part));
+        }
+        check(json!({}), None);
+        check(json!({"kind": "DeleteOptions", "apiVersion": "policy/v1", "preconditions": {"uid": null}}), None);
+        check(json!({"dryRun": ["All"], "gracePeriodSeconds": 0, "newer": {"a": 1}}), None);
     }
 }

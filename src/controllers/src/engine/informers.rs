@@ -28,7 +28,7 @@ const BREATH: Duration = Duration::from_millis(100);
 /// All informers of a plugin.
 pub struct Informers {
     shared: Arc<Shared>,
-    missing: Arc<watch::Sender<usize>>,
+    missing: Arc<watch::Sender<Vec<usize>>>,
     running: HashMap<(usize, u32), (ResourcePath, AbortHandle)>,
     tasks: JoinSet<()>,
 }
@@ -37,10 +37,12 @@ pub struct Informers {
 type Wanted = (usize, u32, ResourcePath);
 
 impl Informers {
-    /// Starts them. The watch tells how many have not given their whole state yet.
-    pub fn start(shared: &Arc<Shared>) -> (Informers, watch::Receiver<usize>) {
+    /// Starts them. The watch tells for each cache how many have not given their whole state yet.
+    pub fn start(shared: &Arc<Shared>) -> (Informers, watch::Receiver<Vec<usize>>) {
         let wanted = wanted(shared);
-        let (missing, synced) = watch::channel(wanted.len());
+        let mut counts = vec![0; shared.world().caches().len()];
+        wanted.iter().for_each(|(cache, ..)| counts[*cache] += 1);
+        let (missing, synced) = watch::channel(counts);
         let mut all = Informers {
             shared: shared.clone(),
             missing: Arc::new(missing),
@@ -229,7 +231,7 @@ async fn follow(
     cache: usize,
     kind: u32,
     path: ResourcePath,
-    mut missing: Option<Arc<watch::Sender<usize>>>,
+    mut missing: Option<Arc<watch::Sender<Vec<usize>>>>,
 ) {
     let projection = Projection::of(&shared.world().caches()[cache].fields);
     let decode = move |text: &str| projection.read(text);
@@ -257,7 +259,7 @@ async fn follow(
                 let gone = std::mem::take(&mut unseen);
                 let woken = gone.iter().flat_map(|(key, uid)| world.remove(cache, key, uid)).collect();
                 if let Some(missing) = missing.take() {
-                    missing.send_modify(|missing| *missing -= 1);
+                    missing.send_modify(|missing| missing[cache] -= 1);
                 }
                 woken
             }

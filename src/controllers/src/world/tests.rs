@@ -241,3 +241,9 @@ fn the_going_of_a_dependent_wakes_its_owner() {
     put(&mut world, EVERY, 7, &blocking);
     assert_eq!(put(&mut world, EVERY, 7, &pod("c", 6, "Pending", true)), ["1 /c", "1 /s1"], "it blocks no more");
 }
+
+#[test]
+fn a_controller_needs_what_it_reads() {
+    let world = world();
+    assert_eq!((world.needs(0), world.needs(1), world.needs(2)), (vec![SETS, PODS], vec![EVERY], vec![]));
+}
