@@ -11,6 +11,7 @@ pub(crate) mod record;
 pub(crate) mod status;
 pub(crate) mod worker;
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Container, EphemeralContainer, Pod, PodSpec};
@@ -80,14 +81,20 @@ pub struct Member<'a> {
 
 /// A container with its role, whatever list of the pod it is in.
 #[derive(Clone, Debug)]
-pub struct Found {
+pub struct Found<'a> {
     /// Role.
     pub role: Role,
-    /// Its words.
-    pub container: Container,
+    /// Its words: the pod's own, or made of those of an ephemeral container.
+    pub container: Cow<'a, Container>,
 }
 
-impl Found {
+impl<'a> From<Member<'a>> for Found<'a> {
+    fn from(member: Member<'a>) -> Found<'a> {
+        Found { role: member.role, container: Cow::Borrowed(member.container) }
+    }
+}
+
+impl Found<'_> {
     /// The same, to be asked about.
     pub fn member(&self) -> Member<'_> {
         Member { role: self.role, container: &self.container }
@@ -108,10 +115,9 @@ pub fn members(pod: &Pod) -> Vec<Member<'_>> {
 }
 
 /// The container of that name, also if it is ephemeral.
-pub fn member(pod: &Pod, name: &str) -> Option<Found> {
+pub fn member<'a>(pod: &'a Pod, name: &str) -> Option<Found<'a>> {
     let found = members(pod).into_iter().find(|member| member.container.name == name);
-    let found = found.map(|member| Found { role: member.role, container: member.container.clone() });
-    found.or_else(|| ephemeral(pod).iter().find(|one| one.name == name).map(as_container))
+    found.map(Found::from).or_else(|| ephemeral(pod).iter().find(|one| one.name == name).map(as_container))
 }
 
 /// The ephemeral containers, in the order in which they came.
@@ -120,13 +126,12 @@ pub fn ephemeral(pod: &Pod) -> &[EphemeralContainer] {
 }
 
 /// Every container of the pod, the ephemeral ones last.
-pub fn everyone(pod: &Pod) -> Vec<Found> {
-    let own = members(pod).into_iter().map(|member| Found { role: member.role, container: member.container.clone() });
-    own.chain(ephemeral(pod).iter().map(as_container)).collect()
+pub fn everyone(pod: &Pod) -> Vec<Found<'_>> {
+    members(pod).into_iter().map(Found::from).chain(ephemeral(pod).iter().map(as_container)).collect()
 }
 
 /// An ephemeral container's words as any other's; what such a one may not have is left out.
-fn as_container(one: &EphemeralContainer) -> Found {
+fn as_container(one: &EphemeralContainer) -> Found<'_> {
     let one = one.clone();
     let container = Container {
         name: one.name,
@@ -147,7 +152,7 @@ fn as_container(one: &EphemeralContainer) -> Found {
         tty: one.tty,
         ..Container::default()
     };
-    Found { role: Role::Ephemeral, container }
+    Found { role: Role::Ephemeral, container: Cow::Owned(container) }
 }
 
 /// The spec, or an empty one.

@@ -100,11 +100,7 @@ pub(crate) fn host_ports(pod: &Pod) -> Vec<PortMapping> {
 }
 
 /// Leaves the network and removes the namespaces.
-pub(crate) async fn remove_sandbox(shared: Arc<Shared>, uid: String, strays: Vec<String>) -> Result<(), String> {
-    for id in strays {
-        let removed = shared.runtime.remove(&id).await;
-        removed.map_err(|fault| format!("cannot remove container {id}: {fault}"))?;
-    }
+pub(crate) async fn remove_sandbox(shared: Arc<Shared>, uid: String) -> Result<(), String> {
     let detached = shared.network.detach(&uid).await;
     detached.map_err(|fault| format!("cannot take pod {uid} off the network: {fault}"))?;
     let removed = shared.runtime.remove_sandbox(&uid).await;

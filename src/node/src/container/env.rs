@@ -287,7 +287,7 @@ pub fn resource_value(
         Some(name) => {
             let found = member(pod, name).ok_or_else(|| config_error(format!("container {name} not found")))?;
             named = found.container;
-            &named
+            &*named
         }
         None => container,
     };

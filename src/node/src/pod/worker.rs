@@ -83,7 +83,6 @@ pub(crate) struct Worker {
     /// Exits that came before the start that they belong to had answered.
     early: HashMap<String, Exit>,
     images: HashMap<String, ImageInfo>,
-    strays: Vec<String>,
     followed: Vec<SourceRef>,
     refresh_at: Option<Mono>,
     refreshing: bool,
@@ -168,7 +167,6 @@ impl Worker {
             pulls: HashMap::new(),
             early: HashMap::new(),
             images: HashMap::new(),
-            strays,
             followed: Vec::new(),
             refresh_at: None,
             refreshing: false,
@@ -182,7 +180,7 @@ impl Worker {
             shared,
         };
         worker.set_deadline();
-        worker.after_adoption(&ended, sandbox_lost, known);
+        worker.after_adoption(strays, &ended, sandbox_lost, known);
         worker
     }
 

@@ -27,7 +27,7 @@ const EARLY: usize = 64;
 
 impl Worker {
     /// After a restart of the daemon, or at first sight.
-    pub(super) fn after_adoption(&mut self, ended: &[String], sandbox_lost: bool, known: bool) {
+    pub(super) fn after_adoption(&mut self, strays: Vec<String>, ended: &[String], sandbox_lost: bool, known: bool) {
         if let Some(verdict) = self.seen.verdict.clone() {
             self.tell(Level::Warning, &verdict.reason, verdict.message);
         }
@@ -42,7 +42,8 @@ impl Worker {
             let (run_id, exit) = (last.run.id.clone(), exit_of(&last));
             self.bury(name.clone(), run_id, exit);
         }
-        for id in std::mem::take(&mut self.strays) {
+        for id in strays {
+            self.seen.burying.insert(id.clone());
             self.forget_run(id);
         }
         self.resume_back_offs();
@@ -99,7 +100,7 @@ impl Worker {
 
     /// Reads a container's last words and lets the runtime forget it.
     fn bury(&mut self, name: String, id: String, exit: Exit) {
-        let container = member(&self.pod, &name).map(|found| found.container);
+        let container = member(&self.pod, &name).map(|found| found.container.into_owned());
         let attempt = match &self.seen.member(&name).life {
             Life::Running(running) => running.run.attempt,
             _ => self.ended_of(&name).map_or(0, |ended| ended.run.attempt),
@@ -335,9 +336,8 @@ impl Worker {
         self.forget_run(run_id.to_owned());
     }
 
-    /// Has the runtime forget a container that ended; the pod's worker stays at least as long as that takes.
+    /// Has the runtime forget a run that is being buried; the pod's worker stays at least as long as that takes.
     fn forget_run(&mut self, id: String) {
-        self.seen.burying.insert(id.clone());
         let shared = self.shared.clone();
         self.start(async move {
             if let Err(fault) = shared.runtime.remove(&id).await {

@@ -38,8 +38,7 @@ impl Worker {
             }
             Step::RemoveSandbox => {
                 self.seen.sandbox = SandboxState::Removing;
-                let strays = std::mem::take(&mut self.strays);
-                let remove = acts::remove_sandbox(shared, id.uid, strays);
+                let remove = acts::remove_sandbox(shared, id.uid);
                 self.start(async move { Done::Unsandboxed(remove.await) });
             }
             Step::Clear => {
@@ -87,7 +86,7 @@ impl Worker {
         let Some(member) = member(&self.pod, &name) else {
             return;
         };
-        let (container, role) = (member.container, member.role);
+        let (container, role) = (member.container.into_owned(), member.role);
         let state = self.seen.member_mut(&name);
         if let Life::Ended(ended) = &state.life {
             state.last = Some(ended.clone());
@@ -133,7 +132,7 @@ impl Worker {
             id: self.id.clone(),
             pod: self.with_status(),
             target: self.target(name),
-            container: member.container,
+            container: member.container.into_owned(),
             role: member.role,
             image,
             sandbox,
@@ -165,6 +164,7 @@ impl Worker {
             return false;
         };
         let (name, run_id) = (name.to_owned(), run_id.to_owned());
+        let container = container.into_owned();
         let hook = acts::hook(self.shared.clone(), run_id.clone(), hook, container, self.ip(), HOOK_LIMIT);
         self.start(async move { Done::Hooked(name, run_id, hook.await) });
         true
@@ -172,7 +172,7 @@ impl Worker {
 
     pub(super) fn stop(&mut self, stop: Stop, now: Mono) {
         let Stop { name, message, reason, grace, hook } = stop;
-        let container = member(&self.pod, &name).map(|found| found.container);
+        let container = member(&self.pod, &name).map(|found| found.container.into_owned());
         let ip = self.ip();
         let Life::Running(running) = &mut self.seen.member_mut(&name).life else {
             return;
@@ -287,7 +287,7 @@ impl Worker {
 
     /// A pull's failure has been seen; from now on it shows as a back-off.
     pub(super) fn image_back_off(&mut self, name: &str) {
-        let image = member(&self.pod, name).and_then(|found| found.container.image).unwrap_or_default();
+        let image = member(&self.pod, name).and_then(|found| found.container.image.clone()).unwrap_or_default();
         let state = self.seen.member_mut(name);
         let Some(failed) = state.waiting.take() else {
             return;
