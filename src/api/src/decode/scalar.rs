@@ -15,14 +15,16 @@ pub(super) enum Scalar {
     Float(f64),
 }
 
+/// So far before a word its tag may begin: `!!str`, with an anchor of any sensible length beside it.
+const TAG: usize = 128;
+
 /// What a word is; `None` is a text. What the parser resolves itself never comes here.
 pub(super) fn resolve(source: &[u8], word: &str) -> Option<Scalar> {
-    let scalar = match word.bytes().next()? {
-        b'y' | b'Y' | b'n' | b'N' | b'o' | b'O' => truth(word).map(Scalar::Bool),
-        b'0'..=b'9' | b'+' | b'-' => number(word),
+    match word.bytes().next()? {
+        b'y' | b'Y' | b'n' | b'N' | b'o' | b'O' if is_plain(source, word) => truth(word).map(Scalar::Bool),
+        b'0'..=b'9' | b'+' | b'-' if is_plain(source, word) => number(word),
         _ => None,
-    };
-    scalar.filter(|_| is_plain(source, word))
+    }
 }
 
 /// Whether a word is the merge key, which has no quotes.
@@ -77,15 +79,18 @@ fn number(word: &str) -> Option<Scalar> {
 fn is_plain(source: &[u8], word: &str) -> bool {
     let at = (word.as_ptr() as usize).wrapping_sub(source.as_ptr() as usize);
     let Some(before) = source.get(..at) else { return false };
-    if matches!(before.last(), Some(b'"' | b'\'')) {
-        return false;
+    match before.last() {
+        Some(b'"' | b'\'') => return false,
+        // A tag stands apart.
+        Some(b' ' | b'\t') => {}
+        _ => return true,
     }
-    let line = before.rsplit(|byte| *byte == b'\n').next().unwrap_or_default();
+    let near = &before[before.len().saturating_sub(TAG)..];
+    let line = near.rsplit(|byte| *byte == b'\n').next().unwrap_or_default();
+    let words = line.rsplit(|byte| matches!(byte, b' ' | b'\t')).filter(|word| !word.is_empty());
+    let begin = |word: &[u8]| word.iter().find(|byte| !matches!(byte, b'[' | b'{' | b',')).copied();
     // A tag and an anchor may come in either order.
-    let words = line.split(|byte| matches!(byte, b' ' | b'\t')).rev().filter(|word| !word.is_empty());
-    let gap = matches!(line.last(), Some(b' ' | b'\t'));
-    let names = |word: &[u8]| word.iter().find(|byte| !matches!(byte, b'[' | b'{' | b',')).copied();
-    !(gap && words.map(names).find(|first| *first != Some(b'&')).flatten() == Some(b'!'))
+    words.map(begin).find(|first| *first != Some(b'&')).flatten() != Some(b'!')
 }
 
 /// A float as JSON has it from Kubernetes: without a fraction it is an integer, if one can hold it.

@@ -198,6 +198,16 @@ fn paths_are_not_written_without_end() {
     assert!(begun.elapsed() < std::time::Duration::from_secs(5), "written out each time it takes minutes");
 }
 
+/// A line without end: for each word it is not read again from its begin.
+#[test]
+fn words_do_not_look_back_without_end() {
+    let words = 200_000;
+    let text = format!("[{}]", vec!["yes"; words].join(", "));
+    let begun = std::time::Instant::now();
+    check(&text, Value::Array(vec![json!(true); words]), &[]);
+    assert!(begun.elapsed() < std::time::Duration::from_secs(20), "read again each time it takes minutes");
+}
+
 #[test]
 fn documents_know_their_line() {
     let text = "# head\na: 1\n---\n\n# c\nb: 2\n---\n---\nc: 3\n";
