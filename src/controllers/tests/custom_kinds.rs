@@ -125,7 +125,7 @@ impl Controllers for Pair {
     }
 
     fn reconcile(&self, controller: u32, _: &Key, _: Arc<dyn Cluster>) -> Result<Action, ReconcileError> {
-        self.asked.send_modify(|asked| drop(asked.insert(controller)));
+        self.asked.send_if_modified(|asked| asked.insert(controller));
         Ok(Action::Done)
     }
 }
