@@ -116,7 +116,7 @@ fn start_log(config: &Config) -> Result<(), Fault> {
 /// nothing else would be logged.
 fn log_filter(text: &str) -> Result<Targets, String> {
     for part in text.split(',').map(str::trim) {
-        if !part.contains('=') && part.parse::<LevelFilter>().is_err() {
+        if part.is_empty() || !part.contains('=') && part.parse::<LevelFilter>().is_err() {
             return Err(format!(
                 "{part:?} is no level: write off, error, warn, info, debug or trace, and TARGET=LEVEL for single targets"
             ));
