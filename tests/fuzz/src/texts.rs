@@ -7,9 +7,9 @@ use kedge_api::cron::Schedule;
 use kedge_api::name;
 use kedge_api::print::custom::Path;
 use kedge_api::quantity::{Format, Quantity};
-use kedge_api::schema::custom::compile_pattern;
 use kedge_api::selector::{FieldSelector, LabelSelector};
 use kedge_api::{apply, fields, print};
+use kedge_cel::re2;
 use serde_json::json;
 
 fn text(bytes: &[u8]) -> Option<&str> {
@@ -151,7 +151,7 @@ pub fn times(bytes: &[u8]) {
 pub fn pattern(bytes: &[u8]) {
     let Some(text) = text(bytes) else { return };
     let (source, held) = text.split_once('\n').unwrap_or((text, "a"));
-    if let Ok(compiled) = compile_pattern(source) {
+    if let Ok(compiled) = re2::compile(source) {
         let once = compiled.is_match(held);
         assert_eq!(compiled.is_match(held), once);
     }
