@@ -277,12 +277,8 @@ fn give_addresses(
     had: &HashSet<IpAddr>,
     random: &Random,
 ) -> Result<(), FieldError> {
-    let texts = |field: &str| -> Vec<String> {
-        let list = meta::list_at(service, &["spec", field]).iter().filter_map(Value::as_str);
-        list.map(str::to_owned).collect()
-    };
-    let families = texts("ipFamilies");
-    let mut list = texts("clusterIPs");
+    let families = families::texts(service, "ipFamilies");
+    let mut list = families::texts(service, "clusterIPs");
     let first = meta::text_at(service, &["spec", "clusterIP"]).to_owned();
     let none = list.is_empty();
     if none && !first.is_empty() {

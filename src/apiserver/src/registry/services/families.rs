@@ -115,7 +115,8 @@ fn has(service: &Object, family: Family) -> bool {
     texts(service, "clusterIPs").iter().filter_map(|ip| ip.parse().ok()).any(|ip| Family::of(ip) == family)
 }
 
-fn texts(service: &Object, field: &str) -> Vec<String> {
+/// The texts of a list of the spec; what is no text is passed over.
+pub(super) fn texts(service: &Object, field: &str) -> Vec<String> {
     let list = meta::list_at(service, &["spec", field]).iter();
     list.filter_map(|text| text.as_str().map(str::to_owned)).collect()
 }
