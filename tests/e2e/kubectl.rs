@@ -269,8 +269,13 @@ fn node(kubectl: &Kubectl<'_>) {
 
 /// A container put into a running pod, which sees the processes of another.
 fn debug(kubectl: &Kubectl<'_>) {
-    let pod =
-        kubectl.says(&["get", "pods", "-l", "app=front", "-o", "jsonpath={.items[0].metadata.name}"], &["front-"]);
+    // What was set a moment ago is rolled out first: a pod of an older template may go at any time.
+    kubectl.says(&["rollout", "status", "deployment/front", "--timeout=90s"], &["successfully rolled out"]);
+    let pod = until("the one pod of the newest template", SOON, || {
+        let seen = kubectl.run(&["get", "pods", "-l", "app=front", "-o", "jsonpath={.items[*].metadata.name}"]);
+        let name = seen.stdout.trim();
+        if name.starts_with("front-") && !name.contains(' ') { Ok(name.to_owned()) } else { Err(seen.to_string()) }
+    });
     let script = "echo looking; grep -c looking /proc/1/cmdline; exit 3";
     let words = ["debug", &pod, "--image=kedge.dev/demo/web:1", "--target=web", "-c", "look", "--", "sh", "-c", script];
     kubectl.says(&words, &[]);

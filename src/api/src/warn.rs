@@ -95,6 +95,12 @@ pub fn version(gvk: &Gvk) -> Option<Cow<'static, str>> {
     })
 }
 
+/// The release, as `1.38`, from which a version is gone, by the words of its warning.
+pub fn release_without(words: &str) -> Option<&str> {
+    let (release, _) = words.split_once("unavailable in v")?.1.split_once('+')?;
+    Some(release)
+}
+
 /// Versions that are still served, and the releases from which they were deprecated and will be gone.
 const ENDING: [(&str, &str, &[&str], u8, u8); 9] = [
     (
@@ -239,6 +245,13 @@ mod tests {
     fn check(api_version: &str, name: &str, value: Value, expected: &[&str]) {
         let kind = Kinds::everything().by_gvk(&Gvk::from_api_version(api_version, name)).cloned().unwrap();
         assert_eq!(object(&kind, &value), expected);
+    }
+
+    #[test]
+    fn releases_that_lack_a_version_are_named() {
+        let words = |api_version: &str, kind: &str| version(&Gvk::from_api_version(api_version, kind)).unwrap();
+        assert_eq!(release_without(&words("coordination.k8s.io/v1beta1", "LeaseCandidate")), Some("1.39"));
+        assert_eq!(release_without(&words("v1", "Endpoints")), None);
     }
 
     #[test]

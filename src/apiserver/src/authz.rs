@@ -26,6 +26,31 @@ pub struct Decision {
     pub allowed: bool,
     /// Which rule says so, or why not; often empty.
     pub reason: String,
+    /// Whether it is forbidden, and not only granted by nobody.
+    pub denied: bool,
+}
+
+impl Decision {
+    /// A yes.
+    pub fn yes(reason: impl Into<String>) -> Decision {
+        Decision { allowed: true, reason: reason.into(), denied: false }
+    }
+
+    /// Nobody grants it.
+    pub fn no(reason: impl Into<String>) -> Decision {
+        Decision { allowed: false, reason: reason.into(), denied: false }
+    }
+}
+
+/// What a request says beside what it wants, for those who look closer than roles do.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Detail<'a> {
+    /// The API version; empty if there is none.
+    pub version: &'a str,
+    /// The field selector.
+    pub fields: &'a str,
+    /// The label selector.
+    pub labels: &'a str,
 }
 
 /// Kubernetes' authorizers in their order: the node authorizer, then role-based access control over
@@ -45,25 +70,25 @@ impl Authorizer {
     /// Decides about a collection narrowed by a field selector.
     pub fn decide_selected(&self, who: &Identity, wanted: &Wanted<'_>, fields: Fields<'_>) -> Decision {
         if who.is_in(MASTERS) {
-            return Decision { allowed: true, reason: String::new() };
+            return Decision::yes("");
         }
         let mut refusal = String::new();
         let mut by_role = false;
         if let Some(node) = node::name_of(who) {
             let graph = self.nodes.read().unwrap_or_else(PoisonError::into_inner);
             match graph.decide(node, wanted, fields) {
-                Verdict::Allowed => return Decision { allowed: true, reason: String::new() },
+                Verdict::Allowed => return Decision::yes(""),
                 Verdict::ByRole => by_role = true,
                 Verdict::Denied(why) => refusal = why,
             }
         }
         let cache = self.cache.read().unwrap_or_else(PoisonError::into_inner);
         if by_role && cache.cluster_role_allows(node::ROLE, wanted) {
-            return Decision { allowed: true, reason: String::new() };
+            return Decision::yes("");
         }
         match cache.first_grant(who, wanted) {
-            Some(reason) => Decision { allowed: true, reason },
-            None => Decision { allowed: false, reason: refusal },
+            Some(reason) => Decision::yes(reason),
+            None => Decision::no(refusal),
         }
     }
 

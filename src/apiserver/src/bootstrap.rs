@@ -10,6 +10,7 @@ use futures::StreamExt as _;
 use kedge_api::kinds::{Gvk, Sub};
 use kedge_api::status::{Reason, Status};
 use kedge_api::{Object, meta};
+use kedge_store::ReadError;
 use serde_json::{Value, json};
 
 use crate::aggregation::{AUTOMANAGED, table};
@@ -171,22 +172,37 @@ async fn ensure(
 
 /// The kept objects of the kinds and namespaces of `wanted`, by key.
 async fn kept(core: &Core, wanted: &[Object]) -> Result<HashMap<String, Object>, Status> {
+    let keys: Vec<String> = wanted.iter().map(|object| key(core, object)).collect::<Result<_, _>>()?;
     let mut prefixes = Vec::new();
-    for object in wanted {
-        let key = key(core, object)?;
+    for key in &keys {
         let prefix = key[..=key.rfind('/').unwrap_or(0)].to_owned();
         if !prefixes.contains(&prefix) {
             prefixes.push(prefix);
         }
     }
     let mut found = HashMap::new();
+    let unreadable = |e| Status::internal(format!("cannot read what is kept: {e}"));
     for prefix in prefixes {
-        let page = core
-            .store
-            .list(&prefix, None, None, 0)
-            .await
-            .map_err(|e| Status::internal(format!("cannot read what is kept: {e}")))?;
-        for entry in page.entries {
+        let entries = match core.store.list(&prefix, None, None, 0).await {
+            Ok(page) => page.entries,
+            // A key is lost that sealed something of that kind. What that was is told by who asks for it; the rest is
+            // read, and the device goes on.
+            Err(ReadError::Unreadable { .. }) => {
+                let mut entries = Vec::new();
+                for key in keys.iter().filter(|key| key.starts_with(&prefix)) {
+                    match core.store.get(key).await {
+                        Ok(entry) => entries.extend(entry),
+                        Err(error @ ReadError::Unreadable { .. }) => {
+                            tracing::error!(%error, "what the server keeps for itself cannot be read, and stays as it is");
+                        }
+                        Err(error) => return Err(unreadable(error)),
+                    }
+                }
+                entries
+            }
+            Err(error) => return Err(unreadable(error)),
+        };
+        for entry in entries {
             if let Ok(object) = body::decode(&entry.bytes) {
                 found.insert(entry.key.to_string(), object);
             }

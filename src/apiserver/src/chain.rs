@@ -19,7 +19,7 @@ use kedge_api::status::{Access, Reason, Status};
 
 use crate::audit::{Notes, Trail};
 use crate::authn::Shown;
-use crate::authz::{Fields, Wanted, kubelet, node};
+use crate::authz::{Detail, Fields, Wanted, kubelet, node};
 use crate::core::Core;
 use crate::flow::Seat;
 use crate::flow::width::{self, Work};
@@ -155,7 +155,7 @@ struct Asked {
 /// Authorizes and does it.
 async fn act(core: Arc<Core>, who: Identity, asked: Asked, trail: &mut Option<Trail>) -> Answer {
     let Asked { info, query, head, body, format, connected } = asked;
-    let who = match impersonate::apply(&core, who, &head.headers, wanted(&info)) {
+    let who = match impersonate::apply(&core, who, &head.headers, wanted(&info)).await {
         Ok(who) => who,
         Err(status) => return respond::status(&status, format),
     };
@@ -252,8 +252,12 @@ pub(crate) async fn authorize(
     query: &Query,
 ) -> Result<String, Status> {
     let wanted = wanted(info);
-    let fields = Fields(query.get("fieldSelector").unwrap_or(""));
-    let decision = core.authorizer.decide_selected(who, &wanted, fields);
+    let mut detail = Detail { version: &info.version, ..Detail::default() };
+    if matches!(info.verb, Verb::List | Verb::Watch | Verb::DeleteCollection) {
+        detail.fields = query.get("fieldSelector").unwrap_or("");
+        detail.labels = query.get("labelSelector").unwrap_or("");
+    }
+    let decision = core.authorizer.decide_selected(who, &wanted, Fields(detail.fields));
     if decision.allowed {
         return Ok(decision.reason);
     }
@@ -262,12 +266,12 @@ pub(crate) async fn authorize(
     {
         return Ok(String::new());
     }
-    let decision = core.or_elsewhere(decision, who, &wanted).await;
+    let decision = core.or_elsewhere(decision, who, &wanted, detail).await;
     if decision.allowed {
         return Ok(decision.reason);
     }
     if let Some(narrower) = kubelet::narrower(info) {
-        let narrow = core.decide(who, &narrower, Fields("")).await;
+        let narrow = core.decide(who, &narrower, Detail::default()).await;
         if narrow.allowed {
             return Ok(narrow.reason);
         }

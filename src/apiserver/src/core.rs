@@ -19,7 +19,7 @@ use crate::audit::Audit;
 use crate::authn::Authenticators;
 use crate::authn::webhook::TokenWebhook;
 use crate::authz::webhook::AccessWebhook;
-use crate::authz::{Authorizer, Decision, Fields, Wanted};
+use crate::authz::{Authorizer, Decision, Detail, Fields, Wanted};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::flow::FlowControl;
@@ -113,17 +113,29 @@ impl Core {
     }
 
     /// Decides; what no role grants may be granted by whom the configuration names.
-    pub async fn decide(&self, who: &Identity, wanted: &Wanted<'_>, fields: Fields<'_>) -> Decision {
-        let decision = self.authorizer.decide_selected(who, wanted, fields);
-        self.or_elsewhere(decision, who, wanted).await
+    pub async fn decide(&self, who: &Identity, wanted: &Wanted<'_>, detail: Detail<'_>) -> Decision {
+        let decision = self.authorizer.decide_selected(who, wanted, Fields(detail.fields));
+        self.or_elsewhere(decision, who, wanted, detail).await
+    }
+
+    /// Whether they may, for those to whom the reason and the selectors are nothing.
+    pub async fn may(&self, who: &Identity, wanted: &Wanted<'_>) -> bool {
+        self.decide(who, wanted, Detail::default()).await.allowed
     }
 
     /// The decision, or that of whom the configuration names where it is a refusal.
-    pub async fn or_elsewhere(&self, decision: Decision, who: &Identity, wanted: &Wanted<'_>) -> Decision {
+    pub async fn or_elsewhere(
+        &self,
+        decision: Decision,
+        who: &Identity,
+        wanted: &Wanted<'_>,
+        detail: Detail<'_>,
+    ) -> Decision {
         match &self.access_webhook {
             Some(webhook) if !decision.allowed => {
-                let other = webhook.decide(&self.outbound, who, wanted).await;
-                if other.allowed || !other.reason.is_empty() { other } else { decision }
+                // Rare and deep: in a box it does not make every write's future larger.
+                let other = Box::pin(webhook.decide(&self.outbound, who, wanted, detail)).await;
+                if other.allowed || other.denied || !other.reason.is_empty() { other } else { decision }
             }
             _ => decision,
         }

@@ -105,8 +105,16 @@ async fn dispatch(
         warnings,
         audit: &audit,
     };
-    act.warn(warn::version(&kind.gvk()).map(Cow::into_owned));
-    act.warn(kind.custom_version().and_then(|version| version.warning.as_deref().map(str::to_owned)));
+    let deprecated = warn::version(&kind.gvk()).map(Cow::into_owned);
+    let deprecated =
+        deprecated.or_else(|| kind.custom_version().and_then(|version| version.warning.as_deref().map(str::to_owned)));
+    if let Some(words) = &deprecated {
+        audit.annotate("k8s.io/deprecated", "true");
+        if let Some(release) = warn::release_without(words) {
+            audit.annotate("k8s.io/removed-release", release);
+        }
+    }
+    act.warn(deprecated);
     match sub {
         Some(Sub::Scale) => return scale::answer(call, &act, kind).await,
         Some(Sub::Binding) => return pods::bind(call, &act).await,
@@ -212,14 +220,23 @@ async fn post(call: &mut Call, act: &Act<'_>, kind: &Arc<Kind>) -> Result<Answer
 }
 
 async fn put(call: &mut Call, act: &Act<'_>, kind: &Arc<Kind>) -> Result<Answer, Status> {
+    if act.name.is_empty() {
+        return Err(no_such_method(kind, "update"));
+    }
     let view = view(call, kind)?;
     let options = write_options(call, "UpdateOptions")?;
     let object = sent(call, act, &kind.gvk(), &options).await?;
+    if !meta::name(&object).is_empty() && meta::name(&object) != act.name {
+        return Err(create::names_differ(meta::name(&object), act.name));
+    }
     let updated = update::update(act, Change::Replace(prepared(act, object))).await?;
     updated_answer(act, &view, updated).await
 }
 
 async fn patch(call: &mut Call, act: &Act<'_>, kind: &Arc<Kind>) -> Result<Answer, Status> {
+    if act.name.is_empty() {
+        return Err(no_such_method(kind, "patch"));
+    }
     let view = view(call, kind)?;
     let options = write_options(call, "PatchOptions")?;
     let change = patch_of(call, act, kind.custom, &options).await?;

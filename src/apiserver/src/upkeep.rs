@@ -49,7 +49,7 @@ pub async fn progress(core: Arc<Core>) {
     }
 }
 
-/// Seals, once after the start, what is not sealed as the settings want it now.
+/// Seals, once after the start, what is not sealed as the settings want it now, and takes what it was off the disk.
 pub async fn reseal(core: Arc<Core>) {
     let outcome = tokio::select! {
         outcome = core.store.rewrite() => outcome,
@@ -64,6 +64,14 @@ pub async fn reseal(core: Arc<Core>) {
             "values are kept that no configured key opens: give the key back in the encryption configuration"
         ),
         Err(error) => tracing::error!(error = &error as &dyn std::error::Error, "values cannot be sealed anew"),
+    }
+    match core.store.scrub().await {
+        Ok(false) => {}
+        Ok(true) => tracing::info!("what was sealed anew is off the disk as it was before"),
+        Err(error) => tracing::error!(
+            error = &error as &dyn std::error::Error,
+            "what was sealed anew may still be on the disk as it was before; the next start tries again"
+        ),
     }
 }
 

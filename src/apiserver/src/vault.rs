@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use kedge_store::{
-    BackupError, Body, Entry, Event, Op, Page, ReadError, Revision, Store, Tier, WatchError, WriteError,
+    BackupError, Body, Entry, Event, Op, Page, ReadError, Revision, ScrubError, Store, Tier, WatchError, WriteError,
 };
 
 use envelope::{MARK, Sealed};
@@ -156,7 +156,8 @@ impl Vault {
     }
 
     /// Writes again what is not sealed as it would be now: after keys were exchanged, or sealing was
-    /// turned on or off. Out: how many were written and how many could not be opened.
+    /// turned on or off. Out: how many were written and how many could not be opened. The first is owed a
+    /// [`Vault::scrub`].
     pub async fn rewrite(&self) -> Result<(usize, usize), ReadError> {
         let (mut written, mut locked) = (0, 0);
         for prefix in self.rules.prefixes() {
@@ -168,6 +169,14 @@ impl Vault {
                     match self.again(entry) {
                         Ok(None) => {}
                         Ok(Some(body)) => {
+                            if !self.store.owes_scrub()
+                                && let Err(error) = self.store.owe_scrub()
+                            {
+                                tracing::error!(
+                                    error = &error as &dyn std::error::Error,
+                                    "what is sealed anew may stay on the disk as it was before"
+                                );
+                            }
                             let outcome =
                                 self.store.update(&entry.key, entry.revision, body, entry.index.clone()).await;
                             // Whoever else wrote it sealed it.
@@ -182,6 +191,15 @@ impl Vault {
             }
         }
         Ok((written, locked))
+    }
+
+    /// Takes what was sealed otherwise off the disk, if that is owed; out: whether it was.
+    pub async fn scrub(&self) -> Result<bool, ScrubError> {
+        let owed = self.store.owes_scrub();
+        if owed {
+            self.store.scrub().await?;
+        }
+        Ok(owed)
     }
 
     /// The body of an entry as it would be sealed now, if it is not.

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 mod admission;
+mod check;
 mod outward;
 mod sections;
 
@@ -102,43 +103,8 @@ impl Config {
         if let Some(name) = &overrides.node_name {
             config.node.name = Some(name.clone());
         }
-        config.check()?;
+        check::check(&config)?;
         Ok(config)
-    }
-
-    /// Refuses values that parse but cannot work.
-    fn check(&self) -> Result<(), ConfigError> {
-        let refuse = |field, fault: String| Err(ConfigError::Value { field, fault });
-        if self.network.bridge.is_empty() || self.network.bridge.len() > 15 {
-            return refuse(
-                "network.bridge",
-                format!("{:?} is not 1 to 15 bytes, as the kernel wants", self.network.bridge),
-            );
-        }
-        if !(1..=1024).contains(&self.node.max_pods) {
-            return refuse("node.maxPods", format!("{} is not within 1 and 1024", self.node.max_pods));
-        }
-        if self.containers.log_max_bytes < 4096 {
-            return refuse("containers.logMaxBytes", format!("{} is below 4096", self.containers.log_max_bytes));
-        }
-        if self.containers.log_max_files == 0 {
-            return refuse("containers.logMaxFiles", "0 would keep no log; 1 keeps one rotated file".to_owned());
-        }
-        if let Err(fault) = self.admission.settings() {
-            return refuse("admission.podSecurity.defaults", fault);
-        }
-        if self.audit.max_mib == 0 {
-            return refuse("audit.maxMib", "0 would rotate with every line; 1 is the least".to_owned());
-        }
-        for plugin in &self.plugins.list {
-            if plugin.builtin.is_some() == plugin.file.is_some() {
-                return refuse("plugins.list", format!("{:?}: name exactly one of builtin and file", plugin.name));
-            }
-            if plugin.weights.values().any(|w| *w > 100) {
-                return refuse("plugins.list.weights", format!("{:?}: a weight is above 100", plugin.name));
-            }
-        }
-        Ok(())
     }
 }
 
@@ -157,7 +123,7 @@ mod tests {
     fn refused(text: &str, words: &[&str]) {
         let message = match parse(text) {
             Err(e) => e.to_string(),
-            Ok(config) => config.check().expect_err("it should be refused").to_string(),
+            Ok(config) => check::check(&config).expect_err("it should be refused").to_string(),
         };
         for word in words {
             assert!(message.contains(word), "{message:?} does not say {word:?}");
@@ -188,8 +154,31 @@ mod tests {
         refused("audit: {maxMib: 0}", &["audit.maxMib"]);
         refused("plugins: {list: [{name: a}]}", &["exactly one"]);
         refused("api: {listen: nowhere}", &["listen"]);
+        refused("api: {maxInFlight: 0}", &["api.maxInFlight", "1 is the least"]);
+        refused("api: {eventTtlSeconds: 0}", &["api.eventTtlSeconds", "1 is the least"]);
+        refused("api: {extraNames: [gate way]}", &["api.extraNames", "gate way", "neither"]);
+        refused("node: {name: A_b}", &["node.name", "A_b", "lower case"]);
+        refused("node: {labels: {a b: c}}", &["node.labels", "a b"]);
+        refused("node: {labels: {a: b c}}", &["node.labels", "b c"]);
+        refused("authentication: {anonymousPaths: [livez]}", &["authentication.anonymousPaths", "livez", "/livez"]);
+        refused("network: {podRange: 10.43.7.0/24}", &["network.podRange", "10.43.0.0/16", "overlap"]);
+        refused("network: {podRange: 10.42.0.1/24}", &["network.podRange", "10.42.0.1/24"]);
+        refused("network: {serviceRange: nothing}", &["network.serviceRange", "nothing"]);
         let levels = ["podSecurity.defaults", "enforce", "strict", "privileged, baseline, restricted"];
         refused("admission: {podSecurity: {defaults: {enforce: strict}}}", &levels);
+    }
+
+    #[test]
+    fn values_that_work_are_taken() {
+        for text in [
+            "api: {extraNames: [gateway.example, 192.0.2.7, '2001:db8::1', '*.example']}",
+            "node: {name: a.b, labels: {example.com/room: Cellar_2}}",
+            "authentication: {anonymousPaths: ['*']}",
+            "authentication: {anonymousPaths: [/livez, /x/*]}",
+            "network: {podRange: 10.44.0.0/24, serviceRange: 10.45.0.0/16}",
+        ] {
+            check::check(&parse(text).unwrap()).unwrap();
+        }
     }
 
     #[test]

@@ -188,6 +188,25 @@ impl From<ReadError> for WatchError {
     }
 }
 
+/// Why replaced bytes may still be on the disk. It stays owed.
+#[derive(Debug, thiserror::Error)]
+pub enum ScrubError {
+    /// The database could not be written anew.
+    #[error("cannot write the database anew")]
+    Write(#[from] WriteError),
+    /// Backups that may hold what was replaced could not be exchanged for a new one.
+    #[error("cannot exchange the backups")]
+    Backup(#[from] BackupError),
+    /// What is owed could not be noted.
+    #[error("cannot note in {dir} whether what was replaced is off the disk")]
+    Note {
+        /// The store's directory.
+        dir: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+}
+
 /// Why a backup was not made. Nothing of it is left behind.
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::entry::{Entry, Op, Revision, Tier};
-use crate::error::WriteError;
+use crate::error::{ScrubError, WriteError};
 use crate::options::{BATCH, INBOX_BYTES};
 
 /// What the writer is asked to do.
@@ -24,6 +24,8 @@ pub(crate) enum Request {
     Compact { to: Revision, reply: oneshot::Sender<Result<(), WriteError>> },
     /// Put the durable tier of a checked copy in the place of the present one.
     Restore { copy: PathBuf, reply: oneshot::Sender<Result<Revision, WriteError>> },
+    /// Write the database anew, and exchange the backups.
+    Scrub { reply: oneshot::Sender<Result<(), ScrubError>> },
     /// Give back what the writer's cache holds.
     Relax { reply: oneshot::Sender<()> },
 }

@@ -30,6 +30,7 @@ mod readers;
 mod retention;
 mod rolling;
 mod schema;
+mod scrub;
 mod shared;
 mod store;
 mod transaction;
@@ -38,7 +39,7 @@ mod watch;
 mod writer;
 
 pub use entry::{Body, Change, Entry, Event, Op, Page, Revision, Tier};
-pub use error::{BackupError, OpenError, ReadError, WatchError, WriteError};
+pub use error::{BackupError, OpenError, ReadError, ScrubError, WatchError, WriteError};
 pub use metrics::{LATENCY_BUCKETS_MICROS, Metrics};
 pub use open::{OpenReport, Recovery};
 pub use options::{Backups, Clock, Options, Retention};

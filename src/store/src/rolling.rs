@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use crate::backup;
 use crate::entry::Revision;
+use crate::error::BackupError;
 use crate::files::BACKUPS;
 use crate::metrics::add;
 use crate::options::Options;
@@ -76,6 +77,19 @@ impl Rolling {
             Ok(running) => self.running = Some(running),
             Err(error) => tracing::warn!(%error, "a backup could not be started"),
         }
+    }
+
+    /// Exchanges all backups for a new one, if there are any.
+    pub(crate) fn renew(&mut self, now: Instant, revision: Revision) -> Result<(), BackupError> {
+        self.join();
+        if backup::list(&self.folder).is_empty() {
+            return Ok(());
+        }
+        let failed = |source| BackupError::Copy { path: self.folder.clone(), source };
+        let source = schema::source(&self.database, &self.options).map_err(failed)?;
+        backup::roll(&source, &self.folder, revision, 1)?;
+        (self.last, self.due) = (Some(now), None);
+        Ok(())
     }
 
     /// Waits for a backup that is being made.

@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 
 use crate::backup;
 use crate::entry::{Body, Entry, Op, Page, Revision, Tier};
-use crate::error::{BackupError, OpenError, ReadError, WatchError, WriteError};
+use crate::error::{BackupError, OpenError, ReadError, ScrubError, WatchError, WriteError};
 use crate::files;
 use crate::inbox::{Inbox, Request};
 use crate::live::Known;
@@ -23,6 +23,7 @@ use crate::open::{self, OpenReport};
 use crate::options::{MAX_WRITE, Options};
 use crate::readers::Readers;
 use crate::schema;
+use crate::scrub;
 use crate::shared::{Seen, Shared};
 use crate::watch::Watch;
 use crate::writer::Writer;
@@ -284,6 +285,31 @@ impl Store {
         let (reply, answer) = oneshot::channel();
         self.handle.inbox.submit(Request::Compact { to, reply }, 0).await?;
         answer.await.map_err(|_| WriteError::Closed)?
+    }
+
+    /// Notes, before values are replaced whose old bytes must not stay on the disk, that [`Store::scrub`] is owed. It
+    /// stays so over restarts.
+    pub fn owe_scrub(&self) -> Result<(), ScrubError> {
+        scrub::owe(&self.handle.options.dir).map_err(|source| self.unnoted(source))
+    }
+
+    /// Whether [`Store::scrub`] is owed.
+    pub fn owes_scrub(&self) -> bool {
+        scrub::is_owed(&self.handle.options.dir)
+    }
+
+    /// Takes everything that was replaced or removed off the disk: forgets history, writes the database anew, empties
+    /// the log and exchanges the rolling backups for a new one. Writes wait meanwhile, for as long as the disk takes.
+    pub async fn scrub(&self) -> Result<(), ScrubError> {
+        self.compact(self.revision()).await?;
+        let (reply, answer) = oneshot::channel();
+        self.handle.inbox.submit(Request::Scrub { reply }, 0).await?;
+        answer.await.map_err(|_| WriteError::Closed)??;
+        scrub::settle(&self.handle.options.dir).map_err(|source| self.unnoted(source))
+    }
+
+    fn unnoted(&self, source: std::io::Error) -> ScrubError {
+        ScrubError::Note { dir: self.handle.options.dir.clone(), source }
     }
 
     /// Gives back the memory of caches: after a start or a burst, when nothing much is expected. They fill again as

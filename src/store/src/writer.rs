@@ -12,7 +12,7 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use crate::entry::{Entry, Event, Op, Revision, Tier};
-use crate::error::WriteError;
+use crate::error::{ScrubError, WriteError};
 use crate::families::Families;
 use crate::inbox::{Inbox, Job, Next, Request};
 use crate::lock::DirLock;
@@ -24,6 +24,7 @@ use crate::options::Options;
 use crate::retention::Horizon;
 use crate::rolling::Rolling;
 use crate::schema;
+use crate::scrub;
 use crate::shared::Shared;
 use crate::transaction::{self, Durable, Housekeeping, Staged, Write};
 
@@ -48,6 +49,7 @@ pub(crate) struct Writer {
     keeping: Housekeeping,
     compactions: Vec<(Revision, oneshot::Sender<Result<(), WriteError>>)>,
     restores: Vec<(PathBuf, oneshot::Sender<Result<Revision, WriteError>>)>,
+    scrubs: Vec<oneshot::Sender<Result<(), ScrubError>>>,
     removed: u64,
     has_written: bool,
     rolling: Rolling,
@@ -76,6 +78,7 @@ impl Writer {
             assigned: opened.revision,
             compactions: Vec::new(),
             restores: Vec::new(),
+            scrubs: Vec::new(),
             removed: 0,
             has_written: false,
             _lock: opened.lock,
@@ -94,6 +97,9 @@ impl Writer {
                     // After the writes that came with it: they were asked for in the old past.
                     for (copy, reply) in std::mem::take(&mut self.restores) {
                         let _ = reply.send(self.restore(&copy));
+                    }
+                    for reply in std::mem::take(&mut self.scrubs) {
+                        let _ = reply.send(self.scrub());
                     }
                 }
                 Next::Idle => {}
@@ -169,6 +175,7 @@ impl Writer {
             match job.request {
                 Request::Compact { to, reply } => self.compactions.push((to.min(self.shared.revision()), reply)),
                 Request::Restore { copy, reply } => self.restores.push((copy, reply)),
+                Request::Scrub { reply } => self.scrubs.push(reply),
                 // A cache that stays full is only memory.
                 Request::Relax { reply } => {
                     let _ = self.connection.release_memory();
@@ -273,6 +280,14 @@ impl Writer {
         self.shared.begin_anew(revision, census.counts, census.live);
         tracing::info!(revision, objects = census.keys, "a backup was restored");
         Ok(revision)
+    }
+
+    /// Writes the database anew, and leaves no backup of the old one.
+    fn scrub(&mut self) -> Result<(), ScrubError> {
+        scrub::run(&self.connection).map_err(WriteError::from)?;
+        self.has_written = true;
+        let now = self.now();
+        Ok(self.rolling.renew(now, self.assigned)?)
     }
 
     /// Takes over what a commit did for compaction.

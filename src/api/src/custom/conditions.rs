@@ -105,7 +105,10 @@ pub fn settle(definition: &Object, taken: &Taken, now: &str) -> Option<Object> {
         Some(why) => set(&mut new, "NonStructuralSchema", ("True", "Violations", &why), now),
         None => unset(&mut new, "NonStructuralSchema"),
     }
-    if meta::at(definition, &["spec", "names"]) != meta::at(definition, &["status", "acceptedNames"]) {
+    // Whoever emptied the conditions did not take the names away.
+    if meta::at(definition, &["spec", "names"]) != meta::at(definition, &["status", "acceptedNames"])
+        || condition(definition, "NamesAccepted").is_none()
+    {
         names(&mut new, taken, now);
     }
     if is_true(&new, "NamesAccepted") && !is_true(&new, "Established") {
@@ -274,6 +277,21 @@ mod tests {
                 "Established=True InitialNamesAccepted the initial names have been accepted",
             ],
         );
+    }
+
+    #[test]
+    fn emptied_conditions_are_made_again() {
+        let mut emptied = settle(&definition("x"), &Taken::default(), NOW).unwrap();
+        emptied["status"]["conditions"] = json!([]);
+        let settled = check(
+            &emptied,
+            &Taken::default(),
+            &[
+                "NamesAccepted=True NoConflicts no conflicts found",
+                "Established=True InitialNamesAccepted the initial names have been accepted",
+            ],
+        );
+        assert!(is_served(&settled));
     }
 
     #[test]

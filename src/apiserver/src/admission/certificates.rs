@@ -37,12 +37,15 @@ const REQUESTS: &str = "certificatesigningrequests";
 const CLIENTS: &str = "kubernetes.io/kube-apiserver-client";
 
 /// Whether the one who asks may do that for the signer, or for all signers of its domain.
-fn may(attributes: &Attributes<'_>, reader: Reader<'_>, verb: &str, signer: &str) -> bool {
+async fn may(attributes: &Attributes<'_>, reader: Reader<'_>, verb: &str, signer: &str) -> bool {
     let domain = format!("{}/*", signer.split('/').next().unwrap_or_default());
-    [signer, &domain].into_iter().any(|name| {
+    for name in [signer, &domain] {
         let wanted = Wanted::Resource { verb, group: GROUP, resource: "signers", subresource: "", namespace: "", name };
-        reader.may(attributes.who, &wanted)
-    })
+        if reader.may(attributes.who, &wanted).await {
+            return true;
+        }
+    }
+    false
 }
 
 fn signer(object: &Object) -> &str {
@@ -87,7 +90,7 @@ impl Admission for CertificateApproval {
             && attributes.subresource == Some(Sub::Approval)
             && attributes.concerns(GROUP, REQUESTS);
         let Some(old) = old.filter(|_| approves) else { return Ok(()) };
-        if may(attributes, reader, "approve", signer(old)) {
+        if may(attributes, reader, "approve", signer(old)).await {
             return Ok(());
         }
         Err(attributes
@@ -119,7 +122,7 @@ impl Admission for CertificateSigning {
         let same = ["certificate", "conditions"]
             .iter()
             .all(|field| at(new, &["status", field]) == at(old, &["status", field]));
-        if same || may(attributes, reader, "sign", signer(old)) {
+        if same || may(attributes, reader, "sign", signer(old)).await {
             return Ok(());
         }
         Err(attributes.forbidden(format!("user not permitted to sign requests with signerName {}", quote(signer(old)))))
@@ -177,7 +180,7 @@ impl Admission for ClusterTrustBundleAttest {
             object.filter(|o| writes && attributes.concerns(GROUP, "clustertrustbundles") && !signer(o).is_empty());
         let Some(bundle) = bundle else { return Ok(()) };
         let unchanged = old.is_some_and(|old| old.get("spec") == bundle.get("spec"));
-        if unchanged || may(attributes, reader, "attest", signer(bundle)) {
+        if unchanged || may(attributes, reader, "attest", signer(bundle)).await {
             return Ok(());
         }
         Err(attributes.forbidden(format!("user not permitted to attest for signerName {}", quote(signer(bundle)))))

@@ -1,7 +1,8 @@
 //! Expressions about a write: compiled once, evaluated for each.
 //!
 //! In: expressions as they are written; a write as they see it. Out: values, or why there is none, in Kubernetes' words.
-//! Variables are evaluated when they are first asked for, and once. Evaluation neither waits nor reads the store.
+//! Variables are evaluated when they are first asked for, and once. Evaluation reads no store, and waits only for the
+//! authorization webhook.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -12,6 +13,7 @@ use kedge_api::{Object, meta};
 use kedge_cel as cel;
 use kedge_cel::{COST_PER_CALL, Limits, MATCH_COST_BUDGET, Program, Type};
 use serde_json::Value as Json;
+use tokio::runtime::{Handle, RuntimeFlavor};
 
 use super::Attributes;
 use crate::authz;
@@ -114,9 +116,27 @@ impl cel::Authorizer for Judge<'_> {
                 name: &resource.name,
             },
         };
-        let decision = self.core.authorizer.decide(account.as_ref().unwrap_or(self.who), &wanted);
-        cel::Decision { allowed: decision.allowed, reason: decision.reason, error: String::new() }
+        let who = account.as_ref().unwrap_or(self.who);
+        match judged(self.core, who, &wanted) {
+            Ok(authz::Decision { allowed, reason, .. }) => cel::Decision { allowed, reason, error: String::new() },
+            Err(why) => cel::Decision { error: why.to_owned(), ..cel::Decision::default() },
+        }
     }
+}
+
+/// Asks the roles, and where they grant nothing whom the configuration names. Expressions cannot wait for that one, so
+/// this thread does; what else it had to do moves to another.
+fn judged(core: &Core, who: &Identity, wanted: &authz::Wanted<'_>) -> Result<authz::Decision, &'static str> {
+    let decision = core.authorizer.decide(who, wanted);
+    if decision.allowed || core.access_webhook.is_none() {
+        return Ok(decision);
+    }
+    let runtime = Handle::current();
+    if runtime.runtime_flavor() == RuntimeFlavor::CurrentThread {
+        return Err("the authorization webhook cannot be asked from an expression on a runtime of one thread");
+    }
+    let asking = core.or_elsewhere(decision, who, wanted, authz::Detail::default());
+    Ok(tokio::task::block_in_place(|| runtime.block_on(asking)))
 }
 
 /// A scene with variables, each evaluated at most once.

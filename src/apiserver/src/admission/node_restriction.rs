@@ -202,7 +202,7 @@ async fn token(asked: &Asked<'_>) -> Result<(), Status> {
         namespace: attributes.namespace,
         name: attributes.name,
     };
-    if mentions(&pod, audience, asked).await? || reader.may(attributes.who, &wanted) {
+    if mentions(&pod, audience, asked).await? || reader.may(attributes.who, &wanted).await {
         return Ok(());
     }
     Err(attributes.forbidden(format!(

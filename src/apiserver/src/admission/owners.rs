@@ -36,21 +36,21 @@ impl Admission for OwnerReferencesPermissionEnforcement {
         if owners == before {
             return Ok(());
         }
-        let may = |verb, group, resource, subresource, namespace, name| {
+        let may = async |verb, group, resource, subresource, namespace, name| {
             let wanted = Wanted::Resource { verb, group, resource, subresource, namespace, name };
-            reader.may(attributes.who, &wanted)
+            reader.may(attributes.who, &wanted).await
         };
         let sub = attributes.subresource.map_or("", Sub::name);
         let kind = attributes.kind;
         if attributes.operation != Operation::Create
-            && !may("delete", &kind.group, &kind.plural, sub, attributes.namespace, attributes.name)
+            && !may("delete", &kind.group, &kind.plural, sub, attributes.namespace, attributes.name).await
         {
             return Err(attributes.forbidden("cannot set an ownerRef on a resource you can't delete: , <nil>"));
         }
         let blocked = |uid: &str| before.iter().any(|owner| owner.uid == uid && owner.block_owner_deletion);
         let blocking: Vec<&Owner<'_>> =
             owners.iter().filter(|owner| owner.block_owner_deletion && !blocked(owner.uid)).collect();
-        if blocking.is_empty() || may("update", "*", "*", "finalizers", "", "*") {
+        if blocking.is_empty() || may("update", "*", "*", "finalizers", "", "*").await {
             return Ok(());
         }
         let kinds = reader.kinds();
@@ -63,7 +63,7 @@ impl Admission for OwnerReferencesPermissionEnforcement {
                 )));
             };
             let namespace = if kind.namespaced { attributes.namespace } else { "" };
-            if !may("update", &kind.group, &kind.plural, "finalizers", namespace, owner.name) {
+            if !may("update", &kind.group, &kind.plural, "finalizers", namespace, owner.name).await {
                 return Err(attributes.forbidden(
                     "cannot set blockOwnerDeletion if an ownerReference refers to a resource you can't set finalizers on: , <nil>",
                 ));

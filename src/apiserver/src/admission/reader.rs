@@ -92,8 +92,8 @@ impl<'a> Reader<'a> {
     }
 
     /// Whether somebody may do something.
-    pub(crate) fn may(&self, who: &Identity, wanted: &Wanted<'_>) -> bool {
-        self.core.authorizer.decide(who, wanted).allowed
+    pub(crate) async fn may(&self, who: &Identity, wanted: &Wanted<'_>) -> bool {
+        self.core.may(who, wanted).await
     }
 
     /// The kinds that are served now.

@@ -6,6 +6,8 @@
 
 use std::path::{Path, PathBuf};
 
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject as _;
 use serde::Deserialize;
 
 use super::token_file::{self, TokenFileFault};
@@ -68,16 +70,16 @@ pub enum SettingsFault {
         /// Why.
         source: TokenFileFault,
     },
-    /// The configuration is no such YAML.
-    #[error("the authentication configuration {path}")]
+    /// The file is no such YAML.
+    #[error("{path} was not accepted")]
     Parse {
         /// Which file.
         path: PathBuf,
         /// Why; names line and field.
         source: serde_yaml::Error,
     },
-    /// A value of the configuration cannot work.
-    #[error("the authentication configuration {path}: {field}: {why}")]
+    /// A value of the file cannot work.
+    #[error("{path} was not accepted: {field}: {why}")]
     Value {
         /// Which file.
         path: PathBuf,
@@ -178,9 +180,28 @@ pub fn read(authentication: &Authentication) -> Result<Settings, SettingsFault> 
         }
     }
     if let Some(path) = &authentication.front_proxy_ca {
-        settings.front_proxy = Some(text(path)?);
+        let pem = text(path)?;
+        certificates(&pem).map_err(|why| SettingsFault::Value {
+            path: path.clone(),
+            field: "authentication.frontProxyCa".to_owned(),
+            why,
+        })?;
+        settings.front_proxy = Some(pem);
     }
     Ok(settings)
+}
+
+/// Refuses what is no PEM text with certificates.
+fn certificates(pem: &str) -> Result<(), String> {
+    let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
+    match read.as_deref() {
+        Err(fault) => Err(format!("is no PEM with certificates: {fault}")),
+        Ok([]) => Err("holds no certificate (-----BEGIN CERTIFICATE-----)".to_owned()),
+        Ok(found) => match found.iter().find_map(|der| x509_parser::parse_x509_certificate(der).err()) {
+            Some(fault) => Err(format!("holds something that is no certificate: {fault}")),
+            None => Ok(()),
+        },
+    }
 }
 
 fn text(path: &Path) -> Result<String, SettingsFault> {
@@ -350,6 +371,9 @@ fn structured(path: &Path, text: &str) -> Result<(Vec<Issuer>, Option<Anonymous>
             Some(mapping) => Some(mapping.claim).filter(|c| !c.is_empty()),
             None => None,
         };
+        if let Some(pem) = &issuer.certificate_authority {
+            certificates(pem).map_err(|why| fault(at("issuer.certificateAuthority"), &why))?;
+        }
         issuers.push(Issuer {
             url: issuer.url,
             discovery: issuer.discovery_url,
@@ -401,6 +425,8 @@ mod tests {
         check("anonymous: {enabled: true, conditions: [{path: /livez}]}", "On([\"/livez\"])");
         check("anonymous: {enabled: false}", "Never");
         check(&jwt(", audience: y", ""), "unknown field");
+        let garbage = "jwt[0].issuer.certificateAuthority: holds no certificate";
+        check(&jwt(", certificateAuthority: garbage", ""), garbage);
         check(&jwt(", discoveryURL: \"http://b\"", ""), "jwt[0].issuer.discoveryURL: must be an https URL");
         check(&jwt("", "  userValidationRules: [{expression: \"true\"}]"), "jwt[0].userValidationRules: expressions");
         check(&jwt("", "  claimValidationRules: [{expression: \"true\"}]"), "claimValidationRules[0]: expressions");

@@ -8,9 +8,10 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use kedge_api::meta;
+use kedge_api::selector::{FieldSelector, LabelSelector, Op};
 use serde_json::{Value, json};
 
-use super::{Decision, Wanted};
+use super::{Decision, Detail, Wanted};
 use crate::authn::webhook::ask;
 use crate::identity::Identity;
 use crate::outbound::{Endpoint, EndpointError, Outbound};
@@ -37,7 +38,7 @@ pub(crate) struct AccessWebhook {
     endpoint: Endpoint,
     authorized: Duration,
     unauthorized: Duration,
-    answers: Timed<(bool, String)>,
+    answers: Timed<Decision>,
 }
 
 impl AccessWebhook {
@@ -49,34 +50,40 @@ impl AccessWebhook {
     }
 
     /// Whether it may be done.
-    pub async fn decide(&self, outbound: &Outbound, who: &Identity, wanted: &Wanted<'_>) -> Decision {
-        let spec = spec(who, wanted);
+    pub async fn decide(
+        &self,
+        outbound: &Outbound,
+        who: &Identity,
+        wanted: &Wanted<'_>,
+        detail: Detail<'_>,
+    ) -> Decision {
+        let spec = spec(who, wanted, detail);
         let text = spec.to_string();
         let mark = mark(&[text.as_bytes()]);
-        if let Some((allowed, reason)) = self.answers.get(&mark, Instant::now()) {
-            return Decision { allowed, reason };
+        if let Some(known) = self.answers.get(&mark, Instant::now()) {
+            return known;
         }
         let review = json!({"kind": "SubjectAccessReview", "apiVersion": "authorization.k8s.io/v1",
             "metadata": {}, "spec": spec});
         match ask(outbound, &self.endpoint, &review).await {
             Ok(answer) => {
-                let (allowed, reason) = read(&answer);
+                let decision = read(&answer);
                 if text.len() <= LONGEST {
-                    let good = if allowed { self.authorized } else { self.unauthorized };
-                    self.answers.put(mark, (allowed, reason.clone()), good, Instant::now());
+                    let good = if decision.allowed { self.authorized } else { self.unauthorized };
+                    self.answers.put(mark, decision.clone(), good, Instant::now());
                 }
-                Decision { allowed, reason }
+                decision
             }
             Err(why) => {
                 tracing::error!(why, "the authorization webhook could not be asked");
-                Decision { allowed: false, reason: String::new() }
+                Decision::no("")
             }
         }
     }
 }
 
 /// The question.
-fn spec(who: &Identity, wanted: &Wanted<'_>) -> Value {
+fn spec(who: &Identity, wanted: &Wanted<'_>, detail: Detail<'_>) -> Value {
     let mut spec = json!({"user": who.name, "groups": who.groups});
     if !who.uid.is_empty() {
         spec["uid"] = json!(who.uid);
@@ -88,11 +95,22 @@ fn spec(who: &Identity, wanted: &Wanted<'_>) -> Value {
         Wanted::Path { verb, path } => spec["nonResourceAttributes"] = json!({"path": path, "verb": verb}),
         Wanted::Resource { verb, group, resource, subresource, namespace, name } => {
             let mut attributes = json!({"verb": verb, "resource": resource});
-            for (key, text) in
-                [("group", group), ("subresource", subresource), ("namespace", namespace), ("name", name)]
-            {
+            for (key, text) in [
+                ("group", *group),
+                ("version", detail.version),
+                ("subresource", subresource),
+                ("namespace", namespace),
+                ("name", name),
+            ] {
                 if !text.is_empty() {
                     attributes[key] = json!(text);
+                }
+            }
+            for (key, requirements) in
+                [("fieldSelector", by_fields(detail.fields)), ("labelSelector", by_labels(detail.labels))]
+            {
+                if !requirements.is_empty() {
+                    attributes[key] = json!({"requirements": requirements});
                 }
             }
             spec["resourceAttributes"] = attributes;
@@ -101,11 +119,41 @@ fn spec(who: &Identity, wanted: &Wanted<'_>) -> Value {
     spec
 }
 
+/// A field selector's terms; none of one that cannot be read, which only widens what is asked about.
+fn by_fields(text: &str) -> Vec<Value> {
+    let selector = FieldSelector::parse(text).unwrap_or_default();
+    let term =
+        |field: &str, operator: &str, value: &str| json!({"key": field, "operator": operator, "values": [value]});
+    let terms = selector.terms().iter();
+    terms.map(|t| term(&t.field, if t.equal { "In" } else { "NotIn" }, &t.value)).collect()
+}
+
+/// A label selector's requirements, but for those that compare numbers: a review has no words for them.
+fn by_labels(text: &str) -> Vec<Value> {
+    let selector = LabelSelector::parse(text).unwrap_or_default();
+    let requirements = selector.requirements().iter().filter_map(|requirement| {
+        let operator = match requirement.op() {
+            Op::In | Op::Equals | Op::DoubleEquals => "In",
+            Op::NotIn | Op::NotEquals => "NotIn",
+            Op::Exists => "Exists",
+            Op::DoesNotExist => "DoesNotExist",
+            Op::GreaterThan | Op::LessThan => return None,
+        };
+        let mut said = json!({"key": requirement.key(), "operator": operator});
+        if !requirement.values().is_empty() {
+            said["values"] = json!(requirement.values());
+        }
+        Some(said)
+    });
+    requirements.collect()
+}
+
 /// The answer: a yes only if there is no `denied` beside it.
-fn read(answer: &Value) -> (bool, String) {
+fn read(answer: &Value) -> Decision {
     let status = answer.get("status").unwrap_or(&Value::Null);
-    let allowed = meta::bool_at(status, &["allowed"]) && !meta::bool_at(status, &["denied"]);
-    (allowed, meta::text(status, "reason").to_owned())
+    let denied = meta::bool_at(status, &["denied"]);
+    let allowed = meta::bool_at(status, &["allowed"]) && !denied;
+    Decision { allowed, reason: meta::text(status, "reason").to_owned(), denied }
 }
 
 #[cfg(test)]
@@ -118,25 +166,39 @@ mod tests {
         let wanted =
             Wanted::Resource { verb: "get", group: "", resource: "pods", subresource: "", namespace: "a", name: "" };
         assert_eq!(
-            spec(&who, &wanted),
+            spec(&who, &wanted, Detail::default()),
             json!({"user": "jane", "groups": ["ops", "system:authenticated"],
                 "resourceAttributes": {"verb": "get", "resource": "pods", "namespace": "a"}})
         );
+        let detail = Detail { version: "v1", fields: "a=b,c!=d", labels: "e in (f,g),!h,i,j!=k,l>1" };
+        assert_eq!(
+            spec(&who, &wanted, detail)["resourceAttributes"],
+            json!({"verb": "get", "resource": "pods", "namespace": "a", "version": "v1",
+                "fieldSelector": {"requirements": [{"key": "a", "operator": "In", "values": ["b"]},
+                    {"key": "c", "operator": "NotIn", "values": ["d"]}]},
+                "labelSelector": {"requirements": [{"key": "e", "operator": "In", "values": ["f", "g"]},
+                    {"key": "h", "operator": "DoesNotExist"}, {"key": "i", "operator": "Exists"},
+                    {"key": "j", "operator": "NotIn", "values": ["k"]}]}})
+        );
         let wanted = Wanted::Path { verb: "get", path: "/x" };
-        assert_eq!(spec(&who, &wanted)["nonResourceAttributes"], json!({"path": "/x", "verb": "get"}));
+        assert_eq!(
+            spec(&who, &wanted, Detail::default())["nonResourceAttributes"],
+            json!({"path": "/x", "verb": "get"})
+        );
     }
 
     #[track_caller]
-    fn check(status: Value, expected: bool) {
-        assert_eq!(read(&json!({"status": status})).0, expected);
+    fn check(status: Value, expected: (bool, bool)) {
+        let read = read(&json!({"status": status}));
+        assert_eq!((read.allowed, read.denied), expected);
     }
 
     #[test]
     fn only_a_clear_yes_is_one() {
-        check(json!({"allowed": true}), true);
-        check(json!({"allowed": true, "denied": true}), false);
-        check(json!({"allowed": "true"}), false);
-        check(json!({}), false);
-        check(Value::Null, false);
+        check(json!({"allowed": true}), (true, false));
+        check(json!({"allowed": true, "denied": true}), (false, true));
+        check(json!({"allowed": "true"}), (false, false));
+        check(json!({}), (false, false));
+        check(Value::Null, (false, false));
     }
 }

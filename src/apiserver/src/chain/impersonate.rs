@@ -10,7 +10,7 @@ use http::HeaderMap;
 use kedge_api::name;
 use kedge_api::status::{Access, Status};
 
-use crate::authz::Wanted;
+use crate::authz::{Detail, Wanted};
 use crate::core::Core;
 use crate::identity::{ANONYMOUS, AUTHENTICATED, Identity, MASTERS, SERVICE_ACCOUNTS, UNAUTHENTICATED};
 use crate::request::percent_decode;
@@ -51,11 +51,11 @@ const MODES: [Mode; 5] =
     [Mode::AssociatedNode, Mode::ArbitraryNode, Mode::ServiceAccount, Mode::UserInfo, Mode::Legacy];
 
 /// Who the request acts as.
-pub fn apply(core: &Core, who: Identity, headers: &HeaderMap, request: Wanted<'_>) -> Result<Identity, Status> {
+pub async fn apply(core: &Core, who: Identity, headers: &HeaderMap, request: Wanted<'_>) -> Result<Identity, Status> {
     let Some(asked) = read(headers)? else { return Ok(who) };
     let mut first = None;
     for mode in MODES.into_iter().filter(|mode| mode.fits(&asked, &who)) {
-        match mode.check(core, &who, &asked, request) {
+        match mode.check(core, &who, &asked, request).await {
             Ok(()) => return Ok(mode.become_them(asked)),
             Err(status) => first = first.or(Some(status)),
         }
@@ -124,24 +124,24 @@ impl Mode {
         }
     }
 
-    fn check(self, core: &Core, who: &Identity, asked: &Asked, request: Wanted<'_>) -> Result<(), Status> {
+    async fn check(self, core: &Core, who: &Identity, asked: &Asked, request: Wanted<'_>) -> Result<(), Status> {
         let narrow = self != Mode::Legacy;
         let verb = if narrow { format!("impersonate:{}", self.name()) } else { "impersonate".to_owned() };
         let group = if narrow { AUTHENTICATION } else { "" };
         if narrow {
-            self.check_request(core, who, request)?;
+            self.check_request(core, who, request).await?;
         }
-        let may = |group: &str, resource: &str, subresource: &str, namespace: &str, name: &str| {
-            allow(core, who, &Wanted::Resource { verb: &verb, group, resource, subresource, namespace, name })
+        let may = async |group: &str, resource: &str, subresource: &str, namespace: &str, name: &str| {
+            allow(core, who, &Wanted::Resource { verb: &verb, group, resource, subresource, namespace, name }).await
         };
         match (self, asked.node(), asked.account()) {
-            (Mode::AssociatedNode, _, _) => may(group, "nodes", "", "", "*")?,
-            (Mode::ArbitraryNode, Some(node), _) => may(group, "nodes", "", "", node)?,
-            (_, _, Some((namespace, name))) => may(group, "serviceaccounts", "", namespace, name)?,
-            _ => may(group, "users", "", "", &asked.user)?,
+            (Mode::AssociatedNode, _, _) => may(group, "nodes", "", "", "*").await?,
+            (Mode::ArbitraryNode, Some(node), _) => may(group, "nodes", "", "", node).await?,
+            (_, _, Some((namespace, name))) => may(group, "serviceaccounts", "", namespace, name).await?,
+            _ => may(group, "users", "", "", &asked.user).await?,
         }
         if !asked.uid.is_empty() {
-            may(AUTHENTICATION, "uids", "", "", &asked.uid)?;
+            may(AUTHENTICATION, "uids", "", "", &asked.uid).await?;
         }
         let refuse = |resource: &str, name: &str, why: &str| {
             let access = Access { user: &who.name, verb: &verb, group, resource, subresource: "", namespace: "", name };
@@ -154,7 +154,7 @@ impl Mode {
             if narrow && one == MASTERS {
                 return Err(refuse("groups", one, "impersonating the system:masters group is not allowed"));
             }
-            may(group, "groups", "", "", one)?;
+            may(group, "groups", "", "", one).await?;
         }
         for (key, values) in &asked.extra {
             if narrow && values.iter().any(String::is_empty) {
@@ -162,21 +162,21 @@ impl Mode {
                 return Err(refuse("userextras", "", why));
             }
             for value in values {
-                may(AUTHENTICATION, "userextras", key, "", value)?;
+                may(AUTHENTICATION, "userextras", key, "", value).await?;
             }
         }
         Ok(())
     }
 
     /// Whether the request itself may be made in this way.
-    fn check_request(self, core: &Core, who: &Identity, request: Wanted<'_>) -> Result<(), Status> {
+    async fn check_request(self, core: &Core, who: &Identity, request: Wanted<'_>) -> Result<(), Status> {
         let on = |verb: &str| format!("impersonate-on:{}:{verb}", self.name());
         match request {
             Wanted::Resource { verb, group, resource, subresource, namespace, name } => {
                 let verb = &on(verb);
-                allow(core, who, &Wanted::Resource { verb, group, resource, subresource, namespace, name })
+                allow(core, who, &Wanted::Resource { verb, group, resource, subresource, namespace, name }).await
             }
-            Wanted::Path { verb, path } => allow(core, who, &Wanted::Path { verb: &on(verb), path }),
+            Wanted::Path { verb, path } => allow(core, who, &Wanted::Path { verb: &on(verb), path }).await,
         }
     }
 
@@ -200,8 +200,8 @@ impl Mode {
     }
 }
 
-fn allow(core: &Core, who: &Identity, wanted: &Wanted<'_>) -> Result<(), Status> {
-    let decision = core.authorizer.decide(who, wanted);
+async fn allow(core: &Core, who: &Identity, wanted: &Wanted<'_>) -> Result<(), Status> {
+    let decision = core.decide(who, wanted, Detail::default()).await;
     if decision.allowed {
         return Ok(());
     }

@@ -71,7 +71,7 @@ fn place(act: &Act<'_>, object: &mut Object) -> Result<(), Status> {
 }
 
 /// 400: the body names another object than the path.
-pub(super) fn names_differ(body: &str, path: &str) -> Status {
+pub fn names_differ(body: &str, path: &str) -> Status {
     Status::bad_request(format!("the name of the object ({body}) does not match the name on the URL ({path})"))
 }
 
@@ -86,10 +86,10 @@ async fn attempt(act: &Act<'_>, mut object: Object, applied: bool) -> Result<Out
     let named = act.on(&name);
     let about = About::new(act.kind, &name);
 
-    hooks::may_create(&named, &object)?;
+    hooks::may_create(&named, &object).await?;
     let claim = hooks::claim(&named, &mut object, None).await?;
     let mut faults = rules::validate_create(act.spoken, act.kind, &object);
-    faults.extend(hooks::faults(&named, &object));
+    faults.extend(hooks::faults(&named, &object, None));
     if !faults.is_empty() {
         return Err(about.invalid(&faults));
     }

@@ -10,7 +10,7 @@ use kedge_api::fields::Index;
 use kedge_api::kinds::Kind;
 use kedge_api::selector::Lookup as _;
 use kedge_api::status::Status;
-use kedge_api::{Object, meta};
+use kedge_api::{Object, meta, validate};
 use kedge_store::WriteError;
 use serde_json::{Value, json};
 use std::borrow::Cow;
@@ -322,7 +322,7 @@ async fn unread(act: &Act<'_>) -> Result<Deleted, Status> {
         namespace: act.namespace,
         name: act.name,
     };
-    if !core.reader().may(act.who, &wanted) {
+    if !core.may(act.who, &wanted).await {
         return Err(act.about().forbidden("not permitted to do \"unsafe-delete-ignore-read-errors\""));
     }
     let key = act.key();
@@ -367,10 +367,8 @@ fn preconditions(act: &Act<'_>, object: &Object, options: &DeleteOptions) -> Res
 
 /// Reads the options of a deletion from the query and the body; the body counts.
 pub fn options(query: &crate::query::Query, body: Option<&Value>) -> Result<DeleteOptions, Status> {
-    let mut options = DeleteOptions {
-        dry_run: crate::query::dry_run(query.all("dryRun")).map_err(|f| error::option(&f))?,
-        ..DeleteOptions::default()
-    };
+    let mut options = DeleteOptions::default();
+    let mut dry_run: Vec<&str> = query.all("dryRun").collect();
     let number = |text: &str| {
         text.parse::<i64>().map_err(|_| Status::bad_request(format!("invalid gracePeriodSeconds {text:?}")))
     };
@@ -391,34 +389,32 @@ pub fn options(query: &crate::query::Query, body: Option<&Value>) -> Result<Dele
         policy = text(&["propagationPolicy"]).or(policy);
         orphan = body.get("orphanDependents").and_then(Value::as_bool).or(orphan);
         options.unread = body.get(UNREAD).and_then(Value::as_bool).unwrap_or(options.unread);
-        let asked = meta::list_at(body, &["dryRun"]).iter().filter_map(Value::as_str);
-        options.dry_run |= crate::query::dry_run(asked).map_err(|f| error::option(&f))?;
+        dry_run.extend(meta::list_at(body, &["dryRun"]).iter().filter_map(Value::as_str));
     }
+    let refused = |faults: &[FieldError]| Status::invalid("meta.k8s.io", "DeleteOptions", "", faults);
+    let mut faults = validate::options(None, &dry_run, None);
+    options.dry_run = !dry_run.is_empty();
     if policy.is_some() && orphan.is_some() {
-        return Err(Status::bad_request("orphanDependents and deletionPropagation cannot be both set"));
+        let why = "orphanDependents and deletionPropagation cannot be both set";
+        faults.push(FieldError::invalid(&Path::root("propagationPolicy"), policy.as_deref(), why));
+    }
+    if !faults.is_empty() {
+        return Err(refused(&faults));
     }
     options.propagation = match (policy.as_deref(), orphan) {
         (Some("Orphan"), _) | (_, Some(true)) => Some(Propagation::Orphan),
         (Some("Background"), _) | (_, Some(false)) => Some(Propagation::Background),
         (Some("Foreground"), _) => Some(Propagation::Foreground),
         (Some(other), _) => {
-            return Err(Status::invalid(
-                "meta.k8s.io",
-                "DeleteOptions",
-                "",
-                &[FieldError::not_supported(
-                    &Path::root("propagationPolicy"),
-                    other,
-                    &["Foreground", "Background", "Orphan", "nil"],
-                )],
-            ));
+            let known = ["Foreground", "Background", "Orphan", "nil"];
+            return Err(refused(&[FieldError::not_supported(&Path::root("propagationPolicy"), other, &known)]));
         }
         (None, None) => None,
     };
     options.said_as_orphan = orphan.is_some();
     match options.faults().as_slice() {
         [] => Ok(options),
-        faults => Err(Status::invalid("meta.k8s.io", "DeleteOptions", "", faults)),
+        faults => Err(refused(faults)),
     }
 }
 

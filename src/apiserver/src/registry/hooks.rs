@@ -17,20 +17,22 @@ use crate::authz::Wanted;
 use crate::authz::rules::{Rule, not_covered};
 use crate::tls::request::{Request, RequestFault};
 
+/// Where the machine has the time zone database.
+const ZONES: &str = "/usr/share/zoneinfo";
 const RBAC: &str = "rbac.authorization.k8s.io";
 
 /// Refuses to make what would give its maker's friends more than the maker has.
-pub fn may_create(act: &Act<'_>, object: &Object) -> Result<(), Status> {
+pub async fn may_create(act: &Act<'_>, object: &Object) -> Result<(), Status> {
     if act.kind.definition.as_ref().is_some_and(|definition| definition.terminating) {
         return Err(act.about().forbidden("create not allowed while custom resource definition is terminating"));
     }
-    escalation(act, object)
+    escalation(act, object).await
 }
 
 /// The same for an update that changes what is granted.
-pub fn may_update(act: &Act<'_>, new: &Object, old: &Object) -> Result<(), Status> {
+pub async fn may_update(act: &Act<'_>, new: &Object, old: &Object) -> Result<(), Status> {
     let same = ["rules", "aggregationRule", "roleRef", "subjects"].iter().all(|key| new.get(key) == old.get(key));
-    if same { Ok(()) } else { escalation(act, new) }
+    if same { Ok(()) } else { escalation(act, new).await }
 }
 
 /// Writes down who asks, where the object is a request in somebody's name.
@@ -52,9 +54,18 @@ pub fn sign(act: &Act<'_>, object: &mut Object) {
     }
 }
 
-/// What is wrong with an object that only this crate can tell: the signature of a request.
-pub fn faults(act: &Act<'_>, object: &Object) -> Option<FieldError> {
-    if !is_request(act) {
+/// What is wrong with an object that only this crate can tell: the signature of a request, a time zone that this
+/// machine does not know. `old` is the object as it was.
+pub fn faults(act: &Act<'_>, object: &Object, old: Option<&Object>) -> Option<FieldError> {
+    if act.kind.plural == "cronjobs" && act.kind.group == "batch" && act.sub.is_none() {
+        let zone = |object: &Object| meta::text_at(object, &["spec", "timeZone"]).to_owned();
+        let said = zone(object);
+        let changed = old.is_none_or(|old| zone(old) != said);
+        let spec = Path::root("spec");
+        let fault = || FieldError::invalid(&spec.child("timeZone"), &*said, format!("unknown time zone {said}"));
+        return (changed && is_unknown_zone(std::path::Path::new(ZONES), &said)).then(fault);
+    }
+    if old.is_some() || !is_request(act) {
         return None;
     }
     let text = meta::text_at(object, &["spec", "request"]);
@@ -67,6 +78,17 @@ pub fn faults(act: &Act<'_>, object: &Object) -> Option<FieldError> {
             Some(FieldError::invalid(&spec.child("request"), text, fault.to_string()))
         }
     }
+}
+
+/// Whether a name that has the shape of one is in no time zone database of this machine. Where there is no database, the
+/// controller tells by an Event.
+fn is_unknown_zone(database: &std::path::Path, name: &str) -> bool {
+    let shaped = !name.is_empty() && name.split('/').all(|part| !matches!(part, "" | "." | ".."));
+    shaped
+        && name != "UTC"
+        && !name.eq_ignore_ascii_case("local")
+        && database.is_dir()
+        && !database.join(name).is_file()
 }
 
 /// Dates a new volume's phase.
@@ -146,7 +168,7 @@ pub async fn settle(act: &Act<'_>, revision: Revision) {
     }
 }
 
-fn escalation(act: &Act<'_>, object: &Object) -> Result<(), Status> {
+async fn escalation(act: &Act<'_>, object: &Object) -> Result<(), Status> {
     if act.kind.group != RBAC || act.sub.is_some() {
         return Ok(());
     }
@@ -163,7 +185,7 @@ fn escalation(act: &Act<'_>, object: &Object) -> Result<(), Status> {
             };
             let Some(rules) = act.core.authorizer.rules_of_role(namespace, &name) else {
                 // Only whoever may bind anything may bind what is not there.
-                if allowed(act, "bind", resource, &name) {
+                if allowed(act, "bind", resource, &name).await {
                     return Ok(());
                 }
                 let kind = if namespace.is_some() { "roles" } else { "clusterroles" };
@@ -172,7 +194,7 @@ fn escalation(act: &Act<'_>, object: &Object) -> Result<(), Status> {
             ("bind", resource, name, rules)
         }
     };
-    if allowed(act, verb, resource, &role_name) {
+    if allowed(act, verb, resource, &role_name).await {
         return Ok(());
     }
     let held = act.core.authorizer.rules_of(act.who, act.namespace);
@@ -189,9 +211,9 @@ fn escalation(act: &Act<'_>, object: &Object) -> Result<(), Status> {
     )))
 }
 
-fn allowed(act: &Act<'_>, verb: &str, resource: &str, name: &str) -> bool {
+async fn allowed(act: &Act<'_>, verb: &str, resource: &str, name: &str) -> bool {
     let wanted = Wanted::Resource { verb, group: RBAC, resource, subresource: "", namespace: act.namespace, name };
-    act.core.authorizer.decide(act.who, &wanted).allowed
+    act.core.may(act.who, &wanted).await
 }
 
 fn words(rule: &Rule) -> String {
@@ -209,4 +231,22 @@ fn words(rule: &Rule) -> String {
         }
     }
     format!("{{{}}}", parts.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zones_are_looked_up_where_there_is_a_database() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("Europe")).unwrap();
+        std::fs::write(dir.path().join("Europe/Berlin"), "").unwrap();
+        for (name, unknown) in
+            [("Europe/Berlin", false), ("Mars/X", true), ("Europe", true), ("UTC", false), ("", false), ("../x", false)]
+        {
+            assert_eq!(is_unknown_zone(dir.path(), name), unknown, "{name}");
+        }
+        assert!(!is_unknown_zone(&dir.path().join("none"), "Mars/X"));
+    }
 }

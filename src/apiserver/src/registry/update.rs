@@ -90,6 +90,12 @@ async fn make(act: &Act<'_>, change: Change, missing: Status) -> Result<Updated,
             Ok(Updated { outcome, created: true })
         }
         Change::Apply { config, force } if act.sub.is_none() && missing.code == 404 => {
+            if !meta::uid(&config).is_empty() {
+                let uid = meta::uid(&config);
+                let why =
+                    format!("uid mismatch: the provided object specified uid {uid}, and no existing object was found");
+                return Err(Status::conflict_because(&act.kind.group, &act.kind.plural, act.name, why));
+            }
             let mut object = managers::applied(act, None, &config, force)?;
             if meta::name(&object).is_empty() {
                 meta::set_name(&mut object, act.name);
@@ -123,12 +129,13 @@ async fn attempt(act: &Act<'_>, entry: &Arc<Entry>, change: &Change) -> Result<T
     if act.sub.is_none() {
         act.warn(warn::object(act.kind, &new));
     }
-    hooks::may_update(act, &new, &old)?;
+    hooks::may_update(act, &new, &old).await?;
     let claim = hooks::claim(act, &mut new, Some(&old)).await?;
     if !matches!(change, Change::Apply { .. }) {
         managers::note(act, Some(&old), &mut new);
     }
-    let faults = rules::validate_update(act.spoken, act.kind, act.sub, &new, &old);
+    let mut faults = rules::validate_update(act.spoken, act.kind, act.sub, &new, &old);
+    faults.extend(hooks::faults(act, &new, Some(&old)));
     if !faults.is_empty() {
         return Err(act.about().invalid(&faults));
     }

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use super::{asked, made};
 use crate::authn::identify;
 use crate::authn::token::ISSUER;
-use crate::authz::{Fields, Rule, Wanted, node};
+use crate::authz::{Detail, Rule, Wanted, node};
 use crate::chain::Call;
 use crate::identity::Identity;
 use crate::registry::{Act, render};
@@ -138,18 +138,29 @@ async fn access(call: &Call, kind: &Kind, who: &Identity, review: &Object) -> Re
             ));
         }
     };
-    let fields = resource.map(|a| selected(kind, a)).transpose()?.unwrap_or_default();
-    let decision = call.core.decide(who, &wanted, Fields(&fields)).await;
+    let Selected { fields, labels } = resource.map(|a| selected(kind, a)).transpose()?.unwrap_or_default();
+    let version = resource.map_or("", |a| meta::text(a, "version"));
+    let decision = call.core.decide(who, &wanted, Detail { version, fields: &fields, labels: &labels }).await;
     let mut status = json!({"allowed": decision.allowed});
+    if decision.denied {
+        status["denied"] = json!(true);
+    }
     if !decision.reason.is_empty() {
         status["reason"] = json!(decision.reason);
     }
     Ok(status)
 }
 
-/// The field selector that a review asks about, as text; selectors of both kinds are checked.
-fn selected(kind: &Kind, attributes: &Value) -> Result<String, Status> {
-    let (spec, mut text) = (Path::root("spec.resourceAttributes"), String::new());
+/// The selectors that a review asks about, as text.
+#[derive(Default)]
+struct Selected {
+    fields: String,
+    labels: String,
+}
+
+/// Reads and checks the selectors of a review.
+fn selected(kind: &Kind, attributes: &Value) -> Result<Selected, Status> {
+    let (spec, mut selected) = (Path::root("spec.resourceAttributes"), Selected::default());
     for name in ["fieldSelector", "labelSelector"] {
         let Some(selector) = attributes.get(name).filter(|s| s.is_object()) else { continue };
         let at = spec.child(name);
@@ -164,6 +175,7 @@ fn selected(kind: &Kind, attributes: &Value) -> Result<String, Status> {
             faults.push(FieldError::required(&at.child("requirements"), why));
         }
         let requirements = at.child("requirements");
+        let mut terms = Vec::new();
         for (place, requirement) in list.iter().enumerate() {
             let at = requirements.index(place);
             let (key, operator) = (meta::text(requirement, "key"), meta::text(requirement, "operator"));
@@ -182,19 +194,39 @@ fn selected(kind: &Kind, attributes: &Value) -> Result<String, Status> {
                 }
                 _ => {}
             }
-            // Only what narrows to one value is of use to the node authorizer, the only one that looks.
-            if let ("fieldSelector", "In", [one]) = (name, operator, values) {
-                text.push_str(&format!("{key}={},", one.as_str().unwrap_or_default()));
-            }
+            terms.extend(term(name, key, operator, values));
         }
         if !faults.is_empty() {
             return Err(Status::invalid(&kind.group, &kind.kind, "", &faults));
         }
+        let text = if raw.is_empty() { terms.join(",") } else { raw.to_owned() };
         if name == "fieldSelector" {
-            text.push_str(raw);
+            selected.fields = text;
+        } else {
+            selected.labels = text;
         }
     }
-    Ok(text)
+    Ok(selected)
+}
+
+/// A requirement in a selector's own words. Field selectors know one value for each field; what they have no word for
+/// is left out, which only widens what is asked about.
+fn term(selector: &str, key: &str, operator: &str, values: &[Value]) -> Option<String> {
+    let words: Vec<&str> = values.iter().filter_map(Value::as_str).collect();
+    match (selector, operator, &words[..]) {
+        ("fieldSelector", "In", [one]) => Some(format!("{key}={}", escape(one))),
+        ("fieldSelector", "NotIn", [one]) => Some(format!("{key}!={}", escape(one))),
+        ("labelSelector", "In", words) => Some(format!("{key} in ({})", words.join(","))),
+        ("labelSelector", "NotIn", words) => Some(format!("{key} notin ({})", words.join(","))),
+        ("labelSelector", "Exists", _) => Some(key.to_owned()),
+        ("labelSelector", "DoesNotExist", _) => Some(format!("!{key}")),
+        _ => None,
+    }
+}
+
+/// A value as field selectors write it.
+fn escape(value: &str) -> String {
+    value.replace('\\', "\\\\").replace(',', "\\,").replace('=', "\\=")
 }
 
 fn rules(call: &Call, kind: &Kind, review: &Object) -> Result<Value, Status> {
@@ -209,9 +241,16 @@ fn rules(call: &Call, kind: &Kind, review: &Object) -> Result<Value, Status> {
         "nonResourceRules": paths.iter().map(|r| r.to_json()).collect::<Vec<_>>(),
         "incomplete": false,
     });
+    let mut untold = Vec::new();
     if node::name_of(&call.who).is_some() {
+        untold.push("node authorizer does not support user rule resolution");
+    }
+    if call.core.access_webhook.is_some() {
+        untold.push("webhook authorizer does not support user rule resolution");
+    }
+    if !untold.is_empty() {
         status["incomplete"] = json!(true);
-        status["evaluationError"] = json!("node authorizer does not support user rule resolution");
+        status["evaluationError"] = json!(untold.join(", "));
     }
     Ok(status)
 }

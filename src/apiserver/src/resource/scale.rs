@@ -1,12 +1,14 @@
 //! The scale of whatever has replicas.
 //!
-//! In: GET, PUT or PATCH of `scale`. Out: an `autoscaling/v1` Scale; a write changes the number of replicas and
+//! In: GET, PUT, PATCH or an applied configuration of `scale`. Out: an `autoscaling/v1` Scale; a write changes the number of replicas and
 //! nothing else. Where replicas and selector stand is said by the kind's definition, for custom kinds.
 
 use std::sync::Arc;
 
 use http::StatusCode;
+use kedge_api::check::FieldValidation;
 use kedge_api::custom::Scale;
+use kedge_api::decode::Decoded;
 use kedge_api::kinds::{Gvk, Kind, Sub};
 use kedge_api::selector::LabelSelector;
 use kedge_api::status::Status;
@@ -15,11 +17,12 @@ use serde_json::{Value, json};
 
 use super::{patch_of, sent};
 use crate::chain::Call;
+use crate::media::{Format, PatchKind};
 use crate::query::WriteOptions;
 use crate::registry::patching;
 use crate::registry::render::{self, View};
 use crate::registry::update::{self, Change};
-use crate::registry::{Act, Outcome, convert};
+use crate::registry::{Act, Outcome, convert, decode};
 use crate::request::Verb;
 use crate::respond::{self, Answer};
 use crate::{error, media};
@@ -31,12 +34,18 @@ pub async fn answer(call: &mut Call, act: &Act<'_>, kind: &Arc<Kind>) -> Result<
         return told(call, kind, &gvk, &kept(act).await?);
     }
     let options = WriteOptions::parse(&call.query).map_err(|f| error::option(&f))?;
-    let wanted = if call.info.verb == Verb::Update {
-        sent(call, act, &gvk, &options).await?
+    let object = if call.info.verb == Verb::Update {
+        let wanted = sent(call, act, &gvk, &options).await?;
+        write(act, &wanted).await?
     } else {
-        patched(call, act, &gvk, &options).await?
+        match patch_of(call, act, false, &options).await? {
+            Change::Apply { config, force } => applied(act, &gvk, config, force, &options).await?,
+            Change::Patch { kind, patch, validation } => {
+                write(act, &patched(act, &gvk, kind, &patch, validation).await?).await?
+            }
+            Change::Replace(_) => return Err(Status::method_not_allowed()),
+        }
     };
-    let object = write(act, &wanted).await?;
     told(call, kind, &gvk, &object)
 }
 
@@ -59,19 +68,59 @@ async fn kept(act: &Act<'_>) -> Result<Object, Status> {
     }
 }
 
-async fn patched(call: &mut Call, act: &Act<'_>, gvk: &Gvk, options: &WriteOptions) -> Result<Object, Status> {
-    let Change::Patch { kind, patch, validation } = patch_of(call, act, false, options).await? else {
-        return Err(Status::method_not_allowed());
-    };
+/// The kept scale with a patch applied.
+async fn patched(
+    act: &Act<'_>,
+    gvk: &Gvk,
+    kind: PatchKind,
+    patch: &Decoded,
+    validation: FieldValidation,
+) -> Result<Object, Status> {
     let mut scale = scale_of(act.kind, &kept(act).await?);
     meta::set_resource_version(&mut scale, "");
-    let sent = patching::apply(gvk, kedge_api::schema::of(gvk), &mut scale, kind, &patch, validation)?;
+    let sent = patching::apply(gvk, kedge_api::schema::of(gvk), &mut scale, kind, patch, validation)?;
     act.warn(sent.warnings);
     Ok(sent.object)
 }
 
-async fn write(act: &Act<'_>, scale: &Object) -> Result<Object, Status> {
-    let replicas = meta::int_at(scale, &["spec", "replicas"]).unwrap_or(0);
+/// Applies a configuration of the scale: the field that it says is owned, where the kind has it.
+async fn applied(
+    act: &Act<'_>,
+    gvk: &Gvk,
+    config: Object,
+    force: bool,
+    options: &WriteOptions,
+) -> Result<Object, Status> {
+    for (field, wanted) in [("apiVersion", gvk.api_version()), ("kind", gvk.kind.to_string())] {
+        let said = meta::text(&config, field);
+        if said != wanted {
+            return Err(Status::bad_request(format!(
+                "the {field} of the applied configuration ({said}) does not match that of the request ({wanted})"
+            )));
+        }
+    }
+    let bytes = serde_json::to_vec(&config).map_err(|error| Status::internal(error.to_string()))?;
+    let schema = kedge_api::schema::of(gvk);
+    let scale = decode::object(&bytes, Format::Json, gvk, schema, options.field_validation)?;
+    act.warn(scale.warnings);
+    let scale = scale.object;
+    let mut change = match meta::int_at(&scale, &["spec", "replicas"]) {
+        Some(replicas) => {
+            check(act, &scale, replicas)?;
+            in_place(act.kind, replicas)
+        }
+        None => json!({}),
+    };
+    let own = act.spoken.gvk();
+    change["apiVersion"] = json!(own.api_version());
+    change["kind"] = json!(own.kind);
+    change["metadata"] = json!({"name": act.name});
+    carry(&scale, &mut change);
+    changed(act, Change::Apply { config: change, force }).await
+}
+
+/// What a scale may not say.
+fn check(act: &Act<'_>, scale: &Object, replicas: i64) -> Result<(), Status> {
     if !meta::name(scale).is_empty() && meta::name(scale) != act.name {
         return Err(Status::bad_request(format!(
             "the name of the object ({}) does not match the name on the URL ({})",
@@ -88,18 +137,29 @@ async fn write(act: &Act<'_>, scale: &Object) -> Result<Object, Status> {
         );
         return Err(Status::invalid("autoscaling", "Scale", act.name, &[fault]));
     }
-    let mut patch = in_place(act.kind, replicas);
+    Ok(())
+}
+
+/// Says of which object, in which version, the change is, if the scale says so.
+fn carry(scale: &Object, change: &mut Value) {
     for (key, value) in [("resourceVersion", meta::resource_version(scale)), ("uid", meta::uid(scale))] {
         if !value.is_empty() {
-            patch["metadata"][key] = json!(value);
+            change["metadata"][key] = json!(value);
         }
     }
+}
+
+async fn write(act: &Act<'_>, scale: &Object) -> Result<Object, Status> {
+    let replicas = meta::int_at(scale, &["spec", "replicas"]).unwrap_or(0);
+    check(act, scale, replicas)?;
+    let mut patch = in_place(act.kind, replicas);
+    carry(scale, &mut patch);
     // The patch is made in the served version, which the registry converts.
-    let change = Change::Patch {
-        kind: crate::media::PatchKind::Merge,
-        patch: patch.into(),
-        validation: kedge_api::check::FieldValidation::Ignore,
-    };
+    let change = Change::Patch { kind: PatchKind::Merge, patch: patch.into(), validation: FieldValidation::Ignore };
+    changed(act, change).await
+}
+
+async fn changed(act: &Act<'_>, change: Change) -> Result<Object, Status> {
     match update::update(act, change).await?.outcome {
         Outcome::Kept(entry) => convert::working(act.core, act.kind, &entry).await,
         Outcome::Made(object) => Ok(object),

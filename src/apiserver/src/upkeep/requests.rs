@@ -49,6 +49,8 @@ enum Step {
     Fail(String),
     /// It is signed for so long.
     Sign { request: Box<Request>, usages: Vec<String>, lifetime: Duration },
+    /// It is approved without a person if who asks may have that, in their own name or in another's; else it waits.
+    Ask { who: Identity, own: bool, until: SystemTime },
     /// It has been there long enough.
     Delete,
     /// Nothing before then.
@@ -119,7 +121,10 @@ async fn look(core: &Core, entry: &Entry, due: &mut BTreeMap<String, SystemTime>
     due.remove(&name);
     let Ok(object) = decode_kept(entry) else { return };
     let now = core.clock.now();
-    let step = plan(&object, now, |who, sub| may_ask(core, who, sub));
+    let step = match plan(&object, now) {
+        Step::Ask { who, own, until } => approval(core, &who, own).await.map_or(Step::Wait(until), Step::Approve),
+        step => step,
+    };
     if let Step::Wait(until) = step {
         due.insert(name, until);
         return;
@@ -135,20 +140,37 @@ async fn look(core: &Core, entry: &Entry, due: &mut BTreeMap<String, SystemTime>
     }
 }
 
-/// Whether somebody may have this kind of request approved without a person.
-fn may_ask(core: &Core, who: &Identity, subresource: &str) -> bool {
-    let wanted =
-        Wanted::Resource { verb: "create", group: GROUP, resource: PLURAL, subresource, namespace: "", name: "" };
-    core.authorizer.decide(who, &wanted).allowed
+/// What somebody must be allowed to create for a request to be approved without a person, and what is said then.
+const WAYS: [(&str, &str); 2] = [
+    ("selfnodeclient", "Auto approving self kubelet client certificate after SubjectAccessReview."),
+    ("nodeclient", "Auto approving kubelet client certificate after SubjectAccessReview."),
+];
+
+/// The ways that are open: the first is for those who ask in their own name.
+fn ways(own: bool) -> &'static [(&'static str, &'static str)] {
+    &WAYS[usize::from(!own)..]
+}
+
+/// Why a request is approved without a person, if it is.
+async fn approval(core: &Core, who: &Identity, own: bool) -> Option<&'static str> {
+    for (subresource, message) in ways(own) {
+        let wanted =
+            Wanted::Resource { verb: "create", group: GROUP, resource: PLURAL, subresource, namespace: "", name: "" };
+        if core.may(who, &wanted).await {
+            return Some(message);
+        }
+    }
+    None
 }
 
 /// What to do about a request now.
-fn plan(object: &Object, now: SystemTime, may: impl Fn(&Identity, &str) -> bool) -> Step {
+fn plan(object: &Object, now: SystemTime) -> Step {
     let state = State::of(object);
     if state.ends.is_some_and(|t| t < now) {
         return Step::Delete;
     }
-    let wait = Step::Wait(state.ends.unwrap_or(now + PENDING));
+    let until = state.ends.unwrap_or(now + PENDING);
+    let wait = Step::Wait(until);
     let usages: Vec<&str> = meta::list_at(object, &["spec", "usages"]).iter().filter_map(Value::as_str).collect();
     let signer = Signer::parse(meta::text_at(object, &["spec", "signerName"]));
     let asked = || {
@@ -161,13 +183,8 @@ fn plan(object: &Object, now: SystemTime, may: impl Fn(&Identity, &str) -> bool)
             return wait;
         }
         let who = asker(object);
-        if who.name == request.common_name && may(&who, "selfnodeclient") {
-            return Step::Approve("Auto approving self kubelet client certificate after SubjectAccessReview.");
-        }
-        if may(&who, "nodeclient") {
-            return Step::Approve("Auto approving kubelet client certificate after SubjectAccessReview.");
-        }
-        return wait;
+        let own = who.name == request.common_name;
+        return Step::Ask { who, own, until };
     }
     let Some(signer) = signer else { return wait };
     if !state.approved || state.denied || state.failed || state.issued {
@@ -250,7 +267,7 @@ async fn act(core: &Core, name: &str, mut object: Object, step: Step) -> Result<
             "lastUpdateTime": now, "lastTransitionTime": now})
     };
     let sub = match step {
-        Step::Wait(_) => return Ok(()),
+        Step::Wait(_) | Step::Ask { .. } => return Ok(()),
         Step::Delete => None,
         Step::Approve(message) => {
             note(&mut object, condition("Approved", "AutoApproved", message));
@@ -319,12 +336,19 @@ mod tests {
     /// `granted` is the subresource that the asker may create.
     #[track_caller]
     fn check(object: &Object, now: u64, granted: &str, expected: &str) {
-        let step = plan(object, at(now), |_, sub| sub == granted);
+        let step = match plan(object, at(now)) {
+            Step::Ask { own, until, .. } => {
+                let way = ways(own).iter().find(|(sub, _)| *sub == granted);
+                way.map_or(Step::Wait(until), |(_, message)| Step::Approve(message))
+            }
+            step => step,
+        };
         let seen = match step {
             Step::Approve(message) => format!("approve: {message}"),
             Step::Fail(why) => format!("fail: {why}"),
             Step::Sign { lifetime, .. } => format!("sign {}", lifetime.as_secs()),
             Step::Delete => "delete".to_owned(),
+            Step::Ask { .. } => unreachable!("asked above"),
             Step::Wait(until) => format!("wait {}", until.duration_since(at(NOW)).unwrap().as_secs()),
         };
         assert_eq!(seen, expected);

@@ -19,7 +19,7 @@ omitManagedFields: true
 rules:
 - {level: None, users: ["system:apiserver"]}
 - {level: RequestResponse, resources: [{group: "", resources: [configmaps]}]}
-- {level: Metadata, resources: [{group: "", resources: [secrets]}]}
+- {level: Metadata, resources: [{group: "", resources: [secrets, endpoints]}, {group: batch, resources: [cronjobs]}]}
 "#;
 
 async fn audited(webhook: Option<String>) -> Server {
@@ -147,4 +147,18 @@ async fn webhooks_leave_their_annotations() {
         annotations["mutation.webhook.admission.k8s.io/round_0_index_0"],
         "{\"configuration\":\"c\",\"mutated\":false,\"webhook\":\"a.example.com\"}"
     );
+}
+
+#[tokio::test]
+async fn old_versions_are_marked() {
+    let server = audited(None).await;
+    server.admin.get("/api/v1/namespaces/default/endpoints").await.ok();
+    server.admin.get("/apis/batch/v1beta1/namespaces/default/cronjobs").await.ok();
+    server.admin.get("/apis/batch/v1/namespaces/default/cronjobs").await.ok();
+    let marks: Vec<Value> = events(&server)
+        .await
+        .iter()
+        .map(|event| json!(["k8s.io/deprecated", "k8s.io/removed-release"].map(|key| &event["annotations"][key])))
+        .collect();
+    assert_eq!(json!(marks), json!([["true", null], ["true", "1.25"], [null, null]]));
 }

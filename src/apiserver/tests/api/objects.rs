@@ -55,7 +55,25 @@ async fn names_are_generated_and_dry_runs_leave_nothing() {
     admin.post(CONFIG_MAPS, config_map("a")).await.ok();
     admin.post(&format!("{CONFIG_MAPS}?dryRun=All"), config_map("a")).await.fails(409, "already exists");
     admin.delete(&format!("{}?dryRun=All", named("a")), Value::Null).await.ok();
+    admin.delete(&format!("{}?dryRun=Foo", named("a")), Value::Null).await.fails(422, "dryRun: Unsupported value");
+    admin.delete(&named("a"), json!({"dryRun": ["Foo"]})).await.fails(422, "dryRun");
     admin.get(&named("a")).await.ok();
+}
+
+#[tokio::test]
+async fn what_does_not_name_its_object_is_refused() {
+    let server = server().await;
+    let admin = &server.admin;
+    admin.put(CONFIG_MAPS, config_map("a")).await.fails(405, "the server does not allow this method");
+    admin.patch("merge", CONFIG_MAPS, json!({"data": {}})).await.fails(405, "the server does not allow this method");
+    admin.put(&named("absent"), config_map("other")).await.fails(400, "does not match the name on the URL");
+    let applied = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"uid": "u-1"}});
+    let status = admin
+        .patch("apply", &format!("{}?fieldManager=m", named("absent")), applied)
+        .await
+        .fails(409, "uid mismatch: the provided object specified uid u-1, and no existing object was found");
+    assert_eq!(status["reason"], "Conflict");
+    admin.get(&named("absent")).await.fails(404, "not found");
 }
 
 #[tokio::test]
@@ -219,6 +237,8 @@ async fn finalizers_hold_what_is_deleted() {
     let marked = admin.delete(&named("o"), json!({"propagationPolicy": "Foreground"})).await.ok();
     assert_eq!(marked["metadata"]["finalizers"], json!(["foregroundDeletion"]));
     admin.delete(&named("o"), json!({"propagationPolicy": "Sideways"})).await.fails(422, "propagationPolicy");
+    let both = json!({"propagationPolicy": "Orphan", "orphanDependents": true});
+    admin.delete(&named("o"), both).await.fails(422, "orphanDependents and deletionPropagation cannot be both set");
 }
 
 #[tokio::test]

@@ -197,3 +197,46 @@ async fn what_no_key_opens_can_be_removed_by_who_may() {
     assert_eq!(left["items"].as_array().unwrap().len(), 1);
     server.end().await;
 }
+
+#[tokio::test]
+async fn what_was_plain_before_is_not_found_on_the_disk() {
+    let dir = tempfile::tempdir().unwrap();
+    let plain = |dir: &std::path::Path| {
+        let password = STANDARD.encode("hunter2");
+        let files = std::fs::read_dir(dir.join("store")).unwrap().map(|entry| entry.unwrap().path());
+        let holds = |path: &std::path::PathBuf| {
+            path.is_file()
+                && std::fs::read(path).unwrap().windows(password.len()).any(|part| part == password.as_bytes())
+        };
+        files.filter(holds).count()
+    };
+    let first = start(dir.path(), Encryption::default()).await;
+    first.admin.post(SECRETS, secret("a")).await.ok();
+    first.end().await;
+    assert!(plain(dir.path()) > 0);
+    let sealing = start(dir.path(), Encryption { secrets: true, config: None }).await;
+    until(async || sealing.kept("a").await.starts_with("k8s:enc:") && !sealing.store.owes_scrub()).await;
+    assert_eq!(plain(dir.path()), 0);
+    assert_eq!(sealing.admin.get(&format!("{SECRETS}/a")).await.ok()["data"]["password"], STANDARD.encode("hunter2"));
+    sealing.end().await;
+}
+
+#[tokio::test]
+async fn a_lost_key_of_what_the_server_keeps_for_itself_does_not_keep_it_from_starting() {
+    let dir = tempfile::tempdir().unwrap();
+    let sealing = |name: &str, byte: u8| {
+        let Encryption { config: Some(path), .. } = file(dir.path(), name, &[(name, byte)]) else { unreachable!() };
+        let text = std::fs::read_to_string(&path).unwrap().replace("\"secrets\"", "\"secrets\",\"configmaps\"");
+        std::fs::write(&path, text).unwrap();
+        Encryption { secrets: false, config: Some(path) }
+    };
+    let maps = "/api/v1/namespaces/kube-system/configmaps";
+    let first = start(dir.path(), sealing("one", 1)).await;
+    first.admin.get(&format!("{maps}/extension-apiserver-authentication")).await.ok();
+    first.end().await;
+    let server = start(dir.path(), sealing("two", 2)).await;
+    server.admin.get(&format!("{maps}/extension-apiserver-authentication")).await.fails(500, "not configured");
+    server.admin.post(maps, json!({"metadata": {"name": "new"}})).await.ok();
+    server.admin.get("/readyz").await.ok();
+    server.end().await;
+}

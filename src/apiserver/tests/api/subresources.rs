@@ -61,6 +61,33 @@ async fn the_scale_changes_replicas_only() {
 }
 
 #[tokio::test]
+async fn a_scale_is_applied_and_owned() {
+    let server = server().await;
+    let admin = &server.admin;
+    admin.post(DEPLOYMENTS, deployment("d")).await.ok();
+    let scale = |replicas: i64| {
+        json!({"apiVersion": "autoscaling/v1", "kind": "Scale", "metadata": {"name": "d"},
+            "spec": {"replicas": replicas}})
+    };
+    let path = |manager: &str| format!("{DEPLOYMENTS}/d/scale?fieldManager={manager}");
+    let refused = admin.patch("apply", &path("one"), scale(3)).await.fails(409, "conflict");
+    assert_eq!(refused["details"]["causes"][0]["field"], ".spec.replicas");
+    let forced = admin.patch("apply", &format!("{}&force=true", path("one")), scale(3)).await.ok();
+    assert_eq!((&forced["kind"], &forced["spec"]["replicas"]), (&json!("Scale"), &json!(3)));
+    admin.patch("apply", &path("one"), scale(4)).await.ok();
+    admin.patch("apply", &path("two"), scale(5)).await.fails(409, "\\\"one\\\"");
+    admin.patch("apply", &path("one"), scale(-1)).await.fails(422, "spec.replicas");
+    let unnamed = json!({"kind": "Deployment", "spec": {"replicas": 1}});
+    admin.patch("apply", &path("one"), unnamed).await.fails(400, "apiVersion");
+    let object = admin.get(&format!("{DEPLOYMENTS}/d")).await.ok();
+    assert_eq!(object["spec"]["replicas"], 4);
+    let entries = object["metadata"]["managedFields"].as_array().unwrap();
+    let own = entries.iter().find(|entry| entry["manager"] == "one").unwrap();
+    assert_eq!((&own["operation"], &own["subresource"]), (&json!("Apply"), &json!("scale")));
+    assert_eq!(own["fieldsV1"], json!({"f:spec": {"f:replicas": {}}}));
+}
+
+#[tokio::test]
 async fn a_pod_is_bound_once() {
     let server = server().await.with_account().await;
     let admin = &server.admin;
@@ -171,7 +198,9 @@ async fn logs_come_from_the_node() {
     admin.post(PODS, two).await.ok();
     let path = format!("{PODS}/a/log");
     admin.get(&path).await.fails(400, "a container name must be specified for pod a, choose one of: [c d]");
-    admin.get(&format!("{path}?container=c")).await.fails(400, "does not have a host assigned");
+    // What does not run anywhere yet has said nothing.
+    let nothing = admin.get(&format!("{path}?container=c")).await;
+    assert_eq!((nothing.code, nothing.text.as_str()), (204, ""));
     admin.post(&format!("{PODS}/a/binding"), json!({"target": {"name": "n"}})).await.ok();
     let log = admin.get(&format!("{path}?container=d&tailLines=3")).await;
     assert_eq!((log.code, log.text.as_str()), (200, "default/a/d tail=Some(3)\n"));
