@@ -9,6 +9,7 @@ pub mod legacy;
 pub mod oidc;
 mod proxy;
 pub mod settings;
+mod structured;
 pub mod token;
 mod token_file;
 pub mod webhook;

@@ -10,10 +10,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use regex::Regex;
-
 use crate::fault::Fault;
 use crate::library::Host;
+use crate::re2::Regex;
 use crate::syntax::ast::{Call, Entry, Expr, FieldInit, Kind, Literal};
 use crate::value::{Key, List, Made, Map, Text, Value, Work};
 

@@ -20,9 +20,8 @@ pub mod urls;
 use std::collections::HashMap;
 use std::marker::PhantomData;
 
-use regex::Regex;
-
 use crate::fault::Fault;
+use crate::re2::Regex;
 use crate::value::{Value, Work};
 
 /// A text that a function makes is at most this long: ten times what fits a request.

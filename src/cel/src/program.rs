@@ -5,13 +5,12 @@
 
 use std::collections::HashMap;
 
-use regex::Regex;
-
 use crate::check::{self, Facts, Provider};
 use crate::estimate::{self, Estimate, Sizes};
 use crate::eval::{self, Limits, Ran, Variables};
 use crate::fault::Issues;
 use crate::library::regexes;
+use crate::re2::Regex;
 use crate::syntax::ast::{Expr, Kind, Literal};
 use crate::syntax::parser;
 use crate::types::Type;

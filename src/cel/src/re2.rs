@@ -7,9 +7,8 @@
 use std::iter::Peekable;
 use std::str::Chars;
 
-use regex::RegexBuilder;
-
-pub use regex::Regex;
+use regex_automata::nfa::thompson::{self, pikevm};
+use regex_automata::util::syntax;
 
 /// A compiled pattern is at most this large; Go's are bounded by the length of their text alone. The longest repetition
 /// that Go takes, a thousand of any letter, needs a quarter of it.
@@ -18,13 +17,39 @@ const LARGEST: usize = 2 << 20;
 /// A pattern is nested at most so deep; RE2 allows 1000.
 const DEEPEST: u32 = 100;
 
+/// A compiled pattern. It keeps no state between matches: patterns are many, their texts short, and matches few.
+#[derive(Debug)]
+pub struct Regex(pikevm::PikeVM);
+
+impl Regex {
+    /// Whether something in the text matches.
+    pub fn is_match(&self, text: &str) -> bool {
+        self.0.is_match(&mut self.0.create_cache(), text)
+    }
+
+    /// The first part of the text that matches.
+    pub fn find<'t>(&self, text: &'t str) -> Option<&'t str> {
+        self.find_all(text, 1).pop()
+    }
+
+    /// The parts of the text that match, from its start, but no more than so many.
+    pub fn find_all<'t>(&self, text: &'t str, most: usize) -> Vec<&'t str> {
+        let mut cache = self.0.create_cache();
+        self.0.find_iter(&mut cache, text).take(most).map(|found| &text[found.range()]).collect()
+    }
+}
+
 /// Compiles a pattern; what is wrong with it is said without the pattern.
 pub fn compile(pattern: &str) -> Result<Regex, String> {
     let own = translate(pattern);
-    let compiled = RegexBuilder::new(&own).size_limit(LARGEST).dfa_size_limit(LARGEST).nest_limit(DEEPEST).build();
-    compiled.map_err(|why| {
-        let text = why.to_string();
-        // The last line says what is wrong; those before draw the pattern.
+    let compiled = pikevm::PikeVM::builder()
+        .syntax(syntax::Config::new().nest_limit(DEEPEST))
+        .thompson(thompson::Config::new().nfa_size_limit(Some(LARGEST)))
+        .build(&own);
+    compiled.map(Regex).map_err(|why| {
+        // What the parser says ends with what is wrong; the lines before draw the pattern. What is no fault of the
+        // syntax says in its cause what it is.
+        let text = std::error::Error::source(&why).map_or_else(|| why.to_string(), ToString::to_string);
         let last = text.lines().last().unwrap_or_default();
         last.strip_prefix("error: ").unwrap_or(last).to_owned()
     })
@@ -97,7 +122,14 @@ fn escape(out: &mut String, rest: &mut Peekable<Chars<'_>>, inside: bool) {
             out.push(letter);
             out.push(')');
         }
-        ('Q', false) => out.push_str(&regex::escape(&quoted(rest))),
+        ('Q', false) => {
+            for c in quoted(rest).chars() {
+                if c.is_ascii_punctuation() && !matches!(c, '<' | '>') {
+                    out.push('\\');
+                }
+                out.push(c);
+            }
+        }
         _ => {
             out.push('\\');
             out.push(letter);
@@ -165,6 +197,17 @@ mod tests {
         check(r"^\Qa.b\E$", "a.b", true);
         check(r"^\Qa.b\E$", "axb", false);
         check(r"^\Qa\b", r"a\b", true);
+        check(r"^\Q<a>_[{(*+?|^$)}]#&-~\E$", "<a>_[{(*+?|^$)}]#&-~", true);
+    }
+
+    #[test]
+    fn parts_are_found_from_the_start() {
+        let compiled = compile("a+|é").unwrap();
+        assert_eq!(compiled.find("xaaéa"), Some("aa"));
+        assert_eq!(compiled.find("x"), None);
+        assert_eq!(compiled.find_all("xaaéa", usize::MAX), ["aa", "é", "a"]);
+        assert_eq!(compiled.find_all("xaaéa", 2), ["aa", "é"]);
+        assert_eq!(compile("").unwrap().find_all("é", usize::MAX), ["", ""]);
     }
 
     #[track_caller]

@@ -3,17 +3,19 @@
 //! In: a token, the issuers of an `AuthenticationConfiguration`. Out: whom it names, or why it is
 //! not believed. [`judge`] is pure; keys are fetched when a token needs them and kept (`keyring.rs`).
 
+pub mod expressions;
 pub mod fetch;
 pub mod jwk;
 pub mod keyring;
 
+use std::cell::OnceCell;
 use std::time::SystemTime;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
-use super::settings::{Claim, Issuer};
+use super::settings::{Claim, Issuer, Rule, Source};
 use crate::clock::seconds;
 use crate::identity::Identity;
 use crate::outbound::Outbound;
@@ -156,26 +158,120 @@ pub fn judge(
             Some(_) => {}
         }
     }
-    let Claim { claim, prefix } = &issuer.username;
-    let Some(name) = claims.get(claim).and_then(Value::as_str).filter(|n| !n.is_empty()) else {
-        return refuse(format!("parse username claims {claim:?}: claim not present"));
-    };
-    if claim == "email" && claims.get("email_verified").is_some_and(|v| v != true) {
-        return refuse("email not verified".to_owned());
+    let said = Said { claims, all: OnceCell::new() };
+    check(&issuer.rules, "claim validation", said.all())?;
+    let mut identity = Identity::user(said.username(&issuer.username)?, [""; 0]);
+    if let Some(source) = &issuer.groups {
+        identity.groups.splice(0..0, said.groups(source)?);
     }
-    let mut identity = Identity::user(format!("{prefix}{name}"), [""; 0]);
-    if let Some(Claim { claim, prefix }) = &issuer.groups {
-        let groups = texts(claims.get(claim)).into_iter().map(|g| format!("{prefix}{g}"));
-        identity.groups.splice(0..0, groups);
+    if let Some(source) = &issuer.uid {
+        identity.uid = said.uid(source)?;
     }
-    if let Some(claim) = &issuer.uid {
-        identity.uid = claims.get(claim).and_then(Value::as_str).unwrap_or_default().to_owned();
+    for (key, expression) in &issuer.extra {
+        let values = expression.several(said.all()).map_err(|why| told("claimMappings.extra", &why))?;
+        if !values.is_empty() {
+            identity.extra.insert(key.clone(), values);
+        }
+    }
+    if !issuer.user_rules.is_empty() {
+        let user = json!({"username": identity.name, "uid": identity.uid, "groups": identity.groups,
+            "extra": identity.extra});
+        check(&issuer.user_rules, "user validation", &user)?;
     }
     if let Some(id) = claims.get("jti").and_then(Value::as_str) {
         let key = "authentication.kubernetes.io/credential-id".to_owned();
         identity.extra.insert(key, vec![format!("JTI={id}")]);
     }
     Ok((identity, both))
+}
+
+fn told(what: &str, why: &str) -> OidcFault {
+    OidcFault::Claim(format!("error evaluating {what} expression: {why}"))
+}
+
+/// What must hold does.
+fn check(rules: &[Rule], what: &str, about: &Value) -> Result<(), OidcFault> {
+    for Rule { expression, message } in rules {
+        if !expression.holds(about).map_err(|why| told(what, &why))? {
+            let why = format!("validation expression '{}' failed: {message}", expression.text());
+            return Err(told(what, &why));
+        }
+    }
+    Ok(())
+}
+
+/// What a token says.
+struct Said<'a> {
+    claims: &'a Map<String, Value>,
+    /// The same as one value, for expressions.
+    all: OnceCell<Value>,
+}
+
+impl Said<'_> {
+    fn all(&self) -> &Value {
+        self.all.get_or_init(|| Value::Object(self.claims.clone()))
+    }
+
+    fn username(&self, source: &Source) -> Result<String, OidcFault> {
+        let refuse = |why: String| Err(OidcFault::Claim(why));
+        match source {
+            Source::Claim(Claim { claim, prefix }) => {
+                let Some(name) = self.claims.get(claim).and_then(Value::as_str).filter(|n| !n.is_empty()) else {
+                    return refuse(format!("parse username claims {claim:?}: claim not present"));
+                };
+                if claim == "email" && self.claims.get("email_verified").is_some_and(|v| v != true) {
+                    return refuse("email not verified".to_owned());
+                }
+                Ok(format!("{prefix}{name}"))
+            }
+            Source::Expression(expression) => {
+                let name = expression.one(self.all()).map_err(|why| told("username claim", &why))?;
+                match name.filter(|name| !name.is_empty()) {
+                    Some(name) => Ok(name),
+                    None => refuse(format!("username claim expression '{}' names nobody", expression.text())),
+                }
+            }
+        }
+    }
+
+    fn groups(&self, source: &Source) -> Result<Vec<String>, OidcFault> {
+        match source {
+            Source::Claim(Claim { claim, prefix }) => match groups(self.claims.get(claim)) {
+                Some(groups) => Ok(groups.into_iter().map(|group| format!("{prefix}{group}")).collect()),
+                None => {
+                    let why = "neither a string nor a list of strings";
+                    Err(OidcFault::Claim(format!("parse groups claim {claim:?}: {why}")))
+                }
+            },
+            Source::Expression(expression) => {
+                expression.several(self.all()).map_err(|why| told("group claim", &why))
+            }
+        }
+    }
+
+    fn uid(&self, source: &Source) -> Result<String, OidcFault> {
+        match source {
+            Source::Claim(Claim { claim, .. }) => match self.claims.get(claim) {
+                None | Some(Value::Null) => Ok(String::new()),
+                Some(Value::String(uid)) => Ok(uid.clone()),
+                Some(_) => Err(OidcFault::Claim(format!("parse uid claim {claim:?}: not a string"))),
+            },
+            Source::Expression(expression) => {
+                let uid = expression.one(self.all()).map_err(|why| told("uid claim", &why))?;
+                Ok(uid.unwrap_or_default())
+            }
+        }
+    }
+}
+
+/// The groups that a claim names; `None` if it is something else.
+fn groups(value: Option<&Value>) -> Option<Vec<String>> {
+    match value {
+        None | Some(Value::Null) => Some(Vec::new()),
+        Some(Value::String(one)) => Some(vec![one.clone()]),
+        Some(Value::Array(many)) => many.iter().map(|one| one.as_str().map(str::to_owned)).collect(),
+        Some(_) => None,
+    }
 }
 
 /// A string, or the strings of a list.
@@ -189,19 +285,23 @@ fn texts(value: Option<&Value>) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::expressions::{Expression, Over, Wanted};
     use super::*;
-    use serde_json::json;
     use std::time::{Duration, UNIX_EPOCH};
 
     const NOW: u64 = 1_700_000_000;
+
+    fn claim(claim: &str, prefix: &str) -> Source {
+        Source::Claim(Claim { claim: claim.into(), prefix: prefix.into() })
+    }
 
     fn issuer() -> Issuer {
         Issuer {
             url: "https://login".into(),
             audiences: vec!["kedge".into()],
-            username: Claim { claim: "sub".into(), prefix: "oidc:".into() },
-            groups: Some(Claim { claim: "groups".into(), prefix: "oidc:".into() }),
-            uid: Some("uid".into()),
+            username: claim("sub", "oidc:"),
+            groups: Some(claim("groups", "oidc:")),
+            uid: Some(claim("uid", "")),
             required: vec![("hd".into(), "example.com".into())],
             ..Issuer::default()
         }
@@ -239,11 +339,56 @@ mod tests {
         check(json!({"hd": null}), "oidc: required claim hd not present in ID token");
         check(json!({"sub": 7}), "oidc: parse username claims \"sub\": claim not present");
         check(json!({"sub": ""}), "oidc: parse username claims \"sub\": claim not present");
+        check(json!({"groups": null, "uid": null}), "oidc:jane  system:authenticated kedge");
+        let neither = "oidc: parse groups claim \"groups\": neither a string nor a list of strings";
+        check(json!({"groups": ["dev", 7]}), neither);
+        check(json!({"groups": {"dev": true}}), neither);
+        check(json!({"uid": 7}), "oidc: parse uid claim \"uid\": not a string");
+    }
+
+    #[test]
+    fn expressions_name_and_judge() {
+        let over = |text: &str, wanted| Expression::compile(text, Over::Claims, wanted).unwrap();
+        let rule = |over, text: &str| Rule {
+            expression: Expression::compile(text, over, Wanted::Truth).unwrap(),
+            message: "no".to_owned(),
+        };
+        let issuer = Issuer {
+            username: Source::Expression(over("'x:' + claims.sub", Wanted::Text)),
+            groups: Some(Source::Expression(over("claims.roles.split(',')", Wanted::Texts))),
+            uid: Some(Source::Expression(over("claims.oid", Wanted::Text))),
+            extra: vec![("acme.io/team".to_owned(), over("claims.team", Wanted::Texts))],
+            rules: vec![rule(Over::Claims, "claims.hd == 'example.com'")],
+            user_rules: vec![rule(Over::User, "!user.username.startsWith('x:system:')")],
+            required: Vec::new(),
+            ..issuer()
+        };
+        let judged = |change: Value| {
+            let mut claims = json!({"aud": "kedge", "exp": NOW + 60, "sub": "jane", "roles": "dev,ops", "oid": "7",
+                "team": "red", "hd": "example.com"});
+            for (key, value) in change.as_object().unwrap() {
+                claims[key] = value.clone();
+            }
+            judge(&issuer, claims.as_object().unwrap(), UNIX_EPOCH + Duration::from_secs(NOW)).map(|(who, _)| who)
+        };
+        let who = judged(json!({})).unwrap();
+        assert_eq!((&*who.name, &*who.uid), ("x:jane", "7"));
+        assert_eq!(who.groups, ["dev", "ops", "system:authenticated"]);
+        assert_eq!(who.extra["acme.io/team"], ["red"]);
+        let refused = |change: Value, words: &str| {
+            let why = judged(change).unwrap_err().to_string();
+            assert!(why.contains(words), "{why}");
+        };
+        refused(json!({"hd": "evil"}), "validation expression 'claims.hd == 'example.com'' failed: no");
+        refused(json!({"sub": "system:admin"}), "error evaluating user validation expression: validation");
+        refused(json!({"sub": 7}), "error evaluating username claim expression");
+        refused(json!({"oid": 7}), "error evaluating uid claim expression");
+        refused(json!({"roles": 7}), "error evaluating group claim expression");
     }
 
     #[test]
     fn an_address_that_was_not_verified_names_nobody() {
-        let issuer = Issuer { username: Claim { claim: "email".into(), prefix: String::new() }, ..issuer() };
+        let issuer = Issuer { username: claim("email", ""), ..issuer() };
         let claims =
             json!({"aud": "kedge", "exp": NOW + 60, "hd": "example.com", "email": "a@b.c", "email_verified": false});
         let seen = judge(&issuer, claims.as_object().unwrap(), UNIX_EPOCH + Duration::from_secs(NOW));

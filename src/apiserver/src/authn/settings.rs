@@ -2,14 +2,15 @@
 //!
 //! In: paths and values of the configuration, an `AuthenticationConfiguration` of
 //! `apiserver.config.k8s.io`. Out: [`Settings`], or a sentence with file and field. Never fetches
-//! anything. Expressions (CEL) are refused, not ignored.
+//! anything.
 
 use std::path::{Path, PathBuf};
 
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
-use serde::Deserialize;
 
+use super::oidc::expressions::Expression;
+use super::structured;
 use super::token_file::{self, TokenFileFault};
 use crate::identity::Identity;
 
@@ -99,6 +100,30 @@ pub struct Claim {
     pub prefix: String,
 }
 
+/// Where something of a user is said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// In a claim.
+    Claim(Claim),
+    /// It is what an expression over the claims comes to.
+    Expression(Expression),
+}
+
+impl Default for Source {
+    fn default() -> Self {
+        Source::Claim(Claim::default())
+    }
+}
+
+/// What must hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rule {
+    /// It must be true.
+    pub expression: Expression,
+    /// What is said if it is not; may be empty.
+    pub message: String,
+}
+
 /// A trusted issuer of tokens.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Issuer {
@@ -111,13 +136,19 @@ pub struct Issuer {
     /// Whom its tokens must be for, one of these.
     pub audiences: Vec<String>,
     /// Where the user's name is.
-    pub username: Claim,
+    pub username: Source,
     /// Where the groups are.
-    pub groups: Option<Claim>,
+    pub groups: Option<Source>,
     /// Where the uid is.
-    pub uid: Option<String>,
+    pub uid: Option<Source>,
+    /// Further things that are noted of a user, by key.
+    pub extra: Vec<(String, Expression)>,
     /// Claims that must have this value.
     pub required: Vec<(String, String)>,
+    /// What must hold for the claims.
+    pub rules: Vec<Rule>,
+    /// What must hold for the user that they name.
+    pub user_rules: Vec<Rule>,
 }
 
 /// What was read.
@@ -173,7 +204,7 @@ pub fn read(authentication: &Authentication) -> Result<Settings, SettingsFault> 
             token_file::parse(&text(path)?).map_err(|source| SettingsFault::Tokens { path: path.clone(), source })?;
     }
     if let Some(path) = &authentication.config {
-        let (issuers, anonymous) = structured(path, &text(path)?)?;
+        let (issuers, anonymous) = structured::read(path, &text(path)?)?;
         settings.issuers = issuers;
         if let Some(anonymous) = anonymous {
             settings.anonymous = anonymous;
@@ -192,7 +223,7 @@ pub fn read(authentication: &Authentication) -> Result<Settings, SettingsFault> 
 }
 
 /// Refuses what is no PEM text with certificates.
-fn certificates(pem: &str) -> Result<(), String> {
+pub fn certificates(pem: &str) -> Result<(), String> {
     let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
     match read.as_deref() {
         Err(fault) => Err(format!("is no PEM with certificates: {fault}")),
@@ -216,230 +247,9 @@ pub fn private(path: &Path) -> Result<(), SettingsFault> {
     if mode & 0o077 == 0 { Ok(()) } else { Err(SettingsFault::Public { path: path.to_owned(), mode }) }
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct File {
-    api_version: String,
-    kind: String,
-    #[serde(default)]
-    jwt: Vec<Jwt>,
-    anonymous: Option<AnonymousFile>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct AnonymousFile {
-    enabled: bool,
-    #[serde(default)]
-    conditions: Vec<Condition>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Condition {
-    path: String,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct Jwt {
-    issuer: IssuerFile,
-    #[serde(default)]
-    claim_validation_rules: Vec<Rule>,
-    claim_mappings: Mappings,
-    #[serde(default)]
-    user_validation_rules: Vec<serde_yaml::Value>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct IssuerFile {
-    url: String,
-    #[serde(rename = "discoveryURL")]
-    discovery_url: Option<String>,
-    certificate_authority: Option<String>,
-    audiences: Vec<String>,
-    audience_match_policy: Option<String>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct Rule {
-    #[serde(default)]
-    claim: String,
-    #[serde(default)]
-    required_value: String,
-    expression: Option<String>,
-    #[serde(rename = "message")]
-    _message: Option<String>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct Mappings {
-    username: Mapping,
-    groups: Option<Mapping>,
-    uid: Option<Mapping>,
-    #[serde(default)]
-    extra: Vec<serde_yaml::Value>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct Mapping {
-    #[serde(default)]
-    claim: String,
-    prefix: Option<String>,
-    expression: Option<String>,
-}
-
-const EXPRESSION: &str = "expressions are not evaluated here; use claim, prefix and requiredValue";
-
-/// Reads an `AuthenticationConfiguration`.
-fn structured(path: &Path, text: &str) -> Result<(Vec<Issuer>, Option<Anonymous>), SettingsFault> {
-    let file: File =
-        serde_yaml::from_str(text).map_err(|source| SettingsFault::Parse { path: path.to_owned(), source })?;
-    let fault = |field: String, why: &str| SettingsFault::Value { path: path.to_owned(), field, why: why.to_owned() };
-    let known = ["v1", "v1beta1"].iter().any(|v| file.api_version == format!("apiserver.config.k8s.io/{v}"));
-    if !known || file.kind != "AuthenticationConfiguration" {
-        return Err(fault("kind".into(), "must be AuthenticationConfiguration of apiserver.config.k8s.io/v1"));
-    }
-    let mut issuers: Vec<Issuer> = Vec::new();
-    for (at, jwt) in file.jwt.into_iter().enumerate() {
-        let at = |field: &str| format!("jwt[{at}].{field}");
-        let issuer = jwt.issuer;
-        for (field, url) in [("url", Some(&issuer.url)), ("discoveryURL", issuer.discovery_url.as_ref())] {
-            if url.is_some_and(|u| !u.starts_with("https://")) {
-                return Err(fault(at(&format!("issuer.{field}")), "must be an https URL"));
-            }
-        }
-        if issuers.iter().any(|known| known.url == issuer.url) {
-            return Err(fault(at("issuer.url"), "was given before"));
-        }
-        if issuer.url == super::token::ISSUER {
-            return Err(fault(at("issuer.url"), "is the issuer of service account tokens"));
-        }
-        if issuer.audiences.is_empty() || issuer.audiences.iter().any(String::is_empty) {
-            return Err(fault(at("issuer.audiences"), "at least one is required, and none may be empty"));
-        }
-        match issuer.audience_match_policy.as_deref() {
-            None | Some("") if issuer.audiences.len() > 1 => {
-                return Err(fault(at("issuer.audienceMatchPolicy"), "must be MatchAny for multiple audiences"));
-            }
-            None | Some("" | "MatchAny") => {}
-            Some(_) => return Err(fault(at("issuer.audienceMatchPolicy"), "must be MatchAny")),
-        }
-        if !jwt.user_validation_rules.is_empty() {
-            return Err(fault(at("userValidationRules"), EXPRESSION));
-        }
-        if !jwt.claim_mappings.extra.is_empty() {
-            return Err(fault(at("claimMappings.extra"), EXPRESSION));
-        }
-        let mut required = Vec::new();
-        for (place, rule) in jwt.claim_validation_rules.into_iter().enumerate() {
-            let field = at(&format!("claimValidationRules[{place}]"));
-            if rule.expression.is_some() {
-                return Err(fault(field, EXPRESSION));
-            }
-            if rule.claim.is_empty() {
-                return Err(fault(field, "claim is required"));
-            }
-            required.push((rule.claim, rule.required_value));
-        }
-        let mappings = jwt.claim_mappings;
-        let read = |mapping: Mapping, field: &str| {
-            if mapping.expression.is_some() {
-                return Err(fault(at(field), EXPRESSION));
-            }
-            if mapping.claim.is_empty() {
-                return Err(fault(at(field), "claim is required"));
-            }
-            match mapping.prefix {
-                Some(prefix) => Ok(Claim { claim: mapping.claim, prefix }),
-                None => Err(fault(at(field), "prefix is required; \"\" for none")),
-            }
-        };
-        let username = read(mappings.username, "claimMappings.username")?;
-        let groups = match mappings.groups {
-            Some(mapping) if !mapping.claim.is_empty() || mapping.expression.is_some() => {
-                Some(read(mapping, "claimMappings.groups")?)
-            }
-            _ => None,
-        };
-        let uid = match mappings.uid {
-            Some(mapping) if mapping.expression.is_some() => return Err(fault(at("claimMappings.uid"), EXPRESSION)),
-            Some(mapping) => Some(mapping.claim).filter(|c| !c.is_empty()),
-            None => None,
-        };
-        if let Some(pem) = &issuer.certificate_authority {
-            certificates(pem).map_err(|why| fault(at("issuer.certificateAuthority"), &why))?;
-        }
-        issuers.push(Issuer {
-            url: issuer.url,
-            discovery: issuer.discovery_url,
-            authority: issuer.certificate_authority,
-            audiences: issuer.audiences,
-            username,
-            groups,
-            uid,
-            required,
-        });
-    }
-    let anonymous = file.anonymous.map(|a| match (a.enabled, a.conditions) {
-        (false, _) => Anonymous::Never,
-        (true, conditions) if conditions.is_empty() => Anonymous::Everywhere,
-        (true, conditions) => Anonymous::On(conditions.into_iter().map(|c| c.path).collect()),
-    });
-    Ok((issuers, anonymous))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const HEAD: &str = "apiVersion: apiserver.config.k8s.io/v1\nkind: AuthenticationConfiguration\n";
-
-    #[track_caller]
-    fn check(text: &str, expected: &str) {
-        let seen = match structured(Path::new("a.yaml"), &format!("{HEAD}{text}")) {
-            Ok((issuers, anonymous)) => {
-                let named: Vec<&str> = issuers.iter().map(|i| i.url.as_str()).collect();
-                format!("{} {anonymous:?}", named.join("+"))
-            }
-            Err(SettingsFault::Parse { source, .. }) => source.to_string(),
-            Err(fault) => fault.to_string(),
-        };
-        assert!(seen.contains(expected), "{seen:?} does not say {expected:?}");
-    }
-
-    fn jwt(issuer: &str, rest: &str) -> String {
-        format!(
-            "jwt:\n- issuer: {{url: \"https://a\", audiences: [x]{issuer}}}\n  claimMappings: {{username: {{claim: sub, prefix: \"\"}}}}\n{rest}"
-        )
-    }
-
-    #[test]
-    fn issuers_are_read_or_refused_by_field() {
-        check(&jwt("", ""), "https://a None");
-        check("", " None");
-        check("anonymous: {enabled: true, conditions: [{path: /livez}]}", "On([\"/livez\"])");
-        check("anonymous: {enabled: false}", "Never");
-        check(&jwt(", audience: y", ""), "unknown field");
-        let garbage = "jwt[0].issuer.certificateAuthority: holds no certificate";
-        check(&jwt(", certificateAuthority: garbage", ""), garbage);
-        check(&jwt(", discoveryURL: \"http://b\"", ""), "jwt[0].issuer.discoveryURL: must be an https URL");
-        check(&jwt("", "  userValidationRules: [{expression: \"true\"}]"), "jwt[0].userValidationRules: expressions");
-        check(&jwt("", "  claimValidationRules: [{expression: \"true\"}]"), "claimValidationRules[0]: expressions");
-        check(&jwt("", "  claimValidationRules: [{claim: hd, requiredValue: x}]"), "https://a");
-        check(
-            "jwt: [{issuer: {url: \"https://a\", audiences: []}, claimMappings: {username: {claim: a, prefix: b}}}]",
-            "audiences",
-        );
-        check(
-            "jwt: [{issuer: {url: \"https://a\", audiences: [a]}, claimMappings: {username: {claim: a}}}]",
-            "prefix is required",
-        );
-    }
 
     #[test]
     fn paths_without_identity_are_exact() {

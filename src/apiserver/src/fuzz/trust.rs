@@ -10,7 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
 
-use crate::authn::settings::{Claim, Issuer};
+use crate::authn::settings::{Claim, Issuer, Source};
 use crate::authn::token::{ISSUER, TokenKey};
 use crate::authn::{bootstrap, oidc};
 use crate::tls;
@@ -53,13 +53,13 @@ pub fn token(bytes: &[u8]) {
         keys.iter().all(|key| !key.verify("none", head.as_bytes(), b"") && !key.verify("ES256", head.as_bytes(), b""))
     );
     if let Some(map) = claims.as_object() {
-        let named = |claim: &str| Claim { claim: claim.to_owned(), prefix: "oidc:".to_owned() };
+        let named = |claim: &str| Source::Claim(Claim { claim: claim.to_owned(), prefix: "oidc:".to_owned() });
         let issuer = Issuer {
             url: "https://login".to_owned(),
             audiences: vec!["kedge".to_owned()],
             username: named("email"),
             groups: Some(named("groups")),
-            uid: Some("uid".to_owned()),
+            uid: Some(named("uid")),
             required: vec![("hd".to_owned(), "example.com".to_owned())],
             ..Issuer::default()
         };

@@ -19,18 +19,47 @@ use tokio::task::{AbortHandle, JoinSet};
 use crate::cluster::Shared;
 use crate::projection::Projection;
 use crate::row::Row;
+use crate::world::Cache;
 
 /// The API hears of a definition when we do; it is asked again this often at most, and with that wait.
 const TRIES: u32 = 50;
 /// See `TRIES`.
 const BREATH: Duration = Duration::from_millis(100);
 
+/// How long controllers wait for every kind that they watch all of, as Kubernetes' collector does: one that cannot be
+/// listed must not keep the rest from being looked after.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// All informers of a plugin.
 pub struct Informers {
     shared: Arc<Shared>,
-    missing: Arc<watch::Sender<Vec<usize>>>,
+    missing: Missing,
     running: HashMap<(usize, u32), (ResourcePath, AbortHandle)>,
     tasks: JoinSet<()>,
+}
+
+/// For each cache, how many informers have not given their whole state yet.
+#[derive(Clone)]
+struct Missing(Arc<watch::Sender<Vec<usize>>>);
+
+impl Missing {
+    /// One of them has.
+    fn less(&self, cache: usize) {
+        self.0.send_modify(|missing| missing[cache] = missing[cache].saturating_sub(1));
+    }
+
+    /// After a while the caches of everything count as whole.
+    async fn give_up(self, every: Vec<usize>) {
+        tokio::time::sleep(PATIENCE).await;
+        self.0.send_if_modified(|missing| {
+            let lacking: Vec<usize> = every.iter().copied().filter(|cache| missing[*cache] > 0).collect();
+            for cache in &lacking {
+                let kinds = std::mem::take(&mut missing[*cache]);
+                tracing::warn!(kinds, "kinds that a plugin watches cannot be listed; it goes on without them");
+            }
+            !lacking.is_empty()
+        });
+    }
 }
 
 /// An informer that is wanted: the cache, the kind's number, where.
@@ -45,12 +74,17 @@ impl Informers {
         let (missing, synced) = watch::channel(counts);
         let mut all = Informers {
             shared: shared.clone(),
-            missing: Arc::new(missing),
+            missing: Missing(Arc::new(missing)),
             running: HashMap::new(),
             tasks: JoinSet::new(),
         };
         for one in wanted {
             all.begin(one, true);
+        }
+        let every = |(at, cache): (usize, &Cache)| matches!(cache.target, Target::Every).then_some(at);
+        let every: Vec<usize> = shared.world().caches().iter().enumerate().filter_map(every).collect();
+        if !every.is_empty() {
+            all.tasks.spawn(all.missing.clone().give_up(every));
         }
         for cache in shared.world().caches() {
             if let Target::Kind(kind) = &cache.target
@@ -231,7 +265,7 @@ async fn follow(
     cache: usize,
     kind: u32,
     path: ResourcePath,
-    mut missing: Option<Arc<watch::Sender<Vec<usize>>>>,
+    mut missing: Option<Missing>,
 ) {
     let projection = Projection::of(&shared.world().caches()[cache].fields);
     let decode = move |text: &str| projection.read(text);
@@ -259,7 +293,7 @@ async fn follow(
                 let gone = std::mem::take(&mut unseen);
                 let woken = gone.iter().flat_map(|(key, uid)| world.remove(cache, key, uid)).collect();
                 if let Some(missing) = missing.take() {
-                    missing.send_modify(|missing| missing[cache] -= 1);
+                    missing.less(cache);
                 }
                 woken
             }
@@ -287,6 +321,18 @@ mod tests {
         };
         let served: Vec<Served> = versions.iter().map(one).collect();
         assert_eq!(agrees(&definition, gone, &served), expected);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_cannot_be_listed_is_not_waited_for_for_ever() {
+        let (sender, mut synced) = watch::channel(vec![2, 1]);
+        let missing = Missing(Arc::new(sender));
+        missing.less(0);
+        assert_eq!(*synced.borrow_and_update(), [1, 1]);
+        missing.clone().give_up(vec![0]).await;
+        assert_eq!(*synced.borrow_and_update(), [0, 1], "only what watches everything goes on");
+        missing.less(0);
+        assert_eq!(*synced.borrow_and_update(), [0, 1], "who comes late is not counted twice");
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use super::{ROOT, named};
+use super::{CGROUP2_MAGIC, ROOT, named};
 use crate::sys;
 
 /// The way back.
@@ -20,7 +20,7 @@ pub struct Visit {
 }
 
 impl Visit {
-    /// Enters a cgroup in all hierarchies, then puts the stand-in over them.
+    /// Enters a cgroup in all hierarchies, then hides them behind the stand-in.
     pub fn begin(hierarchies: &[(Vec<String>, PathBuf)], cgroup: &Path) -> io::Result<Self> {
         let own = fs::read_to_string("/proc/self/cgroup")?;
         let mut home = Vec::new();
@@ -34,7 +34,7 @@ impl Visit {
         }
         let visit = Self { home };
         enter(&target)?;
-        stand_in(hierarchies)?;
+        stand_in()?;
         Ok(visit)
     }
 
@@ -57,15 +57,20 @@ fn enter(all: &[(File, PathBuf)]) -> io::Result<()> {
     Ok(())
 }
 
-/// A folder for each hierarchy, where `cgroup.procs` takes everything and keeps nothing.
-fn stand_in(hierarchies: &[(Vec<String>, PathBuf)]) -> io::Result<()> {
-    let flags = libc::MS_NOSUID | libc::MS_NOEXEC;
-    sys::mount(Path::new("stand-in"), Path::new(ROOT), "tmpfs", flags, "mode=0755,size=64k")?;
-    for (_, root) in hierarchies {
-        fs::create_dir(root).map_err(|error| named(root, error))?;
-        std::os::unix::fs::symlink("/dev/null", root.join("cgroup.procs"))?;
+/// One hierarchy of version 2 in the place of all, whose `cgroup.procs` takes everything and keeps nothing. In version 1
+/// libcontainer would read the machine's mounts and its own cgroups once more for each controller.
+fn stand_in() -> io::Result<()> {
+    let (root, unified) = (Path::new(ROOT), Path::new(ROOT).join("unified"));
+    if sys::filesystem(&unified).is_ok_and(|magic| magic == CGROUP2_MAGIC) {
+        // A new mount would change the flags of the one that the machine has.
+        sys::mount(&unified, root, "", libc::MS_BIND, "")?;
+    } else {
+        sys::mount(Path::new("stand-in"), root, "cgroup2", libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC, "")?;
     }
-    Ok(())
+    // What comes next is for nobody else, whoever shares the machine's mounts.
+    sys::mount(Path::new("none"), root, "", libc::MS_PRIVATE, "")?;
+    let procs = root.join("cgroup.procs");
+    sys::mount(Path::new("/dev/null"), &procs, "", libc::MS_BIND, "").map_err(|error| named(&procs, error))
 }
 
 /// The path of a hierarchy in `/proc/self/cgroup`, without its leading slash.
