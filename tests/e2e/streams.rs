@@ -112,8 +112,13 @@ fn talk(client: &Client<'_>, web: &str, number: usize) {
     let there = client.device.file(&format!("there-{number}"), much.as_bytes());
     let back = there.with_extension("back");
     client.run(&["cp", &there.to_string_lossy(), &format!("{web}:/tmp/copied")]).ok();
-    client.run(&["cp", &format!("{web}:/tmp/copied"), &back.to_string_lossy()]).ok();
-    assert!(std::fs::read(back).unwrap() == much.as_bytes());
+    let copied = client.run(&["cp", &format!("{web}:/tmp/copied"), &back.to_string_lossy()]);
+    if copied.code != 0 || !std::fs::read(&back).is_ok_and(|back| back == much.as_bytes()) {
+        // What there is to copy, and whether it is the copying or the first copy that went wrong.
+        let there = client.device.edgectl(&["exec", web, "--", "sh", "-c", "ls -l /tmp/copied; tar cf - /tmp/copied | md5sum"]);
+        let again = client.run(&["cp", &format!("{web}:/tmp/copied"), &back.to_string_lossy()]);
+        panic!("a copy back failed: {copied}\nin the pod: {there}\nonce more: {again}");
+    }
 
     // Ports.
     let log = client.device.file(&format!("ports-{number}"), b"");

@@ -236,7 +236,8 @@ pub enum PluginKind {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
 pub struct Log {
-    /// `error`, `warn`, `info`, `debug`, `trace`, or a filter such as `info,kedge_node=debug`.
+    /// `error`, `warn`, `info`, `debug`, or a filter such as `info,kedge_node=debug`. `trace` says more in builds for
+    /// development only.
     pub level: String,
 }
 
