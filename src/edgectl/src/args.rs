@@ -3,6 +3,7 @@
 //! In: arguments. Out: typed values. Never reads a file and never asks the server.
 
 mod access;
+mod boolean;
 mod create;
 mod device;
 mod rollout;
@@ -13,6 +14,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use access::{Auth, AuthWhat, Backup, Certificate, CertificateWhat, CreateRole, Restore, RuleFlags, SubjectFlags};
+pub use boolean::{boolean, tell};
 pub use create::{Create, CreateHow, CreateSecret, CreateWhat, FromData};
 pub use device::{Image, ImageWhat, Plugin, PluginWhat};
 pub use rollout::{Rollout, RolloutWhat};
@@ -123,6 +125,12 @@ pub enum Verb {
     },
 }
 
+/// A command line by its words, separated by single spaces.
+#[cfg(test)]
+pub fn read(line: &str) -> Result<Arguments, clap::Error> {
+    Arguments::parse_words(line.split(' '))
+}
+
 impl Verb {
     /// Whether it makes a binding, whose subjects have a flag of the same name as a global one.
     pub fn takes_subjects(&self) -> bool {
@@ -223,9 +231,9 @@ pub struct Describe {
     /// Across all namespaces.
     #[arg(long, short = 'A')]
     pub all_namespaces: bool,
-    /// Leave the events out.
-    #[arg(long, num_args = 0..=1, default_missing_value = "true", default_value = "true", value_name = "BOOL")]
-    pub show_events: String,
+    /// Show the events about it.
+    #[arg(long, default_value = "true")]
+    pub show_events: bool,
 }
 
 /// `apply`.
@@ -285,8 +293,8 @@ pub struct Delete {
     #[arg(long)]
     pub ignore_not_found: bool,
     /// Wait until the resources are gone.
-    #[arg(long, num_args = 0..=1, default_missing_value = "true", default_value = "true", value_name = "BOOL")]
-    pub wait: String,
+    #[arg(long, default_value = "true")]
+    pub wait: bool,
     /// Longest wait, e.g. 30s; 0 waits for ever.
     #[arg(long, default_value = "0s")]
     pub timeout: String,
@@ -386,25 +394,19 @@ pub struct Version {
     pub output: Option<String>,
 }
 
-/// `true` and `false` of flags that take both.
-pub fn truth(text: &str) -> bool {
-    !matches!(text, "false" | "0" | "no")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn the_command_line_is_consistent() {
-        use clap::CommandFactory;
-        Arguments::command().debug_assert();
+        boolean::command().debug_assert();
     }
 
     #[test]
     fn the_subject_of_a_binding_is_no_user_of_the_kubeconfig() {
         let line = "edgectl create clusterrolebinding b --clusterrole=view --user=jane --user=joe";
-        let parsed = Arguments::try_parse_from(line.split(' ')).unwrap();
+        let parsed = read(line).unwrap();
         assert!(parsed.verb.takes_subjects());
         let Verb::Create(Create { what: Some(CreateWhat::Role(role)), .. }) = parsed.verb else { panic!("{line}") };
         let CreateRole::Clusterrolebinding { subjects, .. } = role else { panic!("{line}") };
@@ -457,8 +459,7 @@ mod tests {
             "edgectl create token bot --duration=10m --bound-object-kind=Pod --bound-object-name=p",
             "edgectl completion bash",
         ] {
-            let words: Vec<&str> = line.split(' ').collect();
-            Arguments::try_parse_from(words).unwrap_or_else(|e| panic!("{line}: {e}"));
+            read(line).unwrap_or_else(|e| panic!("{line}: {e}"));
         }
     }
 }

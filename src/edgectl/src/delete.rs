@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use kedge_client::{DeleteOptions, Informer, ListOptions, Propagation, ResourcePath, Step, WatchOptions};
 use serde_json::Value;
 
-use crate::args::{Delete, DryRun, truth};
+use crate::args::{Delete, DryRun};
 use crate::error::Failure;
 use crate::manifest;
 use crate::resource::{Resource, Target};
@@ -51,7 +51,7 @@ pub async fn run(session: Session, args: Delete) -> Result<ExitCode, Failure> {
             }
         }
     }
-    if truth(&args.wait) && args.dry_run == DryRun::None {
+    if args.wait && args.dry_run == DryRun::None {
         let limit = duration(&args.timeout)?;
         let waiting = async {
             for (path, uid) in &going {

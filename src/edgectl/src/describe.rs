@@ -11,7 +11,7 @@ use std::time::SystemTime;
 use kedge_client::{ListOptions, ResourcePath};
 use serde_json::Value;
 
-use crate::args::{Describe, truth};
+use crate::args::Describe;
 use crate::error::Failure;
 use crate::label::targets;
 use crate::output::columns;
@@ -46,7 +46,7 @@ pub async fn run(session: Session, args: Describe) -> Result<ExitCode, Failure> 
                     kinds::node_pods(&object, &pods, SystemTime::now(), &mut page);
                 }
                 print!("{}", page.text());
-                if truth(&args.show_events) {
+                if args.show_events {
                     print!("{}", events(&session, &object).await?);
                 }
             }

@@ -34,8 +34,6 @@ mod version;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 use args::{Arguments, Verb};
 use error::Failure;
 use session::Session;
@@ -45,7 +43,10 @@ const NOBODY_READS: u8 = 141;
 
 fn main() -> ExitCode {
     end_with_the_reader();
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::parse_words(std::env::args_os()) {
+        Ok(arguments) => arguments,
+        Err(refusal) => return args::tell(&refusal, std::env::args_os()),
+    };
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
