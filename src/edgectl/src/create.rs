@@ -7,6 +7,7 @@ mod roles;
 use std::path::Path;
 use std::process::ExitCode;
 
+use kedge_api::base64::encode as base64;
 use kedge_client::{ResourcePath, WriteOptions};
 use serde_json::{Map, Value, json};
 
@@ -216,20 +217,6 @@ fn base_name(path: &Path) -> String {
     path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
-/// Standard base64 with padding (RFC 4648).
-fn base64(bytes: &[u8]) -> String {
-    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for group in bytes.chunks(3) {
-        let word = group.iter().fold(0u32, |word, byte| word << 8 | u32::from(*byte)) << (8 * (3 - group.len()));
-        for i in 0..4 {
-            let letter = LETTERS[(word >> (18 - 6 * i) & 63) as usize] as char;
-            text.push(if i <= group.len() { letter } else { '=' });
-        }
-    }
-    text
-}
-
 async fn token(
     session: &Session,
     name: &str,
@@ -254,13 +241,6 @@ async fn token(
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn base64_has_its_padding() {
-        for (bytes, text) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg==")] {
-            assert_eq!(base64(bytes.as_bytes()), text);
-        }
-    }
 
     #[test]
     fn a_deployment_is_generated() {

@@ -1,15 +1,21 @@
 //! `describe`: an object for reading, with its events.
 //!
-//! In: objects. Out: kubectl's layout for pods, nodes and workloads; every other kind field by field.
+//! In: objects. Out: kubectl's layout for the kinds it has one for; every other kind field by field. Never shows a
+//! secret's value.
 
+mod access;
+mod batch;
 mod kinds;
 mod page;
+mod policy;
+mod request;
+mod traffic;
 
 use std::process::ExitCode;
 use std::time::SystemTime;
 
 use kedge_client::{ListOptions, ResourcePath};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::args::Describe;
 use crate::error::Failure;
@@ -38,7 +44,8 @@ pub async fn run(session: Session, args: Describe) -> Result<ExitCode, Failure> 
                     println!("\n");
                 }
                 let mut page = Page::default();
-                kinds::describe(&resource.kind, &object, &mut page);
+                let related = related(&session, &resource.kind, &object).await?;
+                kinds::describe(&resource.kind, &object, &related, &mut page);
                 if resource.kind == "Node" {
                     let options =
                         ListOptions { fields: Some(format!("spec.nodeName={name}")), ..ListOptions::default() };
@@ -46,7 +53,7 @@ pub async fn run(session: Session, args: Describe) -> Result<ExitCode, Failure> 
                     kinds::node_pods(&object, &pods, SystemTime::now(), &mut page);
                 }
                 print!("{}", page.text());
-                if args.show_events {
+                if args.show_events && !kinds::WITHOUT_EVENTS.contains(&resource.kind.as_str()) {
                     print!("{}", events(&session, &object).await?);
                 }
             }
@@ -57,6 +64,24 @@ pub async fn run(session: Session, args: Describe) -> Result<ExitCode, Failure> 
         }
     }
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// What a page shows of other objects: a node's lease, what stands behind services.
+async fn related(session: &Session, kind: &str, object: &Value) -> Result<Value, Failure> {
+    let text = |field: &str| object["metadata"][field].as_str().unwrap_or("").to_owned();
+    if kind == "Node" {
+        let path = ResourcePath::new("coordination.k8s.io", "v1", "leases").namespace("kube-node-lease");
+        return Ok(session.client.get_opt(&path.name(text("name"))).await?.unwrap_or(Value::Null));
+    }
+    if !matches!(kind, "Service" | "Ingress") {
+        return Ok(Value::Null);
+    }
+    let slices = ResourcePath::new("discovery.k8s.io", "v1", "endpointslices").namespace(text("namespace"));
+    let slices = session.client.list(&slices, &ListOptions::default()).await?;
+    let services = ResourcePath::core("services").namespace(text("namespace"));
+    let services =
+        if kind == "Ingress" { session.client.list(&services, &ListOptions::default()).await? } else { Value::Null };
+    Ok(json!({"slices": slices["items"], "services": services["items"]}))
 }
 
 async fn events(session: &Session, object: &Value) -> Result<String, Failure> {
