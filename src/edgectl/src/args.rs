@@ -6,6 +6,7 @@ mod access;
 mod boolean;
 mod create;
 mod device;
+mod discover;
 mod rollout;
 mod streams;
 
@@ -17,6 +18,7 @@ pub use access::{Auth, AuthWhat, Backup, Certificate, CertificateWhat, CreateRol
 pub use boolean::{boolean, tell};
 pub use create::{Create, CreateHow, CreateSecret, CreateWhat, FromData};
 pub use device::{Image, ImageWhat, Plugin, PluginWhat};
+pub use discover::{ApiResources, Events, Explain};
 pub use rollout::{Rollout, RolloutWhat};
 pub use streams::{Attach, Copy, Exec, PortForward, Proxy, Run};
 
@@ -115,7 +117,15 @@ pub enum Verb {
     /// Replace all objects of the running device by those of a backup.
     Restore(Restore),
     /// Print the supported API resources on the server.
-    ApiResources,
+    ApiResources(ApiResources),
+    /// Print the supported API versions on the server, in the form of "group/version".
+    ApiVersions,
+    /// Display addresses of the control plane and of the cluster's own services.
+    ClusterInfo,
+    /// Get documentation for a resource and its fields.
+    Explain(Explain),
+    /// List events.
+    Events(Events),
     /// Print the client and server version information.
     Version(Version),
     /// Output shell completion code.

@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 
 use crate::args::Describe;
 use crate::error::Failure;
+use crate::events::{interval, seen};
 use crate::label::targets;
 use crate::output::columns;
 use crate::session::Session;
@@ -94,14 +95,6 @@ async fn events(session: &Session, object: &Value) -> Result<String, Failure> {
     if found.is_empty() {
         return Ok("Events:                     <none>\n".to_owned());
     }
-    let seen = |event: &Value| -> String {
-        ["lastTimestamp", "eventTime", "firstTimestamp"]
-            .iter()
-            .find_map(|field| event[*field].as_str())
-            .or_else(|| event["metadata"]["creationTimestamp"].as_str())
-            .unwrap_or("")
-            .to_owned()
-    };
     found.sort_by_key(seen);
     let now = SystemTime::now();
     let row = |cells: [&str; 5]| cells.map(str::to_owned).to_vec();
@@ -109,13 +102,9 @@ async fn events(session: &Session, object: &Value) -> Result<String, Failure> {
         vec![row(["Type", "Reason", "Age", "From", "Message"]), row(["----", "------", "----", "----", "-------"])];
     for event in &found {
         let text = |field: &str| event[field].as_str().unwrap_or("").to_owned();
-        let count = event["count"].as_i64().unwrap_or(1);
-        let age = page::age(&seen(event), now);
-        let age =
-            if count > 1 { format!("{age} (x{count} over {})", page::age(&text("firstTimestamp"), now)) } else { age };
         let from =
             event["source"]["component"].as_str().or(event["reportingComponent"].as_str()).unwrap_or("").to_owned();
-        rows.push(vec![text("type"), text("reason"), age, from, text("message").trim().to_owned()]);
+        rows.push(vec![text("type"), text("reason"), interval(event, now), from, text("message").trim().to_owned()]);
     }
     let table = columns(&rows);
     let lines: String = table.lines().map(|line| format!("  {line}\n")).collect();

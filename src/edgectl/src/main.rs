@@ -13,8 +13,11 @@ mod create;
 mod delete;
 mod describe;
 mod device;
+mod discover;
 mod error;
+mod events;
 mod exec;
+mod explain;
 mod forward;
 mod get;
 mod label;
@@ -111,7 +114,11 @@ async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Verb::Certificate(a) => access::certificate(session.await?, a).await,
         Verb::Backup(a) => backup::backup(session.await?, a).await,
         Verb::Restore(a) => backup::restore(session.await?, a).await,
-        Verb::ApiResources => resource::list(session.await?).await,
+        Verb::ApiResources(a) => discover::resources(session.await?, a).await,
+        Verb::ApiVersions => discover::versions(session.await?).await,
+        Verb::ClusterInfo => discover::cluster_info(session.await?).await,
+        Verb::Explain(a) => explain::run(session.await?, a).await,
+        Verb::Events(a) => events::run(session.await?, a).await,
         Verb::Version(a) => version::run(session.await.ok(), a).await,
         Verb::Completion { .. } => Ok(ExitCode::SUCCESS),
     }

@@ -18,6 +18,8 @@ pub struct Session {
     pub client: Client,
     /// The same for WebSockets.
     pub kube: kedge_client::kube::Client,
+    /// The server's URL.
+    pub url: String,
     /// The namespace where none is named.
     pub namespace: String,
     /// `--namespace` was given.
@@ -50,6 +52,7 @@ impl Session {
         Ok(Session {
             client,
             kube: server.kube,
+            url: server.url,
             namespace: server.namespace,
             namespace_given: global.namespace.is_some(),
         })
