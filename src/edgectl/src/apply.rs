@@ -3,7 +3,7 @@
 //! In: manifests. Out: objects created or patched, one line each. Fields that somebody else set stay; fields that an
 //! earlier apply set and the manifest no longer has go.
 
-mod threeway;
+pub mod threeway;
 
 use std::process::ExitCode;
 
@@ -40,7 +40,13 @@ pub async fn run(session: Session, args: Apply) -> Result<ExitCode, Failure> {
     let (mut failed, mut printed) = (false, Vec::new());
     for item in &items {
         match one(&session, &args, &catalogue, item, validation).await {
-            Ok((resource, object, verb)) => {
+            Ok(Applied { resource, object, verb, foreign }) => {
+                if foreign {
+                    eprintln!(
+                        "Warning: resource {} is missing the {LAST_APPLIED} annotation which is required by apply. It will be patched automatically.",
+                        resource.named(item.name())
+                    );
+                }
                 let named = resource.named(object["metadata"]["name"].as_str().unwrap_or(""));
                 match &format {
                     None => println!("{named} {verb}{}", dry(args.dry_run, args.server_side)),
@@ -136,9 +142,19 @@ pub fn place(
     Ok((resource, object, path))
 }
 
-type Applied = (Resource, Value, &'static str);
+/// What became of an object.
+pub struct Applied {
+    /// Its kind.
+    pub resource: Resource,
+    /// The object as stored, or as it would be.
+    pub object: Value,
+    verb: &'static str,
+    /// It was not made by an apply.
+    foreign: bool,
+}
 
-async fn one(
+/// Applies one object.
+pub async fn one(
     session: &Session,
     args: &Apply,
     catalogue: &Catalogue,
@@ -168,45 +184,41 @@ async fn one(
         }
         let options = PatchOptions { write, force: args.force };
         let stored = session.client.patch(&target, PatchKind::Apply, &object, &options).await?;
-        return Ok((resource, stored, "serverside-applied"));
+        return Ok(Applied { resource, object: stored, verb: "serverside-applied", foreign: false });
     }
+    let applied = |resource, object, verb, foreign| Applied { resource, object, verb, foreign };
     let modified = with_last_applied(&object);
     for _ in 0..TRIES {
         let Some(current) = session.client.get_opt(&target).await? else {
             if args.dry_run == DryRun::Client {
-                return Ok((resource, modified, "created"));
+                return Ok(applied(resource, modified, "created", false));
             }
             let made = session.client.create(&path, &modified, &write).await?;
-            return Ok((resource, made, "created"));
+            return Ok(applied(resource, made, "created", false));
         };
         let last = current["metadata"]["annotations"][LAST_APPLIED].as_str();
-        if last.is_none() {
-            eprintln!(
-                "Warning: resource {} is missing the {LAST_APPLIED} annotation which is required by apply. It will be patched automatically.",
-                resource.named(item.name())
-            );
-        }
+        let foreign = last.is_none();
         let last: Value = last.and_then(|text| serde_json::from_str(text).ok()).unwrap_or(Value::Null);
         let gvk = Gvk::from_api_version(item.api_version(), item.kind());
         let patch = threeway::patch(&gvk, &last, &modified, &current);
         if patch.body.as_object().is_none_or(serde_json::Map::is_empty) {
-            return Ok((resource, current, "unchanged"));
+            return Ok(applied(resource, current, "unchanged", foreign));
         }
         if args.dry_run == DryRun::Client {
-            return Ok((resource, modified, "configured"));
+            return Ok(applied(resource, modified, "configured", foreign));
         }
         let options = PatchOptions { write: write.clone(), force: false };
         match session.client.patch(&target, patch.kind, &patch.body, &options).await {
             Ok(stored) if stored["metadata"]["resourceVersion"] == current["metadata"]["resourceVersion"] => {
-                return Ok((resource, stored, "unchanged"));
+                return Ok(applied(resource, stored, "unchanged", foreign));
             }
-            Ok(stored) => return Ok((resource, stored, "configured")),
+            Ok(stored) => return Ok(applied(resource, stored, "configured", foreign)),
             Err(e) if e.is_conflict() || e.is_not_found() => {}
             Err(e) if args.force && e.code() == Some(422) => {
                 session.client.delete(&target, &Default::default()).await?;
                 crate::delete::gone(session, &target, None).await?;
                 let made = session.client.create(&path, &modified, &write).await?;
-                return Ok((resource, made, "configured"));
+                return Ok(applied(resource, made, "configured", foreign));
             }
             Err(e) => return Err(e.into()),
         }
@@ -215,7 +227,7 @@ async fn one(
 }
 
 /// The object with itself, as it was applied, in the annotation.
-fn with_last_applied(object: &Value) -> Value {
+pub fn with_last_applied(object: &Value) -> Value {
     let mut plain = object.clone();
     if let Some(annotations) = plain["metadata"].get_mut("annotations").and_then(Value::as_object_mut) {
         annotations.remove(LAST_APPLIED);

@@ -4,6 +4,7 @@
 
 mod access;
 mod boolean;
+mod change;
 mod create;
 mod device;
 mod discover;
@@ -16,6 +17,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use access::{Auth, AuthWhat, Backup, Certificate, CertificateWhat, CreateRole, Restore, RuleFlags, SubjectFlags};
 pub use boolean::{boolean, tell};
+pub use change::{Diff, Edit, Patch, PatchType, Replace, Wait};
 pub use create::{Create, CreateHow, CreateSecret, CreateWhat, FromData};
 pub use device::{Image, ImageWhat, Plugin, PluginWhat};
 pub use discover::{ApiResources, Events, Explain};
@@ -80,6 +82,16 @@ pub enum Verb {
     Apply(Apply),
     /// Create a resource from a file or by name.
     Create(Create),
+    /// Update fields of a resource.
+    Patch(Patch),
+    /// Replace a resource by file name or standard input.
+    Replace(Replace),
+    /// Edit a resource in the editor of KUBE_EDITOR or EDITOR.
+    Edit(Edit),
+    /// Diff the live version against a would-be applied version.
+    Diff(Diff),
+    /// Wait for a condition on one or many resources.
+    Wait(Wait),
     /// Delete resources by file names, names, or resources and label selector.
     Delete(Delete),
     /// Print the logs of a container in a pod.

@@ -74,16 +74,7 @@ fn resource_words(resource: &Resource) -> String {
 }
 
 fn options(args: &Delete) -> Result<DeleteOptions, Failure> {
-    let propagation = match args.cascade.as_str() {
-        "background" | "true" => Propagation::Background,
-        "foreground" => Propagation::Foreground,
-        "orphan" | "false" => Propagation::Orphan,
-        other => {
-            return Err(Failure::said(format!(
-                "invalid cascade value ({other}). Must be \"background\", \"foreground\", or \"orphan\""
-            )));
-        }
-    };
+    let propagation = propagation(&args.cascade)?;
     let grace = match (args.now, args.force, args.grace_period) {
         (true, _, _) => Some(1),
         (false, true, grace) if grace <= 0 => Some(0),
@@ -97,6 +88,18 @@ fn options(args: &Delete) -> Result<DeleteOptions, Failure> {
         dry_run: args.dry_run == DryRun::Server,
         ..DeleteOptions::default()
     })
+}
+
+/// `--cascade`.
+pub fn propagation(text: &str) -> Result<Propagation, Failure> {
+    match text {
+        "background" | "true" => Ok(Propagation::Background),
+        "foreground" => Ok(Propagation::Foreground),
+        "orphan" | "false" => Ok(Propagation::Orphan),
+        other => Err(Failure::said(format!(
+            "invalid cascade value ({other}). Must be \"background\", \"foreground\", or \"orphan\""
+        ))),
+    }
 }
 
 type One = (Resource, Option<String>, String);

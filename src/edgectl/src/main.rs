@@ -13,7 +13,9 @@ mod create;
 mod delete;
 mod describe;
 mod device;
+mod diff;
 mod discover;
+mod edit;
 mod error;
 mod events;
 mod exec;
@@ -24,8 +26,10 @@ mod label;
 mod logs;
 mod manifest;
 mod output;
+mod patch;
 mod proxy;
 mod remote;
+mod replace;
 mod resource;
 mod rollout;
 mod run;
@@ -34,6 +38,8 @@ mod session;
 mod tar;
 mod terminal;
 mod version;
+mod wait;
+mod written;
 
 use std::process::ExitCode;
 
@@ -96,6 +102,11 @@ async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Verb::Describe(a) => describe::run(session.await?, a).await,
         Verb::Apply(a) => apply::run(session.await?, a).await,
         Verb::Create(a) => create::run(session.await?, a).await,
+        Verb::Patch(a) => patch::run(session.await?, a).await,
+        Verb::Replace(a) => replace::run(session.await?, a).await,
+        Verb::Edit(a) => edit::run(session.await?, a).await,
+        Verb::Diff(a) => diff::run(session.await, a).await,
+        Verb::Wait(a) => wait::run(session.await?, a).await,
         Verb::Delete(a) => delete::run(session.await?, a).await,
         Verb::Logs(a) => logs::run(session.await?, a).await,
         Verb::Exec(a) => exec::run(session.await?, a).await,

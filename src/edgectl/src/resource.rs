@@ -23,11 +23,11 @@ pub struct Resource {
 }
 
 impl Resource {
-    /// Its collection; the namespace is passed over where it has none.
+    /// Its collection; the namespace is passed over where it has none, and an empty one stands for all.
     pub fn path(&self, namespace: Option<&str>) -> ResourcePath {
         let path = ResourcePath::new(&*self.group, &*self.version, &*self.plural);
         match namespace {
-            Some(namespace) if self.namespaced => path.namespace(namespace),
+            Some(namespace) if self.namespaced && !namespace.is_empty() => path.namespace(namespace),
             _ => path,
         }
     }
