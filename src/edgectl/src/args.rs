@@ -5,10 +5,14 @@
 mod access;
 mod boolean;
 mod change;
+mod config;
 mod create;
 mod device;
 mod discover;
+mod nodes;
 mod rollout;
+mod serve;
+mod set;
 mod streams;
 
 use std::path::PathBuf;
@@ -17,11 +21,15 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use access::{Auth, AuthWhat, Backup, Certificate, CertificateWhat, CreateRole, Restore, RuleFlags, SubjectFlags};
 pub use boolean::{boolean, tell};
-pub use change::{Diff, Edit, Patch, PatchType, Replace, Wait};
+pub use change::{Diff, Edit, Patch, PatchType, Replace, Told, Wait};
+pub use config::{Config, ConfigWhat};
 pub use create::{Create, CreateHow, CreateSecret, CreateWhat, FromData};
 pub use device::{Image, ImageWhat, Plugin, PluginWhat};
 pub use discover::{ApiResources, Events, Explain};
+pub use nodes::{Cordon, Drain, Taint};
 pub use rollout::{Rollout, RolloutWhat};
+pub use serve::{Autoscale, Expose};
+pub use set::{Among, Set, SetWhat};
 pub use streams::{Attach, Copy, Exec, PortForward, Proxy, Run};
 
 /// Controls a Kedge device or fleet. Everything that kubectl users know, under the same names.
@@ -112,6 +120,20 @@ pub enum Verb {
     Scale(Scale),
     /// Manage the rollout of a resource.
     Rollout(Rollout),
+    /// Create a service for a workload's pods.
+    Expose(Expose),
+    /// Create an autoscaler for a workload.
+    Autoscale(Autoscale),
+    /// Set specific features on objects.
+    Set(Set),
+    /// Update the taints on one or more nodes.
+    Taint(Taint),
+    /// Mark a node as unschedulable.
+    Cordon(Cordon),
+    /// Mark a node as schedulable.
+    Uncordon(Cordon),
+    /// Drain a node in preparation for maintenance.
+    Drain(Drain),
     /// Update the labels of a resource.
     Label(Label),
     /// Update the annotations of a resource.
@@ -138,6 +160,10 @@ pub enum Verb {
     Explain(Explain),
     /// List events.
     Events(Events),
+    /// Display and change the kubeconfig.
+    Config(Config),
+    /// Print the flags that every verb takes.
+    Options,
     /// Print the client and server version information.
     Version(Version),
     /// Output shell completion code.

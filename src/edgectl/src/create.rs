@@ -100,6 +100,17 @@ fn generate(what: CreateWhat) -> Result<(Value, CreateHow), Failure> {
     let object = |api_version: &str, kind: &str, name: &str| json!({"apiVersion": api_version, "kind": kind, "metadata": {"name": name}});
     Ok(match what {
         CreateWhat::Namespace { name, how } => (object("v1", "Namespace", &name), how),
+        CreateWhat::Quota { name, hard, scopes, how } => {
+            let mut quota = object("v1", "ResourceQuota", &name);
+            quota["spec"] = json!({});
+            if !hard.is_empty() {
+                quota["spec"]["hard"] = Value::Object(crate::set::quantities(&hard)?);
+            }
+            if !scopes.is_empty() {
+                quota["spec"]["scopes"] = json!(scopes);
+            }
+            (quota, how)
+        }
         CreateWhat::Serviceaccount { name, how } => (object("v1", "ServiceAccount", &name), how),
         CreateWhat::Deployment { name, image, replicas, port, command, how } => {
             (deployment(&name, &image, replicas, port, &command), how)
@@ -241,6 +252,14 @@ async fn token(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_quota_is_generated() {
+        let line = "edgectl create quota q --hard=pods=2,cpu=1 --scopes=BestEffort";
+        let crate::args::Verb::Create(args) = crate::args::read(line).unwrap().verb else { panic!("{line}") };
+        let (made, _) = generate(args.what.unwrap()).unwrap();
+        assert_eq!(made["spec"], json!({"hard": {"pods": "2", "cpu": "1"}, "scopes": ["BestEffort"]}));
+    }
 
     #[test]
     fn a_deployment_is_generated() {

@@ -8,6 +8,7 @@ mod apply;
 mod args;
 mod backup;
 mod completion;
+mod config;
 mod copy;
 mod create;
 mod delete;
@@ -15,16 +16,20 @@ mod describe;
 mod device;
 mod diff;
 mod discover;
+mod drain;
 mod edit;
 mod error;
 mod events;
 mod exec;
 mod explain;
+mod expose;
 mod forward;
 mod get;
 mod label;
 mod logs;
 mod manifest;
+mod nodes;
+mod options;
 mod output;
 mod patch;
 mod proxy;
@@ -35,6 +40,7 @@ mod rollout;
 mod run;
 mod scale;
 mod session;
+mod set;
 mod tar;
 mod terminal;
 mod version;
@@ -96,6 +102,12 @@ async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     if let Verb::Completion { shell } = verb {
         return completion::print(shell);
     }
+    if matches!(verb, Verb::Options) {
+        return options::print();
+    }
+    if let Verb::Config(config) = verb {
+        return config::run(&global, config);
+    }
     let session = Session::open(&global);
     match verb {
         Verb::Get(a) => get::run(session.await?, a).await,
@@ -117,6 +129,13 @@ async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Verb::Proxy(a) => proxy::run(session.await?, a).await,
         Verb::Scale(a) => scale::run(session.await?, a).await,
         Verb::Rollout(a) => rollout::run(session.await?, a).await,
+        Verb::Expose(a) => expose::expose(session.await?, a).await,
+        Verb::Autoscale(a) => expose::autoscale(session.await?, a).await,
+        Verb::Set(a) => set::run(session.await?, a).await,
+        Verb::Taint(a) => nodes::taint(session.await?, a).await,
+        Verb::Cordon(a) => nodes::cordon(session.await?, a, true).await,
+        Verb::Uncordon(a) => nodes::cordon(session.await?, a, false).await,
+        Verb::Drain(a) => drain::run(session.await?, a).await,
         Verb::Label(a) => label::run(session.await?, a, label::Which::Labels).await,
         Verb::Annotate(a) => label::run(session.await?, a, label::Which::Annotations).await,
         Verb::Image(a) => device::images(session.await?, a).await,
@@ -131,6 +150,6 @@ async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Verb::Explain(a) => explain::run(session.await?, a).await,
         Verb::Events(a) => events::run(session.await?, a).await,
         Verb::Version(a) => version::run(session.await.ok(), a).await,
-        Verb::Completion { .. } => Ok(ExitCode::SUCCESS),
+        Verb::Completion { .. } | Verb::Config(_) | Verb::Options => Ok(ExitCode::SUCCESS),
     }
 }

@@ -71,6 +71,8 @@ fn valued(command: Command) -> Command {
 }
 
 fn with_value(arg: Arg) -> Arg {
+    // They would hide the verb's own flags in its help.
+    let arg = if arg.is_global_set() { arg.help_heading("Options of every verb") } else { arg };
     if matches!(arg.get_action(), ArgAction::SetTrue) {
         let default = arg.get_default_values().first().is_some_and(|value| value == "true");
         return arg
