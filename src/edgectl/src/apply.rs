@@ -187,7 +187,7 @@ pub async fn one(
         return Ok(Applied { resource, object: stored, verb: "serverside-applied", foreign: false });
     }
     let applied = |resource, object, verb, foreign| Applied { resource, object, verb, foreign };
-    let modified = with_last_applied(&object);
+    let modified = if args.plain { without_last_applied(&object) } else { with_last_applied(&object) };
     for _ in 0..TRIES {
         let Some(current) = session.client.get_opt(&target).await? else {
             if args.dry_run == DryRun::Client {
@@ -228,6 +228,14 @@ pub async fn one(
 
 /// The object with itself, as it was applied, in the annotation.
 pub fn with_last_applied(object: &Value) -> Value {
+    let plain = without_last_applied(object);
+    let mut modified = plain.clone();
+    modified["metadata"]["annotations"][LAST_APPLIED] = json!(plain.to_string() + "\n");
+    modified
+}
+
+/// The object as its manifest says, with annotations though there be none.
+fn without_last_applied(object: &Value) -> Value {
     let mut plain = object.clone();
     if let Some(annotations) = plain["metadata"].get_mut("annotations").and_then(Value::as_object_mut) {
         annotations.remove(LAST_APPLIED);
@@ -235,7 +243,5 @@ pub fn with_last_applied(object: &Value) -> Value {
     if plain["metadata"]["annotations"].is_null() {
         plain["metadata"]["annotations"] = json!({});
     }
-    let mut modified = plain.clone();
-    modified["metadata"]["annotations"][LAST_APPLIED] = json!(plain.to_string() + "\n");
-    modified
+    plain
 }

@@ -310,6 +310,9 @@ pub struct Apply {
     /// Selector (label query) to filter the manifests on.
     #[arg(long, short = 'l', value_name = "SELECTOR")]
     pub selector: Option<String>,
+    /// Leave the annotation of what was applied last as it is: for a diff, which shows what the manifests say.
+    #[arg(skip)]
+    pub plain: bool,
 }
 
 /// `delete`.

@@ -58,6 +58,7 @@ async fn compare(session: Session, args: Diff) -> Result<u8, Failure> {
         validate: String::new(),
         output: None,
         selector: None,
+        plain: true,
     };
     for item in &items {
         let both = async {

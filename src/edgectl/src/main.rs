@@ -108,7 +108,8 @@ async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     if let Verb::Config(config) = verb {
         return config::run(&global, config);
     }
-    let session = Session::open(&global);
+    // Whoever drains a node wants to hear which budget forbids it.
+    let session = Session::open(&global, matches!(verb, Verb::Drain(_)));
     match verb {
         Verb::Get(a) => get::run(session.await?, a).await,
         Verb::Describe(a) => describe::run(session.await?, a).await,
