@@ -15,9 +15,9 @@ use serde_json::{Value, json};
 use crate::args::{Apply, DryRun};
 use crate::error::Failure;
 use crate::manifest::{self, Item};
-use crate::output::{self, Format};
 use crate::resource::{Catalogue, Resource};
 use crate::session::Session;
+use crate::written::Written;
 
 /// The annotation that holds what was applied last.
 pub const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
@@ -29,7 +29,6 @@ pub async fn run(session: Session, args: Apply) -> Result<ExitCode, Failure> {
     if args.files.filename.is_empty() {
         return Err(Failure::said("must specify one of -f and -k"));
     }
-    let format = Format::of_write(args.output.as_deref())?;
     let mut items = manifest::read(&args.files)?;
     if let Some(text) = &args.selector {
         let selector = LabelSelector::parse(text).map_err(|e| Failure::said(e.to_string()))?;
@@ -37,7 +36,7 @@ pub async fn run(session: Session, args: Apply) -> Result<ExitCode, Failure> {
     }
     let catalogue = session.catalogue().await?;
     let validation = validation(&args.validate)?;
-    let (mut failed, mut printed) = (false, Vec::new());
+    let mut written = Written::new(args.output.as_deref(), args.dry_run)?;
     for item in &items {
         match one(&session, &args, &catalogue, item, validation).await {
             Ok(Applied { resource, object, verb, foreign }) => {
@@ -47,31 +46,12 @@ pub async fn run(session: Session, args: Apply) -> Result<ExitCode, Failure> {
                         resource.named(item.name())
                     );
                 }
-                let named = resource.named(object["metadata"]["name"].as_str().unwrap_or(""));
-                match &format {
-                    None => println!("{named} {verb}{}", dry(args.dry_run, args.server_side)),
-                    Some(Format::Name) => println!("{named}"),
-                    Some(_) => printed.push(object),
-                }
+                written.done(&resource, object, verb);
             }
-            Err(failure) => {
-                failed = true;
-                eprint!("{}", located(item, failure));
-            }
+            Err(failure) => written.failed(&located(item, failure)),
         }
     }
-    if let Some(format) = format.filter(|f| *f != Format::Name) {
-        print!("{}", output::object(&format, &as_list(printed), "")?);
-    }
-    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
-}
-
-/// One object as it is, several as a list.
-pub fn as_list(mut objects: Vec<Value>) -> Value {
-    match objects.len() {
-        1 => objects.remove(0),
-        _ => json!({"apiVersion": "v1", "kind": "List", "metadata": {"resourceVersion": ""}, "items": objects}),
-    }
+    written.end()
 }
 
 /// The failure's words, with the place in the manifest.
@@ -82,16 +62,6 @@ pub fn located(item: &Item, failure: Failure) -> String {
             format!("{} ({})\n", words.trim_end(), item.origin)
         }
         other => other.words(),
-    }
-}
-
-/// What follows a sentence in a dry run.
-pub fn dry(run: DryRun, server_side: bool) -> &'static str {
-    match (run, server_side) {
-        (DryRun::None, false) => "",
-        (DryRun::None, true) => "",
-        (DryRun::Client, _) => " (dry run)",
-        (DryRun::Server, _) => " (server dry run)",
     }
 }
 

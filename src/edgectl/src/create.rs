@@ -11,12 +11,12 @@ use kedge_api::base64::encode as base64;
 use kedge_client::{ResourcePath, WriteOptions};
 use serde_json::{Map, Value, json};
 
-use crate::apply::{as_list, dry, located, place, validation};
+use crate::apply::{located, place, validation};
 use crate::args::{Create, CreateHow, CreateSecret, CreateWhat, DryRun, FromData};
 use crate::error::Failure;
 use crate::manifest::{self, Item};
-use crate::output::{self, Format};
 use crate::session::Session;
+use crate::written::Written;
 
 /// The most bytes of one file in a ConfigMap or Secret: what the API takes in all.
 const FILE_LIMIT: u64 = 1 << 20;
@@ -56,7 +56,6 @@ pub async fn run(session: Session, args: Create) -> Result<ExitCode, Failure> {
 }
 
 async fn send(session: &Session, items: &[Item], how: &CreateHow) -> Result<ExitCode, Failure> {
-    let format = Format::of_write(how.output.as_deref())?;
     let validation = validation(&how.validate)?;
     let catalogue = session.catalogue().await?;
     let options = WriteOptions {
@@ -64,7 +63,7 @@ async fn send(session: &Session, items: &[Item], how: &CreateHow) -> Result<Exit
         field_validation: Some(validation),
         field_manager: Some("kubectl-create".to_owned()),
     };
-    let (mut failed, mut printed) = (false, Vec::new());
+    let mut written = Written::new(how.output.as_deref(), how.dry_run)?;
     for item in items {
         let made = async {
             let (resource, object, path) = place(session, &catalogue, item)?;
@@ -76,24 +75,11 @@ async fn send(session: &Session, items: &[Item], how: &CreateHow) -> Result<Exit
             Ok::<_, Failure>((resource, object))
         };
         match made.await {
-            Ok((resource, object)) => {
-                let named = resource.named(object["metadata"]["name"].as_str().unwrap_or(""));
-                match &format {
-                    None => println!("{named} created{}", dry(how.dry_run, false)),
-                    Some(Format::Name) => println!("{named}"),
-                    Some(_) => printed.push(object),
-                }
-            }
-            Err(failure) => {
-                failed = true;
-                eprint!("{}", located(item, failure));
-            }
+            Ok((resource, object)) => written.done(&resource, object, "created"),
+            Err(failure) => written.failed(&located(item, failure)),
         }
     }
-    if let Some(format) = format.filter(|f| *f != Format::Name && !printed.is_empty()) {
-        print!("{}", output::object(&format, &as_list(printed), "")?);
-    }
-    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    written.end()
 }
 
 fn generate(what: CreateWhat) -> Result<(Value, CreateHow), Failure> {

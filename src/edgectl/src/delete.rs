@@ -38,7 +38,7 @@ pub async fn run(session: Session, args: Delete) -> Result<ExitCode, Failure> {
                     println!(
                         "{} \"{name}\" {how}{place}{}",
                         resource_words(&resource),
-                        crate::apply::dry(args.dry_run, false)
+                        crate::written::dry(args.dry_run)
                     );
                 }
                 let uid = answer.pointer("/metadata/uid").or_else(|| answer.pointer("/details/uid"));

@@ -11,12 +11,12 @@ use kedge_api::clock;
 use kedge_client::{ClientError, DeleteOptions, ListOptions, ResourcePath, WriteOptions};
 use serde_json::{Value, json};
 
-use crate::apply::dry;
 use crate::args::{Drain, DryRun};
 use crate::delete::gone;
 use crate::error::Failure;
 use crate::nodes::{close, named};
 use crate::session::{Session, duration};
+use crate::written::dry;
 
 /// How long an eviction waits that a budget forbids, as kubectl does.
 const AGAIN: u64 = 5;
@@ -38,7 +38,7 @@ pub async fn run(session: Session, args: Drain) -> Result<ExitCode, Failure> {
                 .unwrap_or_else(|_| Err(Failure::said(format!("drain did not complete within {}", args.timeout)))),
         };
         match done {
-            Ok(()) => println!("node/{name} drained{}", dry(args.cordon.dry_run, false)),
+            Ok(()) => println!("node/{name} drained{}", dry(args.cordon.dry_run)),
             Err(failure) => {
                 let words = failure.words();
                 let words = words.trim_end().trim_start_matches("error: ");
@@ -167,7 +167,7 @@ fn full_name(pod: &Value) -> String {
 async fn end(session: &Session, args: &Drain, pod: &Value, dry_run: DryRun) -> Result<(), Failure> {
     let text = |field: &str| pod["metadata"][field].as_str().unwrap_or("");
     let (verb, done) = if args.disable_eviction { ("deleting", "deleted") } else { ("evicting", "evicted") };
-    println!("{verb} pod {}{}", full_name(pod), dry(dry_run, false));
+    println!("{verb} pod {}{}", full_name(pod), dry(dry_run));
     if dry_run == DryRun::Client {
         return Ok(());
     }

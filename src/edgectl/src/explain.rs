@@ -105,9 +105,9 @@ fn page(document: &Value, resource: &Resource, fields: &[String], recursive: boo
             let _ = writeln!(text, "FIELD: {name} <{}>", book.type_of(schema, 0));
             let values = values(schema);
             if !values.is_empty() {
-                let _ = writeln!(text, "ENUM:\n    {}", values.join("\n    "));
+                let _ = write!(text, "ENUM:\n    {}", values.join("\n    "));
             }
-            text.push('\n');
+            text.push_str("\n\n");
         }
     }
     text += "DESCRIPTION:\n";
@@ -302,7 +302,7 @@ mod tests {
 
     #[test]
     fn a_field_is_found_through_references_lists_and_maps() {
-        check(&["spec", "cups", "size"], false, "FIELD: size <string>\n\nDESCRIPTION:\n    How much.\n    \n\n");
+        check(&["spec", "cups", "size"], false, "FIELD: size <string>\n\n\nDESCRIPTION:\n    How much.\n    \n\n");
         check(
             &["spec", "heat"],
             false,
@@ -316,7 +316,7 @@ mod tests {
         check(
             &["spec"],
             true,
-            "FIELD: spec <Spec>\n\nDESCRIPTION:\n    What is wanted.\n    Spec is what is wanted.\n    \nFIELDS:\n  cups\t<[]Cup>\n    inner\t<Cup>\n    size\t<string>\n  heat\t<string>\n  enum: \"\", low, mid, high, ....\n  labels\t<map[string]string>\n\n",
+            "FIELD: spec <Spec>\n\n\nDESCRIPTION:\n    What is wanted.\n    Spec is what is wanted.\n    \nFIELDS:\n  cups\t<[]Cup>\n    inner\t<Cup>\n    size\t<string>\n  heat\t<string>\n  enum: \"\", low, mid, high, ....\n  labels\t<map[string]string>\n\n",
         );
     }
 

@@ -7,12 +7,11 @@ use std::process::ExitCode;
 use kedge_client::{ListOptions, PatchKind, PatchOptions, ResourcePath, WriteOptions};
 use serde_json::{Value, json};
 
-use crate::apply::dry;
 use crate::args::{Cordon, DryRun, Taint, Which};
 use crate::error::Failure;
 use crate::label::targets;
 use crate::session::Session;
-use crate::written::Written;
+use crate::written::{Written, dry};
 
 /// Tries of one node when somebody else writes it at the same time.
 const TRIES: usize = 5;
@@ -192,7 +191,7 @@ pub async fn close(session: &Session, name: &str, closed: bool, dry_run: DryRun)
     let path = ResourcePath::core("nodes").name(name);
     let node = session.client.get(&path).await?;
     let word = if closed { "cordoned" } else { "uncordoned" };
-    let dry = dry(dry_run, false);
+    let dry = dry(dry_run);
     if (node["spec"]["unschedulable"] == true) == closed {
         println!("node/{name} already {word}{dry}");
         return Ok(());

@@ -249,7 +249,7 @@ async fn undo(session: &Session, one: &One, to: i64, dry_run: DryRun) -> Result<
         let options = PatchOptions { write, force: false };
         session.client.patch(&path(one), PatchKind::Json, &patch, &options).await?;
     }
-    println!("{named} rolled back{}", crate::apply::dry(dry_run, false));
+    println!("{named} rolled back{}", crate::written::dry(dry_run));
     Ok(())
 }
 

@@ -11,13 +11,13 @@ use kedge_client::{DeleteOptions, Informer, ResourcePath, Step, WatchOptions, Wr
 use serde_json::{Map, Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::apply::dry;
 use crate::args::{DryRun, Run};
 use crate::delete::gone;
 use crate::error::Failure;
 use crate::output::{self, Format};
 use crate::remote::Ended;
 use crate::session::{Session, duration};
+use crate::written::dry;
 use crate::{exec, logs};
 
 /// Runs the verb.
@@ -39,7 +39,7 @@ pub async fn run(session: Session, args: Run) -> Result<ExitCode, Failure> {
     };
     if !attach {
         match format {
-            None => println!("pod/{} created{}", args.name, dry(args.dry_run, false)),
+            None => println!("pod/{} created{}", args.name, dry(args.dry_run)),
             Some(Format::Name) => println!("pod/{}", args.name),
             Some(format) => print!("{}", output::object(&format, &made, "")?),
         }

@@ -5,9 +5,8 @@
 
 use std::process::ExitCode;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::apply::{as_list, dry};
 use crate::args::DryRun;
 use crate::error::Failure;
 use crate::output::{self, Format};
@@ -31,7 +30,7 @@ impl Written {
     pub fn done(&mut self, resource: &Resource, object: Value, verb: &str) {
         let named = resource.named(object["metadata"]["name"].as_str().unwrap_or(""));
         match &self.format {
-            None => println!("{named} {verb}{}", dry(self.dry_run, false)),
+            None => println!("{named} {verb}{}", dry(self.dry_run)),
             Some(Format::Name) => println!("{named}"),
             Some(_) => self.objects.push(object),
         }
@@ -49,5 +48,33 @@ impl Written {
             print!("{}", output::object(&format, &as_list(self.objects), "")?);
         }
         Ok(if self.failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    }
+}
+
+/// One object as it is, several as a list.
+pub fn as_list(mut objects: Vec<Value>) -> Value {
+    match objects.len() {
+        1 => objects.remove(0),
+        _ => json!({"apiVersion": "v1", "kind": "List", "metadata": {"resourceVersion": ""}, "items": objects}),
+    }
+}
+
+/// What follows a sentence in a dry run.
+pub fn dry(run: DryRun) -> &'static str {
+    match run {
+        DryRun::None => "",
+        DryRun::Client => " (dry run)",
+        DryRun::Server => " (server dry run)",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_is_itself_and_several_are_a_list() {
+        assert_eq!(as_list(vec![json!({"kind": "Pod"})]), json!({"kind": "Pod"}));
+        assert_eq!(as_list(vec![json!(1), json!(2)])["items"], json!([1, 2]));
     }
 }

@@ -188,6 +188,14 @@ mod tests {
             let torn = format!("REQUEST-----{}-----END", base64::encode(&der[..end]));
             assert_eq!(read(&base64::encode(torn.as_bytes())), None, "{end}");
         }
+        for at in 0..der.len() {
+            for byte in [0x00, 0x30, 0x7f, 0x84, 0xff] {
+                let mut other = der.clone();
+                other[at] = byte;
+                // Whatever it says then, it is read to its end or refused.
+                read(&base64::encode(format!("REQUEST-----{}-----END", base64::encode(&other)).as_bytes()));
+            }
+        }
         for text in ["", "x", "eA=="] {
             assert_eq!(read(text), None);
         }
