@@ -45,7 +45,7 @@ pub async fn run(session: Session, args: Describe) -> Result<ExitCode, Failure> 
                     println!("\n");
                 }
                 let mut page = Page::default();
-                let related = related(&session, &resource.kind, &object).await?;
+                let related = related(&session, &resource.kind, &object).await;
                 kinds::describe(&resource.kind, &object, &related, &mut page);
                 if resource.kind == "Node" {
                     let options =
@@ -67,22 +67,23 @@ pub async fn run(session: Session, args: Describe) -> Result<ExitCode, Failure> 
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-/// What a page shows of other objects: a node's lease, what stands behind services.
-async fn related(session: &Session, kind: &str, object: &Value) -> Result<Value, Failure> {
+/// What a page shows of other objects: a node's lease, what stands behind services. Who may not read those still sees
+/// the page.
+async fn related(session: &Session, kind: &str, object: &Value) -> Value {
     let text = |field: &str| object["metadata"][field].as_str().unwrap_or("").to_owned();
     if kind == "Node" {
         let path = ResourcePath::new("coordination.k8s.io", "v1", "leases").namespace("kube-node-lease");
-        return Ok(session.client.get_opt(&path.name(text("name"))).await?.unwrap_or(Value::Null));
+        return session.client.get(&path.name(text("name"))).await.unwrap_or(Value::Null);
     }
     if !matches!(kind, "Service" | "Ingress") {
-        return Ok(Value::Null);
+        return Value::Null;
     }
-    let slices = ResourcePath::new("discovery.k8s.io", "v1", "endpointslices").namespace(text("namespace"));
-    let slices = session.client.list(&slices, &ListOptions::default()).await?;
-    let services = ResourcePath::core("services").namespace(text("namespace"));
-    let services =
-        if kind == "Ingress" { session.client.list(&services, &ListOptions::default()).await? } else { Value::Null };
-    Ok(json!({"slices": slices["items"], "services": services["items"]}))
+    let list = async |path: ResourcePath| {
+        session.client.list(&path.namespace(text("namespace")), &ListOptions::default()).await.unwrap_or(Value::Null)
+    };
+    let slices = list(ResourcePath::new("discovery.k8s.io", "v1", "endpointslices")).await;
+    let services = if kind == "Ingress" { list(ResourcePath::core("services")).await } else { Value::Null };
+    json!({"slices": slices["items"], "services": services["items"]})
 }
 
 async fn events(session: &Session, object: &Value) -> Result<String, Failure> {

@@ -204,6 +204,16 @@ mod tests {
     }
 
     #[test]
+    fn an_empty_namespace_is_all_of_them() {
+        let all = catalogue();
+        let path = |word: &str, namespace| all.find(word).unwrap().path(namespace).to_string();
+        assert_eq!(path("po", Some("a")), "/api/v1/namespaces/a/pods");
+        assert_eq!(path("po", Some("")), "/api/v1/pods");
+        assert_eq!(path("po", None), "/api/v1/pods");
+        assert_eq!(path("no", Some("a")), "/api/v1/nodes");
+    }
+
+    #[test]
     fn words_mean_kinds_and_names() {
         check("po", &["pod/*"]);
         check("Pod a b", &["pod/a", "pod/b"]);

@@ -6,7 +6,7 @@
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, Command, CommandFactory, FromArgMatches};
 
 use super::Arguments;
@@ -44,16 +44,58 @@ where
         print!("{refusal}");
         return ExitCode::SUCCESS;
     }
-    // Where nobody reads it nothing is to be done about that.
-    let _ = refusal.print();
-    if refusal.use_stderr() { ExitCode::from(code(words)) } else { ExitCode::SUCCESS }
+    let verbs = verbs(words);
+    match mistake(refusal, &verbs) {
+        Some(text) => eprint!("{text}"),
+        // Where nobody reads it nothing is to be done about that.
+        None => drop(refusal.print()),
+    }
+    if refusal.use_stderr() { ExitCode::from(code(&verbs)) } else { ExitCode::SUCCESS }
 }
 
-/// The exit code of a mistake in these words.
-fn code(words: Vec<OsString>) -> u8 {
-    let verb = command().ignore_errors(true).try_get_matches_from(words).ok();
-    let verb = verb.as_ref().and_then(|matches| matches.subcommand_name());
-    if verb == Some("diff") { MISTAKE_OF_DIFF } else { MISTAKE }
+/// The verb in these words, and the verbs below it.
+fn verbs(words: Vec<OsString>) -> Vec<String> {
+    let matches = command().ignore_errors(true).try_get_matches_from(words).ok();
+    let (mut verbs, mut at) = (Vec::new(), matches.as_ref());
+    while let Some((verb, below)) = at.and_then(clap::ArgMatches::subcommand) {
+        verbs.push(verb.to_owned());
+        at = Some(below);
+    }
+    verbs
+}
+
+/// kubectl's words for a flag or a verb that there is not; of other mistakes more can be said than it says.
+fn mistake(refusal: &clap::Error, verbs: &[String]) -> Option<String> {
+    let context = |kind| match refusal.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.as_str()),
+        _ => None,
+    };
+    let place = std::iter::once("edgectl").chain(verbs.iter().map(String::as_str)).collect::<Vec<_>>().join(" ");
+    let said = match refusal.kind() {
+        ErrorKind::UnknownArgument => {
+            let flag = context(ContextKind::InvalidArg).filter(|word| word.starts_with('-'))?;
+            if flag.starts_with("--") {
+                format!("unknown flag: {flag}")
+            } else {
+                format!("unknown shorthand flag: '{}' in {flag}", flag.chars().nth(1)?)
+            }
+        }
+        ErrorKind::InvalidSubcommand => {
+            format!("unknown command \"{}\" for \"{place}\"", context(ContextKind::InvalidSubcommand)?)
+        }
+        _ => return None,
+    };
+    let meant = match refusal.get(ContextKind::SuggestedSubcommand).or(refusal.get(ContextKind::SuggestedArg)) {
+        Some(ContextValue::String(one)) => format!("\n\nDid you mean this?\n\t{one}"),
+        Some(ContextValue::Strings(many)) => format!("\n\nDid you mean this?\n\t{}", many.join("\n\t")),
+        _ => String::new(),
+    };
+    Some(format!("error: {said}{meant}\nSee '{place} --help' for usage.\n"))
+}
+
+/// The exit code of a mistake.
+fn code(verbs: &[String]) -> u8 {
+    if verbs.first().is_some_and(|verb| verb == "diff") { MISTAKE_OF_DIFF } else { MISTAKE }
 }
 
 /// `true` and `false` in all the ways that Go reads them.
@@ -144,7 +186,31 @@ mod tests {
         ] {
             let refusal = read(line).err().unwrap_or_else(|| panic!("{line} is understood"));
             assert!(refusal.use_stderr(), "{line}");
-            assert_eq!(code(line.split(' ').map(OsString::from).collect()), MISTAKE, "{line}");
+            assert_eq!(code(&verbs(line.split(' ').map(OsString::from).collect())), MISTAKE, "{line}");
+        }
+        let verbs = verbs("edgectl diff --nonsense".split(' ').map(OsString::from).collect());
+        assert_eq!(code(&verbs), MISTAKE_OF_DIFF);
+    }
+
+    #[test]
+    fn unknown_flags_and_verbs_are_told_as_kubectl_does() {
+        for (line, expected) in [
+            ("edgectl get --nonsense", Some("error: unknown flag: --nonsense\nSee 'edgectl get --help' for usage.\n")),
+            ("edgectl get -Z", Some("error: unknown shorthand flag: 'Z' in -Z\nSee 'edgectl get --help' for usage.\n")),
+            ("edgectl zzz", Some("error: unknown command \"zzz\" for \"edgectl\"\nSee 'edgectl --help' for usage.\n")),
+            (
+                "edgectl rollout undone",
+                Some(
+                    "error: unknown command \"undone\" for \"edgectl rollout\"\n\nDid you mean this?\n\tundo\nSee \
+                     'edgectl rollout --help' for usage.\n",
+                ),
+            ),
+            ("edgectl exec web ls", None),
+            ("edgectl get -A=maybe", None),
+        ] {
+            let words: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+            let refusal = read(line).unwrap_err();
+            assert_eq!(mistake(&refusal, &verbs(words)).as_deref(), expected, "{line}");
         }
     }
 }
