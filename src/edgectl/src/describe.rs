@@ -5,11 +5,13 @@
 
 mod access;
 mod batch;
+mod containers;
 mod kinds;
 mod page;
 mod policy;
 mod request;
 mod traffic;
+mod volumes;
 
 use std::process::ExitCode;
 use std::time::SystemTime;

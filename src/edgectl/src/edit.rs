@@ -3,7 +3,7 @@
 //! In: objects, an editor. Out: a patch for each that was changed. What the server refuses comes back into the editor
 //! with the reason above it; what could not be saved stays in a file, which is named.
 
-mod session;
+mod draft;
 
 use std::process::ExitCode;
 
@@ -19,7 +19,7 @@ use crate::error::Failure;
 use crate::label::{One, targets};
 use crate::output;
 use crate::session::Session;
-use session::{Draft, Seen, content, seen};
+use draft::{Draft, Seen, content, seen};
 
 /// What stands above the objects.
 const HEAD: &str = "\

@@ -1,4 +1,6 @@
 //! Flags of the verbs that change what is there, or wait for it: patch, replace, edit, diff, wait.
+//!
+//! In: arguments. Out: typed values, under kubectl's names. Never asks the server.
 
 use std::path::PathBuf;
 

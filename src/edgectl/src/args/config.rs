@@ -1,4 +1,6 @@
 //! Flags of `config`. Context, cluster, user and namespace are those of every verb.
+//!
+//! In: arguments. Out: typed values, under kubectl's names. Never asks the server.
 
 use clap::{Args, Subcommand};
 

@@ -1,4 +1,6 @@
 //! Flags of the verbs that keep pods off nodes: taint, cordon, uncordon, drain.
+//!
+//! In: arguments. Out: typed values, under kubectl's names. Never asks the server.
 
 use clap::Args;
 

@@ -1,4 +1,6 @@
 //! The flags of `rollout`.
+//!
+//! In: arguments. Out: typed values, under kubectl's names. Never asks the server.
 
 use clap::{Args, Subcommand};
 

@@ -1,4 +1,6 @@
 //! Flags of the verbs that make an object for another one: expose and autoscale.
+//!
+//! In: arguments. Out: typed values, under kubectl's names. Never asks the server.
 
 use clap::Args;
 

@@ -1,4 +1,6 @@
 //! Flags of `set`: what of a pod template is set.
+//!
+//! In: arguments. Out: typed values, under kubectl's names. Never asks the server.
 
 use clap::{Args, Subcommand};
 

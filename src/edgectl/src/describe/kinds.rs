@@ -7,7 +7,9 @@ use std::time::SystemTime;
 use kedge_api::quantity::Quantity;
 use serde_json::Value;
 
+use super::containers::container;
 use super::page::{Page, age, items, moment, selector, words};
+use super::volumes::volumes;
 use super::{access, batch, policy, traffic};
 
 /// Kinds whose pages show no events.
@@ -133,143 +135,12 @@ pub fn controller(object: &Value, page: &mut Page) {
     }
 }
 
-fn container(spec: &Value, status: Option<&Value>, page: &mut Page) {
-    page.head(1, &words(&spec["name"]));
-    if let Some(status) = status {
-        page.line(2, "Container ID", words(&status["containerID"]));
-    }
-    page.line(2, "Image", words(&spec["image"]));
-    if let Some(status) = status {
-        page.line(2, "Image ID", words(&status["imageID"]));
-    }
-    let ports = |field: &str| {
-        let all: Vec<String> = spec["ports"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .map(|p| format!("{}/{}", p[field].as_i64().unwrap_or(0), p["protocol"].as_str().unwrap_or("TCP")))
-            .collect();
-        all.join(", ")
-    };
-    page.line(2, "Port", ports("containerPort"));
-    page.line(2, "Host Port", ports("hostPort"));
-    for (name, field) in [("Command", "command"), ("Args", "args")] {
-        if let Some(all) = spec[field].as_array().filter(|a| !a.is_empty()) {
-            page.head(2, name);
-            all.iter().for_each(|word| page.raw(3, words(word)));
-        }
-    }
-    if let Some(status) = status {
-        state("State", &status["state"], page);
-        state("Last State", &status["lastState"], page);
-        page.line(2, "Ready", if status["ready"] == true { "True" } else { "False" });
-        page.line(2, "Restart Count", status["restartCount"].as_i64().unwrap_or(0).to_string());
-    }
-    for (name, field) in [("Limits", "limits"), ("Requests", "requests")] {
-        if let Some(map) = spec["resources"][field].as_object().filter(|m| !m.is_empty()) {
-            page.head(2, name);
-            map.iter().for_each(|(key, value)| page.line(3, key, words(value)));
-        }
-    }
-    for (name, field) in [("Liveness", "livenessProbe"), ("Readiness", "readinessProbe"), ("Startup", "startupProbe")] {
-        if !spec[field].is_null() {
-            page.line(2, name, probe(&spec[field]));
-        }
-    }
-    let environment: Vec<(String, String)> = spec["env"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .map(|e| {
-            (words(&e["name"]), if e["valueFrom"].is_null() { words(&e["value"]) } else { e["valueFrom"].to_string() })
-        })
-        .collect();
-    if environment.is_empty() {
-        page.line(2, "Environment", "");
-    } else {
-        page.head(2, "Environment");
-        environment.iter().for_each(|(name, value)| page.line(3, name, value.clone()));
-    }
-    let mounts: Vec<String> = spec["volumeMounts"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .map(|m| {
-            let mode = if m["readOnly"] == true { "ro" } else { "rw" };
-            format!("{} from {} ({mode})", words(&m["mountPath"]), words(&m["name"]))
-        })
-        .collect();
-    if mounts.is_empty() {
-        page.line(2, "Mounts", "");
-    } else {
-        page.head(2, "Mounts");
-        mounts.into_iter().for_each(|mount| page.raw(3, mount));
-    }
-}
-
-fn state(name: &str, state: &Value, page: &mut Page) {
-    if let Some(running) = state.get("running") {
-        page.line(2, name, "Running");
-        page.line(3, "Started", moment(&running["startedAt"]));
-    } else if let Some(waiting) = state.get("waiting") {
-        page.line(2, name, "Waiting");
-        page.some(3, "Reason", &waiting["reason"]);
-        page.some(3, "Message", &waiting["message"]);
-    } else if let Some(ended) = state.get("terminated") {
-        page.line(2, name, "Terminated");
-        page.some(3, "Reason", &ended["reason"]);
-        page.some(3, "Message", &ended["message"]);
-        page.line(3, "Exit Code", ended["exitCode"].as_i64().unwrap_or(0).to_string());
-        page.line(3, "Started", moment(&ended["startedAt"]));
-        page.line(3, "Finished", moment(&ended["finishedAt"]));
-    } else if name == "State" {
-        page.line(2, name, "Waiting");
-    }
-}
-
-fn probe(probe: &Value) -> String {
-    let n = |field: &str, default: i64| probe[field].as_i64().unwrap_or(default);
-    let how = if let Some(http) = probe.get("httpGet") {
-        let scheme = http["scheme"].as_str().unwrap_or("HTTP").to_lowercase();
-        format!("http-get {scheme}://{}:{}{}", words(&http["host"]), words(&http["port"]), words(&http["path"]))
-    } else if let Some(tcp) = probe.get("tcpSocket") {
-        format!("tcp-socket {}:{}", words(&tcp["host"]), words(&tcp["port"]))
-    } else if let Some(exec) = probe.get("exec") {
-        let command: Vec<String> = exec["command"].as_array().into_iter().flatten().map(words).collect();
-        format!("exec [{}]", command.join(" "))
-    } else {
-        format!("grpc <pod>:{}", words(&probe["grpc"]["port"]))
-    };
-    format!(
-        "{how} delay={}s timeout={}s period={}s #success={} #failure={}",
-        n("initialDelaySeconds", 0),
-        n("timeoutSeconds", 1),
-        n("periodSeconds", 10),
-        n("successThreshold", 1),
-        n("failureThreshold", 3)
-    )
-}
-
 fn conditions(list: &Value, page: &mut Page) {
     let rows: Vec<Vec<String>> =
         items(list).map(|c| vec![words(&c["type"]), words(&c["status"]), words(&c["reason"])]).collect();
     if !rows.is_empty() {
         page.head(0, "Conditions");
         page.table(1, &["Type", "Status", "Reason"], &rows);
-    }
-}
-
-fn volumes(level: usize, list: &Value, page: &mut Page) {
-    let list = list.as_array().cloned().unwrap_or_default();
-    if list.is_empty() {
-        return page.line(level, "Volumes", "");
-    }
-    page.head(level, "Volumes");
-    for volume in &list {
-        page.head(level + 1, &words(&volume["name"]));
-        for (key, value) in volume.as_object().into_iter().flatten().filter(|(key, _)| *key != "name") {
-            page.tree(level + 2, key, value);
-        }
     }
 }
 
