@@ -3,7 +3,7 @@
 //! Data only: no I/O, no async.
 
 pub mod apply;
-mod base64;
+pub mod base64;
 pub mod check;
 pub mod clock;
 pub mod convert;

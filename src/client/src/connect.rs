@@ -35,6 +35,8 @@ pub struct ConnectOptions {
     pub impersonate: Option<String>,
     /// Impersonated groups.
     pub impersonate_groups: Vec<String>,
+    /// What the server has no time for now (429, 503, 504) is an error at once, and not asked for again in silence.
+    pub at_once: bool,
 }
 
 /// What a client is connected to, for messages.
@@ -76,6 +78,7 @@ impl Client {
                 Config::from_custom_kubeconfig(file, &choice).await.map_err(|e| config_error(&e))?
             }
         };
+        config.default_retry &= !options.at_once;
         if let Some(server) = server {
             config.cluster_url = server;
         }

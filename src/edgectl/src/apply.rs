@@ -3,7 +3,7 @@
 //! In: manifests. Out: objects created or patched, one line each. Fields that somebody else set stay; fields that an
 //! earlier apply set and the manifest no longer has go.
 
-mod threeway;
+pub mod threeway;
 
 use std::process::ExitCode;
 
@@ -15,9 +15,9 @@ use serde_json::{Value, json};
 use crate::args::{Apply, DryRun};
 use crate::error::Failure;
 use crate::manifest::{self, Item};
-use crate::output::{self, Format};
 use crate::resource::{Catalogue, Resource};
 use crate::session::Session;
+use crate::written::Written;
 
 /// The annotation that holds what was applied last.
 pub const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
@@ -29,7 +29,6 @@ pub async fn run(session: Session, args: Apply) -> Result<ExitCode, Failure> {
     if args.files.filename.is_empty() {
         return Err(Failure::said("must specify one of -f and -k"));
     }
-    let format = Format::of_write(args.output.as_deref())?;
     let mut items = manifest::read(&args.files)?;
     if let Some(text) = &args.selector {
         let selector = LabelSelector::parse(text).map_err(|e| Failure::said(e.to_string()))?;
@@ -37,35 +36,22 @@ pub async fn run(session: Session, args: Apply) -> Result<ExitCode, Failure> {
     }
     let catalogue = session.catalogue().await?;
     let validation = validation(&args.validate)?;
-    let (mut failed, mut printed) = (false, Vec::new());
+    let mut written = Written::new(args.output.as_deref(), args.dry_run)?;
     for item in &items {
         match one(&session, &args, &catalogue, item, validation).await {
-            Ok((resource, object, verb)) => {
-                let named = resource.named(object["metadata"]["name"].as_str().unwrap_or(""));
-                match &format {
-                    None => println!("{named} {verb}{}", dry(args.dry_run, args.server_side)),
-                    Some(Format::Name) => println!("{named}"),
-                    Some(_) => printed.push(object),
+            Ok(Applied { resource, object, verb, foreign }) => {
+                if foreign {
+                    eprintln!(
+                        "Warning: resource {} is missing the {LAST_APPLIED} annotation which is required by apply. It will be patched automatically.",
+                        resource.named(item.name())
+                    );
                 }
+                written.done(&resource, object, verb);
             }
-            Err(failure) => {
-                failed = true;
-                eprint!("{}", located(item, failure));
-            }
+            Err(failure) => written.failed(&located(item, failure)),
         }
     }
-    if let Some(format) = format.filter(|f| *f != Format::Name) {
-        print!("{}", output::object(&format, &as_list(printed), "")?);
-    }
-    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
-}
-
-/// One object as it is, several as a list.
-pub fn as_list(mut objects: Vec<Value>) -> Value {
-    match objects.len() {
-        1 => objects.remove(0),
-        _ => json!({"apiVersion": "v1", "kind": "List", "metadata": {"resourceVersion": ""}, "items": objects}),
-    }
+    written.end()
 }
 
 /// The failure's words, with the place in the manifest.
@@ -76,16 +62,6 @@ pub fn located(item: &Item, failure: Failure) -> String {
             format!("{} ({})\n", words.trim_end(), item.origin)
         }
         other => other.words(),
-    }
-}
-
-/// What follows a sentence in a dry run.
-pub fn dry(run: DryRun, server_side: bool) -> &'static str {
-    match (run, server_side) {
-        (DryRun::None, false) => "",
-        (DryRun::None, true) => "",
-        (DryRun::Client, _) => " (dry run)",
-        (DryRun::Server, _) => " (server dry run)",
     }
 }
 
@@ -136,9 +112,19 @@ pub fn place(
     Ok((resource, object, path))
 }
 
-type Applied = (Resource, Value, &'static str);
+/// What became of an object.
+pub struct Applied {
+    /// Its kind.
+    pub resource: Resource,
+    /// The object as stored, or as it would be.
+    pub object: Value,
+    verb: &'static str,
+    /// It was not made by an apply.
+    foreign: bool,
+}
 
-async fn one(
+/// Applies one object.
+pub async fn one(
     session: &Session,
     args: &Apply,
     catalogue: &Catalogue,
@@ -168,45 +154,41 @@ async fn one(
         }
         let options = PatchOptions { write, force: args.force };
         let stored = session.client.patch(&target, PatchKind::Apply, &object, &options).await?;
-        return Ok((resource, stored, "serverside-applied"));
+        return Ok(Applied { resource, object: stored, verb: "serverside-applied", foreign: false });
     }
-    let modified = with_last_applied(&object);
+    let applied = |resource, object, verb, foreign| Applied { resource, object, verb, foreign };
+    let modified = if args.plain { without_last_applied(&object) } else { with_last_applied(&object) };
     for _ in 0..TRIES {
         let Some(current) = session.client.get_opt(&target).await? else {
             if args.dry_run == DryRun::Client {
-                return Ok((resource, modified, "created"));
+                return Ok(applied(resource, modified, "created", false));
             }
             let made = session.client.create(&path, &modified, &write).await?;
-            return Ok((resource, made, "created"));
+            return Ok(applied(resource, made, "created", false));
         };
         let last = current["metadata"]["annotations"][LAST_APPLIED].as_str();
-        if last.is_none() {
-            eprintln!(
-                "Warning: resource {} is missing the {LAST_APPLIED} annotation which is required by apply. It will be patched automatically.",
-                resource.named(item.name())
-            );
-        }
+        let foreign = last.is_none();
         let last: Value = last.and_then(|text| serde_json::from_str(text).ok()).unwrap_or(Value::Null);
         let gvk = Gvk::from_api_version(item.api_version(), item.kind());
         let patch = threeway::patch(&gvk, &last, &modified, &current);
         if patch.body.as_object().is_none_or(serde_json::Map::is_empty) {
-            return Ok((resource, current, "unchanged"));
+            return Ok(applied(resource, current, "unchanged", foreign));
         }
         if args.dry_run == DryRun::Client {
-            return Ok((resource, modified, "configured"));
+            return Ok(applied(resource, modified, "configured", foreign));
         }
         let options = PatchOptions { write: write.clone(), force: false };
         match session.client.patch(&target, patch.kind, &patch.body, &options).await {
             Ok(stored) if stored["metadata"]["resourceVersion"] == current["metadata"]["resourceVersion"] => {
-                return Ok((resource, stored, "unchanged"));
+                return Ok(applied(resource, stored, "unchanged", foreign));
             }
-            Ok(stored) => return Ok((resource, stored, "configured")),
+            Ok(stored) => return Ok(applied(resource, stored, "configured", foreign)),
             Err(e) if e.is_conflict() || e.is_not_found() => {}
             Err(e) if args.force && e.code() == Some(422) => {
                 session.client.delete(&target, &Default::default()).await?;
                 crate::delete::gone(session, &target, None).await?;
                 let made = session.client.create(&path, &modified, &write).await?;
-                return Ok((resource, made, "configured"));
+                return Ok(applied(resource, made, "configured", foreign));
             }
             Err(e) => return Err(e.into()),
         }
@@ -215,7 +197,15 @@ async fn one(
 }
 
 /// The object with itself, as it was applied, in the annotation.
-fn with_last_applied(object: &Value) -> Value {
+pub fn with_last_applied(object: &Value) -> Value {
+    let plain = without_last_applied(object);
+    let mut modified = plain.clone();
+    modified["metadata"]["annotations"][LAST_APPLIED] = json!(plain.to_string() + "\n");
+    modified
+}
+
+/// The object as its manifest says, with annotations though there be none.
+fn without_last_applied(object: &Value) -> Value {
     let mut plain = object.clone();
     if let Some(annotations) = plain["metadata"].get_mut("annotations").and_then(Value::as_object_mut) {
         annotations.remove(LAST_APPLIED);
@@ -223,7 +213,5 @@ fn with_last_applied(object: &Value) -> Value {
     if plain["metadata"]["annotations"].is_null() {
         plain["metadata"]["annotations"] = json!({});
     }
-    let mut modified = plain.clone();
-    modified["metadata"]["annotations"][LAST_APPLIED] = json!(plain.to_string() + "\n");
-    modified
+    plain
 }

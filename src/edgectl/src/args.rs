@@ -3,9 +3,16 @@
 //! In: arguments. Out: typed values. Never reads a file and never asks the server.
 
 mod access;
+mod boolean;
+mod change;
+mod config;
 mod create;
 mod device;
+mod discover;
+mod nodes;
 mod rollout;
+mod serve;
+mod set;
 mod streams;
 
 use std::path::PathBuf;
@@ -13,9 +20,16 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use access::{Auth, AuthWhat, Backup, Certificate, CertificateWhat, CreateRole, Restore, RuleFlags, SubjectFlags};
+pub use boolean::{boolean, tell};
+pub use change::{Diff, Edit, Patch, PatchType, Replace, Told, Wait};
+pub use config::{Config, ConfigWhat};
 pub use create::{Create, CreateHow, CreateSecret, CreateWhat, FromData};
 pub use device::{Image, ImageWhat, Plugin, PluginWhat};
+pub use discover::{ApiResources, Events, Explain};
+pub use nodes::{Cordon, Drain, Taint};
 pub use rollout::{Rollout, RolloutWhat};
+pub use serve::{Autoscale, Expose};
+pub use set::{Among, Set, SetWhat};
 pub use streams::{Attach, Copy, Exec, PortForward, Proxy, Run};
 
 /// Controls a Kedge device or fleet. Everything that kubectl users know, under the same names.
@@ -76,6 +90,16 @@ pub enum Verb {
     Apply(Apply),
     /// Create a resource from a file or by name.
     Create(Create),
+    /// Update fields of a resource.
+    Patch(Patch),
+    /// Replace a resource by file name or standard input.
+    Replace(Replace),
+    /// Edit a resource in the editor of KUBE_EDITOR or EDITOR.
+    Edit(Edit),
+    /// Diff the live version against a would-be applied version.
+    Diff(Diff),
+    /// Wait for a condition on one or many resources.
+    Wait(Wait),
     /// Delete resources by file names, names, or resources and label selector.
     Delete(Delete),
     /// Print the logs of a container in a pod.
@@ -96,6 +120,20 @@ pub enum Verb {
     Scale(Scale),
     /// Manage the rollout of a resource.
     Rollout(Rollout),
+    /// Create a service for a workload's pods.
+    Expose(Expose),
+    /// Create an autoscaler for a workload.
+    Autoscale(Autoscale),
+    /// Set specific features on objects.
+    Set(Set),
+    /// Update the taints on one or more nodes.
+    Taint(Taint),
+    /// Mark a node as unschedulable.
+    Cordon(Cordon),
+    /// Mark a node as schedulable.
+    Uncordon(Cordon),
+    /// Drain a node in preparation for maintenance.
+    Drain(Drain),
     /// Update the labels of a resource.
     Label(Label),
     /// Update the annotations of a resource.
@@ -113,7 +151,19 @@ pub enum Verb {
     /// Replace all objects of the running device by those of a backup.
     Restore(Restore),
     /// Print the supported API resources on the server.
-    ApiResources,
+    ApiResources(ApiResources),
+    /// Print the supported API versions on the server, in the form of "group/version".
+    ApiVersions,
+    /// Display addresses of the control plane and of the cluster's own services.
+    ClusterInfo,
+    /// Get documentation for a resource and its fields.
+    Explain(Explain),
+    /// List events.
+    Events(Events),
+    /// Display and change the kubeconfig.
+    Config(Config),
+    /// Print the flags that every verb takes.
+    Options,
     /// Print the client and server version information.
     Version(Version),
     /// Output shell completion code.
@@ -121,6 +171,12 @@ pub enum Verb {
         /// The shell.
         shell: clap_complete::Shell,
     },
+}
+
+/// A command line by its words, separated by single spaces.
+#[cfg(test)]
+pub fn read(line: &str) -> Result<Arguments, clap::Error> {
+    Arguments::parse_words(line.split(' '))
 }
 
 impl Verb {
@@ -223,9 +279,9 @@ pub struct Describe {
     /// Across all namespaces.
     #[arg(long, short = 'A')]
     pub all_namespaces: bool,
-    /// Leave the events out.
-    #[arg(long, num_args = 0..=1, default_missing_value = "true", default_value = "true", value_name = "BOOL")]
-    pub show_events: String,
+    /// Show the events about it.
+    #[arg(long, default_value = "true")]
+    pub show_events: bool,
 }
 
 /// `apply`.
@@ -254,6 +310,9 @@ pub struct Apply {
     /// Selector (label query) to filter the manifests on.
     #[arg(long, short = 'l', value_name = "SELECTOR")]
     pub selector: Option<String>,
+    /// Leave the annotation of what was applied last as it is: for a diff, which shows what the manifests say.
+    #[arg(skip)]
+    pub plain: bool,
 }
 
 /// `delete`.
@@ -285,8 +344,8 @@ pub struct Delete {
     #[arg(long)]
     pub ignore_not_found: bool,
     /// Wait until the resources are gone.
-    #[arg(long, num_args = 0..=1, default_missing_value = "true", default_value = "true", value_name = "BOOL")]
-    pub wait: String,
+    #[arg(long, default_value = "true")]
+    pub wait: bool,
     /// Longest wait, e.g. 30s; 0 waits for ever.
     #[arg(long, default_value = "0s")]
     pub timeout: String,
@@ -386,25 +445,19 @@ pub struct Version {
     pub output: Option<String>,
 }
 
-/// `true` and `false` of flags that take both.
-pub fn truth(text: &str) -> bool {
-    !matches!(text, "false" | "0" | "no")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn the_command_line_is_consistent() {
-        use clap::CommandFactory;
-        Arguments::command().debug_assert();
+        boolean::command().debug_assert();
     }
 
     #[test]
     fn the_subject_of_a_binding_is_no_user_of_the_kubeconfig() {
         let line = "edgectl create clusterrolebinding b --clusterrole=view --user=jane --user=joe";
-        let parsed = Arguments::try_parse_from(line.split(' ')).unwrap();
+        let parsed = read(line).unwrap();
         assert!(parsed.verb.takes_subjects());
         let Verb::Create(Create { what: Some(CreateWhat::Role(role)), .. }) = parsed.verb else { panic!("{line}") };
         let CreateRole::Clusterrolebinding { subjects, .. } = role else { panic!("{line}") };
@@ -457,8 +510,7 @@ mod tests {
             "edgectl create token bot --duration=10m --bound-object-kind=Pod --bound-object-name=p",
             "edgectl completion bash",
         ] {
-            let words: Vec<&str> = line.split(' ').collect();
-            Arguments::try_parse_from(words).unwrap_or_else(|e| panic!("{line}: {e}"));
+            read(line).unwrap_or_else(|e| panic!("{line}: {e}"));
         }
     }
 }

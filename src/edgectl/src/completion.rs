@@ -1,4 +1,6 @@
 //! Shell completion, from the same definitions as the command line.
+//!
+//! In: a shell. Out: its script. Never offers a value for a flag that needs none.
 
 use std::process::ExitCode;
 

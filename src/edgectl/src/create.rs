@@ -7,15 +7,16 @@ mod roles;
 use std::path::Path;
 use std::process::ExitCode;
 
+use kedge_api::base64::encode as base64;
 use kedge_client::{ResourcePath, WriteOptions};
 use serde_json::{Map, Value, json};
 
-use crate::apply::{as_list, dry, located, place, validation};
+use crate::apply::{located, place, validation};
 use crate::args::{Create, CreateHow, CreateSecret, CreateWhat, DryRun, FromData};
 use crate::error::Failure;
 use crate::manifest::{self, Item};
-use crate::output::{self, Format};
 use crate::session::Session;
+use crate::written::Written;
 
 /// The most bytes of one file in a ConfigMap or Secret: what the API takes in all.
 const FILE_LIMIT: u64 = 1 << 20;
@@ -55,7 +56,6 @@ pub async fn run(session: Session, args: Create) -> Result<ExitCode, Failure> {
 }
 
 async fn send(session: &Session, items: &[Item], how: &CreateHow) -> Result<ExitCode, Failure> {
-    let format = Format::of_write(how.output.as_deref())?;
     let validation = validation(&how.validate)?;
     let catalogue = session.catalogue().await?;
     let options = WriteOptions {
@@ -63,7 +63,7 @@ async fn send(session: &Session, items: &[Item], how: &CreateHow) -> Result<Exit
         field_validation: Some(validation),
         field_manager: Some("kubectl-create".to_owned()),
     };
-    let (mut failed, mut printed) = (false, Vec::new());
+    let mut written = Written::new(how.output.as_deref(), how.dry_run)?;
     for item in items {
         let made = async {
             let (resource, object, path) = place(session, &catalogue, item)?;
@@ -75,30 +75,28 @@ async fn send(session: &Session, items: &[Item], how: &CreateHow) -> Result<Exit
             Ok::<_, Failure>((resource, object))
         };
         match made.await {
-            Ok((resource, object)) => {
-                let named = resource.named(object["metadata"]["name"].as_str().unwrap_or(""));
-                match &format {
-                    None => println!("{named} created{}", dry(how.dry_run, false)),
-                    Some(Format::Name) => println!("{named}"),
-                    Some(_) => printed.push(object),
-                }
-            }
-            Err(failure) => {
-                failed = true;
-                eprint!("{}", located(item, failure));
-            }
+            Ok((resource, object)) => written.done(&resource, object, "created"),
+            Err(failure) => written.failed(&located(item, failure)),
         }
     }
-    if let Some(format) = format.filter(|f| *f != Format::Name && !printed.is_empty()) {
-        print!("{}", output::object(&format, &as_list(printed), "")?);
-    }
-    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    written.end()
 }
 
 fn generate(what: CreateWhat) -> Result<(Value, CreateHow), Failure> {
     let object = |api_version: &str, kind: &str, name: &str| json!({"apiVersion": api_version, "kind": kind, "metadata": {"name": name}});
     Ok(match what {
         CreateWhat::Namespace { name, how } => (object("v1", "Namespace", &name), how),
+        CreateWhat::Quota { name, hard, scopes, how } => {
+            let mut quota = object("v1", "ResourceQuota", &name);
+            quota["spec"] = json!({});
+            if !hard.is_empty() {
+                quota["spec"]["hard"] = Value::Object(crate::set::quantities(&hard)?);
+            }
+            if !scopes.is_empty() {
+                quota["spec"]["scopes"] = json!(scopes);
+            }
+            (quota, how)
+        }
         CreateWhat::Serviceaccount { name, how } => (object("v1", "ServiceAccount", &name), how),
         CreateWhat::Deployment { name, image, replicas, port, command, how } => {
             (deployment(&name, &image, replicas, port, &command), how)
@@ -216,20 +214,6 @@ fn base_name(path: &Path) -> String {
     path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
-/// Standard base64 with padding (RFC 4648).
-fn base64(bytes: &[u8]) -> String {
-    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for group in bytes.chunks(3) {
-        let word = group.iter().fold(0u32, |word, byte| word << 8 | u32::from(*byte)) << (8 * (3 - group.len()));
-        for i in 0..4 {
-            let letter = LETTERS[(word >> (18 - 6 * i) & 63) as usize] as char;
-            text.push(if i <= group.len() { letter } else { '=' });
-        }
-    }
-    text
-}
-
 async fn token(
     session: &Session,
     name: &str,
@@ -256,10 +240,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn base64_has_its_padding() {
-        for (bytes, text) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg==")] {
-            assert_eq!(base64(bytes.as_bytes()), text);
-        }
+    fn a_quota_is_generated() {
+        let line = "edgectl create quota q --hard=pods=2,cpu=1 --scopes=BestEffort";
+        let crate::args::Verb::Create(args) = crate::args::read(line).unwrap().verb else { panic!("{line}") };
+        let (made, _) = generate(args.what.unwrap()).unwrap();
+        assert_eq!(made["spec"], json!({"hard": {"pods": "2", "cpu": "1"}, "scopes": ["BestEffort"]}));
     }
 
     #[test]

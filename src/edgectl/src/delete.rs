@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use kedge_client::{DeleteOptions, Informer, ListOptions, Propagation, ResourcePath, Step, WatchOptions};
 use serde_json::Value;
 
-use crate::args::{Delete, DryRun, truth};
+use crate::args::{Delete, DryRun};
 use crate::error::Failure;
 use crate::manifest;
 use crate::resource::{Resource, Target};
@@ -38,7 +38,7 @@ pub async fn run(session: Session, args: Delete) -> Result<ExitCode, Failure> {
                     println!(
                         "{} \"{name}\" {how}{place}{}",
                         resource_words(&resource),
-                        crate::apply::dry(args.dry_run, false)
+                        crate::written::dry(args.dry_run)
                     );
                 }
                 let uid = answer.pointer("/metadata/uid").or_else(|| answer.pointer("/details/uid"));
@@ -51,7 +51,7 @@ pub async fn run(session: Session, args: Delete) -> Result<ExitCode, Failure> {
             }
         }
     }
-    if truth(&args.wait) && args.dry_run == DryRun::None {
+    if args.wait && args.dry_run == DryRun::None {
         let limit = duration(&args.timeout)?;
         let waiting = async {
             for (path, uid) in &going {
@@ -74,16 +74,7 @@ fn resource_words(resource: &Resource) -> String {
 }
 
 fn options(args: &Delete) -> Result<DeleteOptions, Failure> {
-    let propagation = match args.cascade.as_str() {
-        "background" | "true" => Propagation::Background,
-        "foreground" => Propagation::Foreground,
-        "orphan" | "false" => Propagation::Orphan,
-        other => {
-            return Err(Failure::said(format!(
-                "invalid cascade value ({other}). Must be \"background\", \"foreground\", or \"orphan\""
-            )));
-        }
-    };
+    let propagation = propagation(&args.cascade)?;
     let grace = match (args.now, args.force, args.grace_period) {
         (true, _, _) => Some(1),
         (false, true, grace) if grace <= 0 => Some(0),
@@ -97,6 +88,18 @@ fn options(args: &Delete) -> Result<DeleteOptions, Failure> {
         dry_run: args.dry_run == DryRun::Server,
         ..DeleteOptions::default()
     })
+}
+
+/// `--cascade`.
+pub fn propagation(text: &str) -> Result<Propagation, Failure> {
+    match text {
+        "background" | "true" => Ok(Propagation::Background),
+        "foreground" => Ok(Propagation::Foreground),
+        "orphan" | "false" => Ok(Propagation::Orphan),
+        other => Err(Failure::said(format!(
+            "invalid cascade value ({other}). Must be \"background\", \"foreground\", or \"orphan\""
+        ))),
+    }
 }
 
 type One = (Resource, Option<String>, String);

@@ -1,18 +1,27 @@
 //! `describe`: an object for reading, with its events.
 //!
-//! In: objects. Out: kubectl's layout for pods, nodes and workloads; every other kind field by field.
+//! In: objects. Out: kubectl's layout for the kinds it has one for; every other kind field by field. Never shows a
+//! secret's value.
 
+mod access;
+mod batch;
+mod containers;
 mod kinds;
 mod page;
+mod policy;
+mod request;
+mod traffic;
+mod volumes;
 
 use std::process::ExitCode;
 use std::time::SystemTime;
 
 use kedge_client::{ListOptions, ResourcePath};
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::args::{Describe, truth};
+use crate::args::Describe;
 use crate::error::Failure;
+use crate::events::{interval, seen};
 use crate::label::targets;
 use crate::output::columns;
 use crate::session::Session;
@@ -38,7 +47,8 @@ pub async fn run(session: Session, args: Describe) -> Result<ExitCode, Failure> 
                     println!("\n");
                 }
                 let mut page = Page::default();
-                kinds::describe(&resource.kind, &object, &mut page);
+                let related = related(&session, &resource.kind, &object).await;
+                kinds::describe(&resource.kind, &object, &related, &mut page);
                 if resource.kind == "Node" {
                     let options =
                         ListOptions { fields: Some(format!("spec.nodeName={name}")), ..ListOptions::default() };
@@ -46,7 +56,7 @@ pub async fn run(session: Session, args: Describe) -> Result<ExitCode, Failure> 
                     kinds::node_pods(&object, &pods, SystemTime::now(), &mut page);
                 }
                 print!("{}", page.text());
-                if truth(&args.show_events) {
+                if args.show_events && !kinds::WITHOUT_EVENTS.contains(&resource.kind.as_str()) {
                     print!("{}", events(&session, &object).await?);
                 }
             }
@@ -59,6 +69,25 @@ pub async fn run(session: Session, args: Describe) -> Result<ExitCode, Failure> 
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
+/// What a page shows of other objects: a node's lease, what stands behind services. Who may not read those still sees
+/// the page.
+async fn related(session: &Session, kind: &str, object: &Value) -> Value {
+    let text = |field: &str| object["metadata"][field].as_str().unwrap_or("").to_owned();
+    if kind == "Node" {
+        let path = ResourcePath::new("coordination.k8s.io", "v1", "leases").namespace("kube-node-lease");
+        return session.client.get(&path.name(text("name"))).await.unwrap_or(Value::Null);
+    }
+    if !matches!(kind, "Service" | "Ingress") {
+        return Value::Null;
+    }
+    let list = async |path: ResourcePath| {
+        session.client.list(&path.namespace(text("namespace")), &ListOptions::default()).await.unwrap_or(Value::Null)
+    };
+    let slices = list(ResourcePath::new("discovery.k8s.io", "v1", "endpointslices")).await;
+    let services = if kind == "Ingress" { list(ResourcePath::core("services")).await } else { Value::Null };
+    json!({"slices": slices["items"], "services": services["items"]})
+}
+
 async fn events(session: &Session, object: &Value) -> Result<String, Failure> {
     let meta = &object["metadata"];
     let namespace = meta["namespace"].as_str().unwrap_or("default");
@@ -69,14 +98,6 @@ async fn events(session: &Session, object: &Value) -> Result<String, Failure> {
     if found.is_empty() {
         return Ok("Events:                     <none>\n".to_owned());
     }
-    let seen = |event: &Value| -> String {
-        ["lastTimestamp", "eventTime", "firstTimestamp"]
-            .iter()
-            .find_map(|field| event[*field].as_str())
-            .or_else(|| event["metadata"]["creationTimestamp"].as_str())
-            .unwrap_or("")
-            .to_owned()
-    };
     found.sort_by_key(seen);
     let now = SystemTime::now();
     let row = |cells: [&str; 5]| cells.map(str::to_owned).to_vec();
@@ -84,13 +105,9 @@ async fn events(session: &Session, object: &Value) -> Result<String, Failure> {
         vec![row(["Type", "Reason", "Age", "From", "Message"]), row(["----", "------", "----", "----", "-------"])];
     for event in &found {
         let text = |field: &str| event[field].as_str().unwrap_or("").to_owned();
-        let count = event["count"].as_i64().unwrap_or(1);
-        let age = page::age(&seen(event), now);
-        let age =
-            if count > 1 { format!("{age} (x{count} over {})", page::age(&text("firstTimestamp"), now)) } else { age };
         let from =
             event["source"]["component"].as_str().or(event["reportingComponent"].as_str()).unwrap_or("").to_owned();
-        rows.push(vec![text("type"), text("reason"), age, from, text("message").trim().to_owned()]);
+        rows.push(vec![text("type"), text("reason"), interval(event, now), from, text("message").trim().to_owned()]);
     }
     let table = columns(&rows);
     let lines: String = table.lines().map(|line| format!("  {line}\n")).collect();

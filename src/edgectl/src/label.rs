@@ -116,7 +116,8 @@ fn split(words: &[String]) -> Result<(Vec<String>, Vec<Change>), Failure> {
     Ok((names, changes))
 }
 
-/// The objects that words, files and selectors choose. Without a name or selector `all` must be said.
+/// The objects that words, files and selectors choose. Without a name or selector `all` must be said. Where the
+/// session's namespace is empty, it is in all of them.
 pub async fn targets(session: &Session, which: &Chosen, files: &Files, all: bool) -> Result<Vec<One>, Failure> {
     let catalogue = session.catalogue().await?;
     let mut found = Vec::new();
@@ -131,13 +132,20 @@ pub async fn targets(session: &Session, which: &Chosen, files: &Files, all: bool
     for target in catalogue.targets(&which.words)? {
         let namespace = Some(session.namespace.clone());
         if let Some(name) = target.name {
+            if session.namespace.is_empty() && target.resource.namespaced {
+                return Err(Failure::said("a resource cannot be retrieved by name across all namespaces"));
+            }
             found.push((target.resource, namespace, name));
             continue;
         }
-        if !all && which.selector.is_none() {
+        if !all && which.selector.is_none() && which.field_selector.is_none() {
             return Err(Failure::said("resource(s) were provided, but no name was specified"));
         }
-        let options = ListOptions { labels: which.selector.clone(), ..ListOptions::default() };
+        let options = ListOptions {
+            labels: which.selector.clone(),
+            fields: which.field_selector.clone(),
+            ..ListOptions::default()
+        };
         let list = session.client.list(&target.resource.path(namespace.as_deref()), &options).await?;
         for item in list["items"].as_array().into_iter().flatten() {
             let text = |field: &str| item["metadata"][field].as_str().map(str::to_owned);

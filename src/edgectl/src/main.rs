@@ -8,33 +8,46 @@ mod apply;
 mod args;
 mod backup;
 mod completion;
+mod config;
 mod copy;
 mod create;
 mod delete;
 mod describe;
 mod device;
+mod diff;
+mod discover;
+mod drain;
+mod edit;
 mod error;
+mod events;
 mod exec;
+mod explain;
+mod expose;
 mod forward;
 mod get;
 mod label;
 mod logs;
 mod manifest;
+mod nodes;
+mod options;
 mod output;
+mod patch;
 mod proxy;
 mod remote;
+mod replace;
 mod resource;
 mod rollout;
 mod run;
 mod scale;
 mod session;
+mod set;
 mod tar;
 mod terminal;
 mod version;
+mod wait;
+mod written;
 
 use std::process::ExitCode;
-
-use clap::Parser;
 
 use args::{Arguments, Verb};
 use error::Failure;
@@ -45,7 +58,10 @@ const NOBODY_READS: u8 = 141;
 
 fn main() -> ExitCode {
     end_with_the_reader();
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::parse_words(std::env::args_os()) {
+        Ok(arguments) => arguments,
+        Err(refusal) => return args::tell(&refusal, std::env::args_os()),
+    };
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -86,12 +102,24 @@ async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     if let Verb::Completion { shell } = verb {
         return completion::print(shell);
     }
-    let session = Session::open(&global);
+    if matches!(verb, Verb::Options) {
+        return options::print();
+    }
+    if let Verb::Config(config) = verb {
+        return config::run(&global, config);
+    }
+    // Whoever drains a node wants to hear which budget forbids it.
+    let session = Session::open(&global, matches!(verb, Verb::Drain(_)));
     match verb {
         Verb::Get(a) => get::run(session.await?, a).await,
         Verb::Describe(a) => describe::run(session.await?, a).await,
         Verb::Apply(a) => apply::run(session.await?, a).await,
         Verb::Create(a) => create::run(session.await?, a).await,
+        Verb::Patch(a) => patch::run(session.await?, a).await,
+        Verb::Replace(a) => replace::run(session.await?, a).await,
+        Verb::Edit(a) => edit::run(session.await?, a).await,
+        Verb::Diff(a) => diff::run(session.await, a).await,
+        Verb::Wait(a) => wait::run(session.await?, a).await,
         Verb::Delete(a) => delete::run(session.await?, a).await,
         Verb::Logs(a) => logs::run(session.await?, a).await,
         Verb::Exec(a) => exec::run(session.await?, a).await,
@@ -102,6 +130,13 @@ async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Verb::Proxy(a) => proxy::run(session.await?, a).await,
         Verb::Scale(a) => scale::run(session.await?, a).await,
         Verb::Rollout(a) => rollout::run(session.await?, a).await,
+        Verb::Expose(a) => expose::expose(session.await?, a).await,
+        Verb::Autoscale(a) => expose::autoscale(session.await?, a).await,
+        Verb::Set(a) => set::run(session.await?, a).await,
+        Verb::Taint(a) => nodes::taint(session.await?, a).await,
+        Verb::Cordon(a) => nodes::cordon(session.await?, a, true).await,
+        Verb::Uncordon(a) => nodes::cordon(session.await?, a, false).await,
+        Verb::Drain(a) => drain::run(session.await?, a).await,
         Verb::Label(a) => label::run(session.await?, a, label::Which::Labels).await,
         Verb::Annotate(a) => label::run(session.await?, a, label::Which::Annotations).await,
         Verb::Image(a) => device::images(session.await?, a).await,
@@ -110,8 +145,12 @@ async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Verb::Certificate(a) => access::certificate(session.await?, a).await,
         Verb::Backup(a) => backup::backup(session.await?, a).await,
         Verb::Restore(a) => backup::restore(session.await?, a).await,
-        Verb::ApiResources => resource::list(session.await?).await,
+        Verb::ApiResources(a) => discover::resources(session.await?, a).await,
+        Verb::ApiVersions => discover::versions(session.await?).await,
+        Verb::ClusterInfo => discover::cluster_info(session.await?).await,
+        Verb::Explain(a) => explain::run(session.await?, a).await,
+        Verb::Events(a) => events::run(session.await?, a).await,
         Verb::Version(a) => version::run(session.await.ok(), a).await,
-        Verb::Completion { .. } => Ok(ExitCode::SUCCESS),
+        Verb::Completion { .. } | Verb::Config(_) | Verb::Options => Ok(ExitCode::SUCCESS),
     }
 }

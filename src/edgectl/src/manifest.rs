@@ -109,6 +109,9 @@ fn parse(origin: &str, bytes: &[u8], into: &mut Vec<Item>) -> Result<(), Failure
                 return Err(Failure::said(format!("{}: {field} not set", item.origin)));
             }
         }
+        if !item.object["metadata"].is_object() && !item.object["metadata"].is_null() {
+            return Err(Failure::said(format!("{}: metadata is no object", item.origin)));
+        }
     }
     Ok(())
 }
@@ -135,6 +138,8 @@ mod tests {
             ("apiVersion: v1\nkind: [Pod\n", "a.yaml: line"),
             ("kind: Pod\n", "a.yaml:1: apiVersion not set"),
             ("just text\n", "a.yaml:1: an object"),
+            ("apiVersion: v1\nkind: Pod\nmetadata: x\n", "a.yaml:1: metadata is no object"),
+            ("apiVersion: v1\nkind: List\nitems: [x]\n", "a.yaml:1: apiVersion not set"),
         ] {
             let said = names(text).unwrap_err();
             assert!(said.contains(words), "{said}");

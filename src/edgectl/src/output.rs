@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::error::Failure;
 
-pub use jsonpath::JsonPath;
+pub use jsonpath::{JsonPath, text};
 
 /// How objects are printed.
 #[derive(Clone, Debug, PartialEq)]

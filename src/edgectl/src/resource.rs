@@ -3,14 +3,10 @@
 //! In: the server's discovery, the words of a command line. Out: kinds and the objects that are meant.
 //! Never guesses: a word that no kind bears is an error that names it.
 
-use std::process::ExitCode;
-
 use kedge_client::discovery::{self, Served};
 use kedge_client::{Client, ResourcePath};
 
 use crate::error::Failure;
-use crate::output::columns;
-use crate::session::Session;
 
 /// A kind that the server serves.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -27,11 +23,11 @@ pub struct Resource {
 }
 
 impl Resource {
-    /// Its collection; the namespace is passed over where it has none.
+    /// Its collection; the namespace is passed over where it has none, and an empty one stands for all.
     pub fn path(&self, namespace: Option<&str>) -> ResourcePath {
         let path = ResourcePath::new(&*self.group, &*self.version, &*self.plural);
         match namespace {
-            Some(namespace) if self.namespaced => path.namespace(namespace),
+            Some(namespace) if self.namespaced && !namespace.is_empty() => path.namespace(namespace),
             _ => path,
         }
     }
@@ -121,6 +117,21 @@ impl Catalogue {
         self.resources.iter().find(|r| r.kind == kind && r.api_version() == api_version)
     }
 
+    /// Every kind in every version.
+    pub fn every(&self) -> impl Iterator<Item = &Resource> {
+        self.resources.iter()
+    }
+
+    /// Every kind in its preferred version.
+    pub fn preferred(&self) -> impl Iterator<Item = &Resource> {
+        self.resources.iter().zip(&self.preferred).filter(|(_, preferred)| **preferred).map(|(resource, _)| resource)
+    }
+
+    /// A kind, by its plural, in one version.
+    pub fn of_version(&self, api_version: &str, plural: &str) -> Option<&Resource> {
+        self.resources.iter().find(|r| r.plural == plural && r.api_version() == api_version)
+    }
+
     /// The objects that the words of a command line mean.
     pub fn targets(&self, words: &[String]) -> Result<Vec<Target>, Failure> {
         let Some(first) = words.first() else {
@@ -163,25 +174,6 @@ impl Catalogue {
     }
 }
 
-/// The verb `api-resources`.
-pub async fn list(session: Session) -> Result<ExitCode, Failure> {
-    let all = session.catalogue().await?;
-    let mut rows = vec![["NAME", "SHORTNAMES", "APIVERSION", "NAMESPACED", "KIND"].map(str::to_owned).to_vec()];
-    for (resource, preferred) in all.resources.iter().zip(&all.preferred) {
-        if *preferred {
-            rows.push(vec![
-                resource.plural.clone(),
-                resource.short_names.join(","),
-                resource.api_version(),
-                resource.namespaced.to_string(),
-                resource.kind.clone(),
-            ]);
-        }
-    }
-    print!("{}", columns(&rows));
-    Ok(ExitCode::SUCCESS)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -209,6 +201,16 @@ mod tests {
             Err(e) => vec![e.to_string()],
         };
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn an_empty_namespace_is_all_of_them() {
+        let all = catalogue();
+        let path = |word: &str, namespace| all.find(word).unwrap().path(namespace).to_string();
+        assert_eq!(path("po", Some("a")), "/api/v1/namespaces/a/pods");
+        assert_eq!(path("po", Some("")), "/api/v1/pods");
+        assert_eq!(path("po", None), "/api/v1/pods");
+        assert_eq!(path("no", Some("a")), "/api/v1/nodes");
     }
 
     #[test]

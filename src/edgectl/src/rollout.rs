@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use kedge_client::{Informer, ListOptions, PatchKind, PatchOptions, ResourcePath, Step, WatchOptions, WriteOptions};
 use serde_json::{Value, json};
 
-use crate::args::{DryRun, Files, Rollout, RolloutWhat, truth};
+use crate::args::{DryRun, Files, Rollout, RolloutWhat};
 use crate::error::Failure;
 use crate::label::{One, targets};
 use crate::output::columns;
@@ -31,7 +31,7 @@ pub async fn run(session: Session, args: Rollout) -> Result<ExitCode, Failure> {
     for one in &chosen {
         let done = match &args.what {
             RolloutWhat::Status { watch, timeout, .. } => {
-                let waiting = status(&session, one, truth(watch));
+                let waiting = status(&session, one, *watch);
                 match duration(timeout)?.filter(|limit| !limit.is_zero()) {
                     None => waiting.await,
                     Some(limit) => match tokio::time::timeout(limit, waiting).await {
@@ -249,7 +249,7 @@ async fn undo(session: &Session, one: &One, to: i64, dry_run: DryRun) -> Result<
         let options = PatchOptions { write, force: false };
         session.client.patch(&path(one), PatchKind::Json, &patch, &options).await?;
     }
-    println!("{named} rolled back{}", crate::apply::dry(dry_run, false));
+    println!("{named} rolled back{}", crate::written::dry(dry_run));
     Ok(())
 }
 

@@ -11,18 +11,18 @@ use kedge_client::{DeleteOptions, Informer, ResourcePath, Step, WatchOptions, Wr
 use serde_json::{Map, Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::apply::dry;
-use crate::args::{DryRun, Run, truth};
+use crate::args::{DryRun, Run};
 use crate::delete::gone;
 use crate::error::Failure;
 use crate::output::{self, Format};
 use crate::remote::Ended;
 use crate::session::{Session, duration};
+use crate::written::dry;
 use crate::{exec, logs};
 
 /// Runs the verb.
 pub async fn run(session: Session, args: Run) -> Result<ExitCode, Failure> {
-    let attach = args.attach.as_deref().map_or(args.stdin, truth);
+    let attach = args.attach.unwrap_or(args.stdin);
     check(&args, attach)?;
     let patience = duration(&args.pod_running_timeout)?.unwrap_or(Duration::from_secs(60));
     let object = pod(&args)?;
@@ -39,7 +39,7 @@ pub async fn run(session: Session, args: Run) -> Result<ExitCode, Failure> {
     };
     if !attach {
         match format {
-            None => println!("pod/{} created{}", args.name, dry(args.dry_run, false)),
+            None => println!("pod/{} created{}", args.name, dry(args.dry_run)),
             Some(Format::Name) => println!("pod/{}", args.name),
             Some(format) => print!("{}", output::object(&format, &made, "")?),
         }
@@ -232,14 +232,12 @@ async fn until(
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser as _;
-
     use super::*;
     use crate::args::{Arguments, Verb};
 
     fn args(line: &str) -> Run {
         let words = "edgectl run web --image=i ".to_owned() + line;
-        match Arguments::try_parse_from(words.split_whitespace()).unwrap().verb {
+        match Arguments::parse_words(words.split_whitespace()).unwrap().verb {
             Verb::Run(args) => args,
             other => panic!("{other:?}"),
         }

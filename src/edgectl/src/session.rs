@@ -18,6 +18,8 @@ pub struct Session {
     pub client: Client,
     /// The same for WebSockets.
     pub kube: kedge_client::kube::Client,
+    /// The server's URL.
+    pub url: String,
     /// The namespace where none is named.
     pub namespace: String,
     /// `--namespace` was given.
@@ -25,8 +27,9 @@ pub struct Session {
 }
 
 impl Session {
-    /// Reads the kubeconfig; does not connect yet.
-    pub async fn open(global: &Global) -> Result<Session, Failure> {
+    /// Reads the kubeconfig; does not connect yet. With `at_once` a server that has no time is told of, and not asked
+    /// again in silence.
+    pub async fn open(global: &Global, at_once: bool) -> Result<Session, Failure> {
         let options = ConnectOptions {
             kubeconfig: global.kubeconfig.clone(),
             context: global.context.clone(),
@@ -38,6 +41,7 @@ impl Session {
             insecure_skip_tls_verify: global.insecure_skip_tls_verify,
             impersonate: global.impersonate.clone(),
             impersonate_groups: global.impersonate_group.clone(),
+            at_once,
         };
         let (client, server) = Client::connect(&options).await?;
         // Each once: several requests for one file would say the same.
@@ -50,6 +54,7 @@ impl Session {
         Ok(Session {
             client,
             kube: server.kube,
+            url: server.url,
             namespace: server.namespace,
             namespace_given: global.namespace.is_some(),
         })

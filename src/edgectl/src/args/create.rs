@@ -1,4 +1,6 @@
 //! The flags of `create`: from files, or the usual small objects by name.
+//!
+//! In: arguments. Out: typed values, under kubectl's names. Never asks the server.
 
 use clap::{Args, Subcommand};
 
@@ -79,6 +81,20 @@ pub enum CreateWhat {
     /// Create a role, a cluster role or a binding.
     #[command(flatten)]
     Role(CreateRole),
+    /// Create a quota with limits and scopes.
+    #[command(visible_alias = "resourcequota")]
+    Quota {
+        /// Its name.
+        name: String,
+        /// Hard limits, such as cpu=1,pods=2.
+        #[arg(long, value_delimiter = ',', value_name = "NAME=QUANTITY")]
+        hard: Vec<String>,
+        /// What it counts, such as BestEffort.
+        #[arg(long, value_delimiter = ',', value_name = "SCOPE")]
+        scopes: Vec<String>,
+        #[command(flatten)]
+        how: CreateHow,
+    },
     /// Create a service account.
     #[command(visible_alias = "sa")]
     Serviceaccount {

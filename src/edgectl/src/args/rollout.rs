@@ -1,4 +1,6 @@
 //! The flags of `rollout`.
+//!
+//! In: arguments. Out: typed values, under kubectl's names. Never asks the server.
 
 use clap::{Args, Subcommand};
 
@@ -19,8 +21,8 @@ pub enum RolloutWhat {
         #[command(flatten)]
         which: Which,
         /// Wait for the end.
-        #[arg(long, short = 'w', num_args = 0..=1, default_missing_value = "true", default_value = "true", value_name = "BOOL")]
-        watch: String,
+        #[arg(long, short = 'w', default_value = "true")]
+        watch: bool,
         /// Longest wait, e.g. 30s; 0 waits for ever.
         #[arg(long, default_value = "0s")]
         timeout: String,

@@ -80,8 +80,8 @@ pub struct Run {
     #[arg(long, short = 't')]
     pub tty: bool,
     /// Wait for the pod to run, then attach to it.
-    #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
-    pub attach: Option<String>,
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", value_parser = super::boolean)]
+    pub attach: Option<bool>,
     /// Leave standard input open after the first attach.
     #[arg(long)]
     pub leave_stdin_open: bool,

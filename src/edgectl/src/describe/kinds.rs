@@ -7,22 +7,53 @@ use std::time::SystemTime;
 use kedge_api::quantity::Quantity;
 use serde_json::Value;
 
-use super::page::{Page, age, words};
+use super::containers::container;
+use super::page::{Page, age, items, moment, selector, words};
+use super::volumes::volumes;
+use super::{access, batch, policy, traffic};
 
-/// Writes one object's page.
-pub fn describe(kind: &str, object: &Value, page: &mut Page) {
+/// Kinds whose pages show no events.
+pub const WITHOUT_EVENTS: [&str; 9] = [
+    "ClusterRole",
+    "ClusterRoleBinding",
+    "LimitRange",
+    "Namespace",
+    "NetworkPolicy",
+    "ResourceQuota",
+    "Role",
+    "RoleBinding",
+    "Secret",
+];
+
+/// Writes one object's page; `related` is what `describe.rs` found for its kind.
+pub fn describe(kind: &str, object: &Value, related: &Value, page: &mut Page) {
     let meta = &object["metadata"];
     page.line(0, "Name", words(&meta["name"]));
-    if !meta["namespace"].is_null() {
+    if kind == "Ingress" {
+        page.pairs(0, "Labels", &meta["labels"], "=");
+    }
+    if !meta["namespace"].is_null() && !matches!(kind, "Role" | "RoleBinding") {
         page.line(0, "Namespace", words(&meta["namespace"]));
     }
     match kind {
         "Pod" => pod(object, page),
-        "Node" => node(object, page),
+        "Node" => node(object, related, page),
         "Deployment" | "ReplicaSet" | "StatefulSet" | "DaemonSet" | "ReplicationController" => workload(object, page),
         "ConfigMap" => config_map(object, page),
         "Secret" => secret(object, page),
-        "Service" => service(object, page),
+        "Service" => service(object, related, page),
+        "Ingress" => traffic::ingress(object, related, page),
+        "NetworkPolicy" => traffic::network_policy(object, page),
+        "Job" => batch::job(object, page),
+        "CronJob" => batch::cron_job(object, page),
+        "HorizontalPodAutoscaler" => batch::autoscaler(object, page),
+        "ResourceQuota" => policy::quota(object, page),
+        "LimitRange" => policy::limits(object, page),
+        "PodDisruptionBudget" => policy::budget(object, page),
+        "PriorityClass" => policy::priority(object, page),
+        "Role" | "ClusterRole" => access::role(object, page),
+        "RoleBinding" | "ClusterRoleBinding" => access::binding(object, page),
+        "CertificateSigningRequest" => access::request(object, page),
         "Namespace" => {
             both(object, page);
             page.line(0, "Status", words(&object["status"]["phase"]));
@@ -31,13 +62,19 @@ pub fn describe(kind: &str, object: &Value, page: &mut Page) {
     }
 }
 
-fn both(object: &Value, page: &mut Page) {
+/// Labels and annotations.
+pub fn both(object: &Value, page: &mut Page) {
     page.pairs(0, "Labels", &object["metadata"]["labels"], "=");
+    page.pairs(0, "Annotations", &annotations(object), ": ");
+}
+
+/// Annotations but for what was applied last, which nobody wants to read.
+pub fn annotations(object: &Value) -> Value {
     let mut annotations = object["metadata"]["annotations"].clone();
     if let Some(map) = annotations.as_object_mut() {
         map.remove(crate::apply::LAST_APPLIED);
     }
-    page.pairs(0, "Annotations", &annotations, ": ");
+    annotations
 }
 
 fn pod(pod: &Value, page: &mut Page) {
@@ -50,7 +87,7 @@ fn pod(pod: &Value, page: &mut Page) {
     };
     page.line(0, "Node", node);
     if !status["startTime"].is_null() {
-        page.line(0, "Start Time", words(&status["startTime"]));
+        page.line(0, "Start Time", moment(&status["startTime"]));
     }
     both(pod, page);
     match meta["deletionTimestamp"].as_str() {
@@ -63,9 +100,13 @@ fn pod(pod: &Value, page: &mut Page) {
     page.some(0, "Reason", &status["reason"]);
     page.some(0, "Message", &status["message"]);
     page.line(0, "IP", words(&status["podIP"]));
-    if let Some(owner) = meta["ownerReferences"].as_array().into_iter().flatten().find(|o| o["controller"] == true) {
-        page.line(0, "Controlled By", format!("{}/{}", words(&owner["kind"]), words(&owner["name"])));
+    if status["podIPs"].as_array().is_none_or(Vec::is_empty) {
+        page.line(0, "IPs", "");
+    } else {
+        page.head(0, "IPs");
+        items(&status["podIPs"]).for_each(|each| page.line(1, "IP", words(&each["ip"])));
     }
+    controller(pod, page);
     for (head, field, statuses) in [
         ("Init Containers", "initContainers", "initContainerStatuses"),
         ("Containers", "containers", "containerStatuses"),
@@ -81,156 +122,30 @@ fn pod(pod: &Value, page: &mut Page) {
         }
     }
     conditions(&status["conditions"], page);
-    volumes(&spec["volumes"], page);
+    volumes(0, &spec["volumes"], page);
     page.line(0, "QoS Class", words(&status["qosClass"]));
     page.pairs(0, "Node-Selectors", &spec["nodeSelector"], "=");
-    let tolerations: Vec<String> = spec["tolerations"].as_array().into_iter().flatten().map(toleration).collect();
-    lines("Tolerations", &tolerations, page);
+    lines(0, "Tolerations", &tolerations(spec), page);
 }
 
-fn container(spec: &Value, status: Option<&Value>, page: &mut Page) {
-    page.head(1, &words(&spec["name"]));
-    if let Some(status) = status {
-        page.line(2, "Container ID", words(&status["containerID"]));
+/// The owner that controls an object.
+pub fn controller(object: &Value, page: &mut Page) {
+    if let Some(owner) = items(&object["metadata"]["ownerReferences"]).find(|o| o["controller"] == true) {
+        page.line(0, "Controlled By", format!("{}/{}", words(&owner["kind"]), words(&owner["name"])));
     }
-    page.line(2, "Image", words(&spec["image"]));
-    if let Some(status) = status {
-        page.line(2, "Image ID", words(&status["imageID"]));
-    }
-    let ports = |field: &str| {
-        let all: Vec<String> = spec["ports"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .map(|p| format!("{}/{}", p[field].as_i64().unwrap_or(0), p["protocol"].as_str().unwrap_or("TCP")))
-            .collect();
-        all.join(", ")
-    };
-    page.line(2, "Port", ports("containerPort"));
-    page.line(2, "Host Port", ports("hostPort"));
-    for (name, field) in [("Command", "command"), ("Args", "args")] {
-        if let Some(all) = spec[field].as_array().filter(|a| !a.is_empty()) {
-            page.head(2, name);
-            all.iter().for_each(|word| page.raw(3, words(word)));
-        }
-    }
-    if let Some(status) = status {
-        state("State", &status["state"], page);
-        state("Last State", &status["lastState"], page);
-        page.line(2, "Ready", if status["ready"] == true { "True" } else { "False" });
-        page.line(2, "Restart Count", status["restartCount"].as_i64().unwrap_or(0).to_string());
-    }
-    for (name, field) in [("Limits", "limits"), ("Requests", "requests")] {
-        if let Some(map) = spec["resources"][field].as_object().filter(|m| !m.is_empty()) {
-            page.head(2, name);
-            map.iter().for_each(|(key, value)| page.line(3, key, words(value)));
-        }
-    }
-    for (name, field) in [("Liveness", "livenessProbe"), ("Readiness", "readinessProbe"), ("Startup", "startupProbe")] {
-        if !spec[field].is_null() {
-            page.line(2, name, probe(&spec[field]));
-        }
-    }
-    let environment: Vec<(String, String)> = spec["env"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .map(|e| {
-            (words(&e["name"]), if e["valueFrom"].is_null() { words(&e["value"]) } else { e["valueFrom"].to_string() })
-        })
-        .collect();
-    if environment.is_empty() {
-        page.line(2, "Environment", "");
-    } else {
-        page.head(2, "Environment");
-        environment.iter().for_each(|(name, value)| page.line(3, name, value.clone()));
-    }
-    let mounts: Vec<String> = spec["volumeMounts"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .map(|m| {
-            let mode = if m["readOnly"] == true { "ro" } else { "rw" };
-            format!("{} from {} ({mode})", words(&m["mountPath"]), words(&m["name"]))
-        })
-        .collect();
-    if mounts.is_empty() {
-        page.line(2, "Mounts", "");
-    } else {
-        page.head(2, "Mounts");
-        mounts.into_iter().for_each(|mount| page.raw(3, mount));
-    }
-}
-
-fn state(name: &str, state: &Value, page: &mut Page) {
-    if let Some(running) = state.get("running") {
-        page.line(2, name, "Running");
-        page.line(3, "Started", words(&running["startedAt"]));
-    } else if let Some(waiting) = state.get("waiting") {
-        page.line(2, name, "Waiting");
-        page.some(3, "Reason", &waiting["reason"]);
-        page.some(3, "Message", &waiting["message"]);
-    } else if let Some(ended) = state.get("terminated") {
-        page.line(2, name, "Terminated");
-        page.some(3, "Reason", &ended["reason"]);
-        page.some(3, "Message", &ended["message"]);
-        page.line(3, "Exit Code", ended["exitCode"].as_i64().unwrap_or(0).to_string());
-        page.some(3, "Started", &ended["startedAt"]);
-        page.some(3, "Finished", &ended["finishedAt"]);
-    } else if name == "State" {
-        page.line(2, name, "Waiting");
-    }
-}
-
-fn probe(probe: &Value) -> String {
-    let n = |field: &str, default: i64| probe[field].as_i64().unwrap_or(default);
-    let how = if let Some(http) = probe.get("httpGet") {
-        let scheme = http["scheme"].as_str().unwrap_or("HTTP").to_lowercase();
-        format!("http-get {scheme}://{}:{}{}", words(&http["host"]), words(&http["port"]), words(&http["path"]))
-    } else if let Some(tcp) = probe.get("tcpSocket") {
-        format!("tcp-socket {}:{}", words(&tcp["host"]), words(&tcp["port"]))
-    } else if let Some(exec) = probe.get("exec") {
-        let command: Vec<String> = exec["command"].as_array().into_iter().flatten().map(words).collect();
-        format!("exec [{}]", command.join(" "))
-    } else {
-        format!("grpc <pod>:{}", words(&probe["grpc"]["port"]))
-    };
-    format!(
-        "{how} delay={}s timeout={}s period={}s #success={} #failure={}",
-        n("initialDelaySeconds", 0),
-        n("timeoutSeconds", 1),
-        n("periodSeconds", 10),
-        n("successThreshold", 1),
-        n("failureThreshold", 3)
-    )
 }
 
 fn conditions(list: &Value, page: &mut Page) {
-    let list = list.as_array().cloned().unwrap_or_default();
-    if list.is_empty() {
-        return;
+    let rows: Vec<Vec<String>> =
+        items(list).map(|c| vec![words(&c["type"]), words(&c["status"]), words(&c["reason"])]).collect();
+    if !rows.is_empty() {
+        page.head(0, "Conditions");
+        page.table(1, &["Type", "Status", "Reason"], &rows);
     }
-    let mut rows = vec![
-        vec!["Type".to_owned(), "Status".to_owned(), "Reason".to_owned()],
-        vec!["----".to_owned(), "------".to_owned(), "------".to_owned()],
-    ];
-    rows.extend(list.iter().map(|c| vec![words(&c["type"]), words(&c["status"]), words(&c["reason"])]));
-    page.head(0, "Conditions");
-    crate::output::columns(&rows).lines().for_each(|line| page.raw(1, line));
 }
 
-fn volumes(list: &Value, page: &mut Page) {
-    let list = list.as_array().cloned().unwrap_or_default();
-    if list.is_empty() {
-        return page.line(0, "Volumes", "");
-    }
-    page.head(0, "Volumes");
-    for volume in &list {
-        page.head(1, &words(&volume["name"]));
-        for (key, value) in volume.as_object().into_iter().flatten().filter(|(key, _)| *key != "name") {
-            page.tree(2, key, value);
-        }
-    }
+fn tolerations(spec: &Value) -> Vec<String> {
+    items(&spec["tolerations"]).map(toleration).collect()
 }
 
 fn toleration(t: &Value) -> String {
@@ -250,24 +165,31 @@ fn toleration(t: &Value) -> String {
     text
 }
 
-fn lines(name: &str, all: &[String], page: &mut Page) {
+fn lines(level: usize, name: &str, all: &[String], page: &mut Page) {
     match all {
-        [] => page.line(0, name, ""),
-        [one] => page.line(0, name, one.clone()),
+        [] => page.line(level, name, ""),
+        [one] => page.line(level, name, one.clone()),
         many => {
-            page.head(0, name);
-            many.iter().for_each(|line| page.raw(1, line.clone()));
+            page.head(level, name);
+            many.iter().for_each(|line| page.raw(level + 1, line.clone()));
         }
     }
 }
 
-fn node(node: &Value, page: &mut Page) {
+fn node(node: &Value, lease: &Value, page: &mut Page) {
     let (spec, status) = (&node["spec"], &node["status"]);
+    page.line(0, "Roles", roles(&node["metadata"]["labels"]));
     both(node, page);
-    page.line(0, "CreationTimestamp", words(&node["metadata"]["creationTimestamp"]));
+    page.line(0, "CreationTimestamp", moment(&node["metadata"]["creationTimestamp"]));
     let taints: Vec<String> = spec["taints"].as_array().into_iter().flatten().map(toleration).collect();
-    lines("Taints", &taints, page);
+    lines(0, "Taints", &taints, page);
     page.line(0, "Unschedulable", (spec["unschedulable"] == true).to_string());
+    page.head(0, "Lease");
+    let or_unset = |text: String| if text.is_empty() { "<unset>".to_owned() } else { text };
+    page.line(1, "HolderIdentity", or_unset(words(&lease["spec"]["holderIdentity"])));
+    for (name, field) in [("AcquireTime", "acquireTime"), ("RenewTime", "renewTime")] {
+        page.line(1, name, or_unset(moment(&lease["spec"][field])));
+    }
     conditions(&status["conditions"], page);
     page.head(0, "Addresses");
     for address in status["addresses"].as_array().into_iter().flatten() {
@@ -280,6 +202,19 @@ fn node(node: &Value, page: &mut Page) {
     page.tree(0, "System Info", &status["nodeInfo"]);
 }
 
+/// The roles that a node's labels say.
+fn roles(labels: &Value) -> String {
+    let roles = labels.as_object().into_iter().flatten().filter_map(|(key, value)| {
+        match (key.strip_prefix("node-role.kubernetes.io/"), key.as_str()) {
+            (Some(role), _) if !role.is_empty() => Some(role.to_owned()),
+            (None, "kubernetes.io/role") => Some(words(value)),
+            _ => None,
+        }
+    });
+    let roles: std::collections::BTreeSet<String> = roles.filter(|role| !role.is_empty()).collect();
+    roles.into_iter().collect::<Vec<_>>().join(",")
+}
+
 /// The pods of a node and what they ask for.
 pub fn node_pods(node: &Value, pods: &Value, now: SystemTime, page: &mut Page) {
     let live: Vec<&Value> = pods["items"]
@@ -288,11 +223,7 @@ pub fn node_pods(node: &Value, pods: &Value, now: SystemTime, page: &mut Page) {
         .flatten()
         .filter(|pod| !matches!(pod["status"]["phase"].as_str(), Some("Succeeded" | "Failed")))
         .collect();
-    let row = |cells: [&str; 5]| cells.map(str::to_owned).to_vec();
-    let mut rows = vec![
-        row(["Namespace", "Name", "CPU Requests", "Memory Requests", "Age"]),
-        row(["---------", "----", "------------", "---------------", "---"]),
-    ];
+    let mut rows = Vec::new();
     let mut totals = [Quantity::ZERO, Quantity::ZERO];
     for pod in &live {
         let mut own = [Quantity::ZERO, Quantity::ZERO];
@@ -314,7 +245,7 @@ pub fn node_pods(node: &Value, pods: &Value, now: SystemTime, page: &mut Page) {
         ]);
     }
     page.head(0, &format!("Non-terminated Pods ({} in total)", live.len()));
-    crate::output::columns(&rows).lines().for_each(|line| page.raw(1, line));
+    page.table(1, &["Namespace", "Name", "CPU Requests", "Memory Requests", "Age"], &rows);
     page.head(0, "Allocated resources");
     for (i, resource) in ["cpu", "memory"].iter().enumerate() {
         let all = words(&node["status"]["allocatable"][*resource]);
@@ -324,12 +255,12 @@ pub fn node_pods(node: &Value, pods: &Value, now: SystemTime, page: &mut Page) {
 
 fn workload(object: &Value, page: &mut Page) {
     let (spec, status) = (&object["spec"], &object["status"]);
-    page.line(0, "CreationTimestamp", words(&object["metadata"]["creationTimestamp"]));
+    page.line(0, "CreationTimestamp", moment(&object["metadata"]["creationTimestamp"]));
     both(object, page);
-    let selector = spec["selector"].get("matchLabels").unwrap_or(&spec["selector"]);
-    let pairs: Vec<String> =
-        selector.as_object().into_iter().flatten().map(|(k, v)| format!("{k}={}", words(v))).collect();
-    page.line(0, "Selector", pairs.join(","));
+    // A replication controller's selector is the labels alone.
+    let plain = spec["selector"].as_object().is_some_and(|map| map.values().all(Value::is_string));
+    let wanted = if plain { serde_json::json!({"matchLabels": spec["selector"]}) } else { spec["selector"].clone() };
+    page.line(0, "Selector", selector(&wanted));
     if let Some(owner) = object["metadata"]["ownerReferences"].as_array().and_then(|all| all.first()) {
         page.line(0, "Controlled By", format!("{}/{}", words(&owner["kind"]), words(&owner["name"])));
     }
@@ -361,7 +292,8 @@ fn n_of(value: &Value) -> String {
     value.as_i64().unwrap_or(0).to_string()
 }
 
-fn template(template: &Value, page: &mut Page) {
+/// A pod template.
+pub fn template(template: &Value, page: &mut Page) {
     page.head(0, "Pod Template");
     page.pairs(1, "Labels", &template["metadata"]["labels"], "=");
     if !template["metadata"]["annotations"].is_null() {
@@ -374,7 +306,10 @@ fn template(template: &Value, page: &mut Page) {
             list.iter().for_each(|each| container(each, None, page));
         }
     }
-    volumes(&template["spec"]["volumes"], page);
+    let spec = &template["spec"];
+    volumes(1, &spec["volumes"], page);
+    page.pairs(1, "Node-Selectors", &spec["nodeSelector"], "=");
+    lines(1, "Tolerations", &tolerations(spec), page);
 }
 
 /// A pod template on its own, for the history of a rollout.
@@ -419,7 +354,7 @@ fn secret(object: &Value, page: &mut Page) {
     }
 }
 
-fn service(object: &Value, page: &mut Page) {
+fn service(object: &Value, related: &Value, page: &mut Page) {
     let spec = &object["spec"];
     both(object, page);
     page.pairs(0, "Selector", &spec["selector"], "=");
@@ -437,6 +372,7 @@ fn service(object: &Value, page: &mut Page) {
         if !port["nodePort"].is_null() {
             page.line(0, "NodePort", format!("{name}  {}/{protocol}", words(&port["nodePort"])));
         }
+        page.line(0, "Endpoints", traffic::endpoints(&related["slices"], &object["metadata"]["name"], &port["name"]));
     }
     page.line(0, "Session Affinity", words(&spec["sessionAffinity"]));
 }
@@ -458,5 +394,39 @@ fn any(kind: &str, object: &Value, page: &mut Page) {
             head[..1].make_ascii_uppercase();
             page.tree(0, &head, value);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[track_caller]
+    fn check(kind: &str, object: &Value, related: &Value, expected: &[&str]) {
+        let mut page = Page::default();
+        describe(kind, object, related, &mut page);
+        let text = page.text();
+        expected.iter().for_each(|words| assert!(text.contains(words), "no {words:?} in {text}"));
+    }
+
+    #[test]
+    fn a_pod_has_all_its_addresses() {
+        let pod = json!({"metadata": {"name": "a", "namespace": "b"}, "status": {"podIP": "10.0.0.2",
+            "podIPs": [{"ip": "10.0.0.2"}, {"ip": "fd00::2"}]}});
+        check("Pod", &pod, &Value::Null, &["IPs:\n  IP:  10.0.0.2\n  IP:  fd00::2\n"]);
+        check("Pod", &json!({"metadata": {"name": "a"}}), &Value::Null, &["IPs:              <none>\n"]);
+    }
+
+    #[test]
+    fn a_node_has_roles_and_a_lease() {
+        let node = json!({"metadata": {"name": "n", "labels": {
+            "node-role.kubernetes.io/worker": "", "node-role.kubernetes.io/control-plane": "", "a": "b"}}});
+        let lease = json!({"spec": {"holderIdentity": "n", "renewTime": "2026-11-30T10:00:00.5Z"}});
+        check("Node", &node, &lease, &["Roles:              control-plane,worker\n"]);
+        let told = "Lease:\n  HolderIdentity:  n\n  AcquireTime:     <unset>\n  RenewTime:       Mon, 30 Nov 2026 10:00:00 +0000\n";
+        check("Node", &node, &lease, &[told]);
+        check("Node", &json!({"metadata": {"name": "n"}}), &Value::Null, &["Roles:              <none>", "<unset>"]);
     }
 }

@@ -1,0 +1,91 @@
+//! Flags of the verbs that ask what there is: api-resources, api-versions, cluster-info, explain, events.
+//!
+//! In: arguments. Out: typed values, under kubectl's names. Never asks the server.
+
+use clap::Args;
+
+/// `api-resources`.
+#[derive(Debug, Default, Args)]
+pub struct ApiResources {
+    /// Only resources that live in namespaces, or with =false only those that don't.
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", value_parser = super::boolean)]
+    pub namespaced: Option<bool>,
+    /// Only resources that support these verbs, such as list,watch.
+    #[arg(long, value_delimiter = ',', value_name = "VERB")]
+    pub verbs: Vec<String>,
+    /// Only resources of this API group; '' is the core group.
+    #[arg(long, value_name = "GROUP")]
+    pub api_group: Option<String>,
+    /// Only resources of these categories, such as all.
+    #[arg(long, value_delimiter = ',', value_name = "CATEGORY")]
+    pub categories: Vec<String>,
+    /// Output format: wide or name.
+    #[arg(long, short = 'o', value_name = "FORMAT")]
+    pub output: Option<String>,
+    /// Don't print headers.
+    #[arg(long)]
+    pub no_headers: bool,
+    /// Sort by name or kind; else by API group, then name.
+    #[arg(long, value_name = "FIELD")]
+    pub sort_by: Option<String>,
+}
+
+/// `explain`.
+#[derive(Debug, Args)]
+pub struct Explain {
+    /// TYPE, or a field of it: TYPE.FIELD.FIELD.
+    #[arg(value_name = "TYPE[.FIELD…]")]
+    pub words: Vec<String>,
+    /// Print the names of all fields below.
+    #[arg(long)]
+    pub recursive: bool,
+    /// Explain this version of the type, such as apps/v1.
+    #[arg(long, value_name = "GROUP/VERSION")]
+    pub api_version: Option<String>,
+    /// Output format: plaintext.
+    #[arg(long, short = 'o', default_value = "plaintext", value_name = "FORMAT")]
+    pub output: String,
+}
+
+/// `events`.
+#[derive(Debug, Args)]
+pub struct Events {
+    /// Only events about this resource.
+    #[arg(long = "for", value_name = "TYPE/NAME")]
+    pub about: Option<String>,
+    /// Only events of these types: Normal, Warning.
+    #[arg(long, value_delimiter = ',', value_name = "TYPE")]
+    pub types: Vec<String>,
+    /// In all namespaces.
+    #[arg(long, short = 'A')]
+    pub all_namespaces: bool,
+    /// After listing the events, watch for more.
+    #[arg(long, short = 'w')]
+    pub watch: bool,
+    /// Don't print headers.
+    #[arg(long)]
+    pub no_headers: bool,
+    /// Output format: json, yaml, name, jsonpath=…, custom-columns=….
+    #[arg(long, short = 'o', value_name = "FORMAT")]
+    pub output: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::args::read;
+
+    #[test]
+    fn kubectls_words_are_understood() {
+        for line in [
+            "edgectl api-resources --namespaced=false -o wide",
+            "edgectl api-resources --namespaced --verbs=list,get --api-group= --no-headers",
+            "edgectl api-versions",
+            "edgectl cluster-info",
+            "edgectl explain deployment.spec --recursive --api-version=apps/v1",
+            "edgectl events --for pod/web -w --types=Warning,Normal",
+            "edgectl events -A --no-headers -o yaml",
+        ] {
+            read(line).unwrap_or_else(|e| panic!("{line}: {e}"));
+        }
+    }
+}
