@@ -115,7 +115,8 @@ fn talk(client: &Client<'_>, web: &str, number: usize) {
     let copied = client.run(&["cp", &format!("{web}:/tmp/copied"), &back.to_string_lossy()]);
     if copied.code != 0 || !std::fs::read(&back).is_ok_and(|back| back == much.as_bytes()) {
         // What there is to copy, and whether it is the copying or the first copy that went wrong.
-        let there = client.device.edgectl(&["exec", web, "--", "sh", "-c", "ls -l /tmp/copied; tar cf - /tmp/copied | md5sum"]);
+        let there =
+            client.device.edgectl(&["exec", web, "--", "sh", "-c", "ls -l /tmp/copied; tar cf - /tmp/copied | md5sum"]);
         let again = client.run(&["cp", &format!("{web}:/tmp/copied"), &back.to_string_lossy()]);
         panic!("a copy back failed: {copied}\nin the pod: {there}\nonce more: {again}");
     }

@@ -103,11 +103,15 @@ fn merged(kinds: &Kinds, schemas: &dyn Schemas, others: &[&[u8]]) -> Merged {
 pub fn v3_index(kinds: &Kinds) -> Value {
     let mut entries: BTreeMap<String, Value> = BTreeMap::new();
     for (group, version) in group_versions(kinds) {
-        let path = v3_path(&group, &version);
-        let digest = mark(kinds, &group, &version);
-        entries.insert(path.clone(), json!({"serverRelativeURL": format!("/openapi/v3/{path}?hash={digest}")}));
+        let link = v3_link(kinds, &group, &version);
+        entries.insert(v3_path(&group, &version), json!({"serverRelativeURL": link}));
     }
     json!({"paths": entries})
+}
+
+/// Where the document of a group and version is, with its mark.
+pub fn v3_link(kinds: &Kinds, group: &str, version: &str) -> String {
+    format!("/openapi/v3/{}?hash={}", v3_path(group, version), mark(kinds, group, version))
 }
 
 /// The path of a group and version below `/openapi/v3/`: `api/v1`, `apis/apps/v1`.

@@ -156,10 +156,20 @@ async fn schemas_of(call: &Call, kinds: &Kinds, wanted: Option<(&str, &str)>) ->
 }
 
 fn schemas(call: &Call, kinds: &Kinds, group: &str, version: &str, kept: &dyn Schemas) -> Result<Answer, Status> {
+    let asked = call.query.get("hash").filter(|mark| !mark.is_empty());
+    if let Some(mark) = asked {
+        let link = openapi::v3_link(kinds, group, version);
+        if !link.ends_with(&format!("?hash={mark}")) && !kinds.of_version(group, version).is_empty() {
+            let mut answer = respond::text(StatusCode::MOVED_PERMANENTLY, String::new());
+            let place = HeaderValue::from_str(&link).map_err(|error| Status::internal(error.to_string()))?;
+            answer.headers_mut().insert(header::LOCATION, place);
+            return Ok(answer);
+        }
+    }
     let body = openapi::v3(kinds, group, version, kept).ok_or_else(Status::no_such_resource)?;
     let mut answer = tagged(call, "application/json", body.into());
     // The index names each document with a mark of its content: what has the mark never changes.
-    if call.query.get("hash").is_some() {
+    if asked.is_some() {
         answer.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("public, immutable"));
     }
     Ok(answer)

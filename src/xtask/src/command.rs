@@ -63,6 +63,11 @@ pub fn binary(name: &str) -> PathBuf {
 pub fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(root());
+    // A landing check builds once and from nothing: what only a debugger or a second build reads is time. Where a panic
+    // was is told without it.
+    if std::env::var_os("CI").is_some_and(|value| value == "true") {
+        command.envs([("CARGO_PROFILE_DEV_DEBUG", "0"), ("CARGO_INCREMENTAL", "0")]);
+    }
     command
 }
 

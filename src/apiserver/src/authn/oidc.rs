@@ -243,9 +243,7 @@ impl Said<'_> {
                     Err(OidcFault::Claim(format!("parse groups claim {claim:?}: {why}")))
                 }
             },
-            Source::Expression(expression) => {
-                expression.several(self.all()).map_err(|why| told("group claim", &why))
-            }
+            Source::Expression(expression) => expression.several(self.all()).map_err(|why| told("group claim", &why)),
         }
     }
 

@@ -239,7 +239,9 @@ fn extra(all: Vec<ExtraFile>) -> Result<Vec<(String, Expression)>, Refused> {
     for (at, one) in all.into_iter().enumerate() {
         let field = |name: &str| format!("claimMappings.extra[{at}].{name}");
         let domain = one.key.split_once('/').filter(|(_, path)| !path.is_empty()).map(|(domain, _)| domain);
-        let ours = |domain: &str| ["kubernetes.io", "k8s.io"].iter().any(|own| domain == *own || domain.ends_with(&format!(".{own}")));
+        let ours = |domain: &str| {
+            ["kubernetes.io", "k8s.io"].iter().any(|own| domain == *own || domain.ends_with(&format!(".{own}")))
+        };
         match domain {
             Some(domain) if kedge_api::name::check_subdomain(domain).is_err() => {
                 return refused(field("key"), "must be a domain-prefixed path, as in acme.io/foo");
@@ -337,10 +339,19 @@ mod tests {
     #[test]
     fn expressions_are_compiled_or_refused_by_field() {
         check(&jwt("", "  userValidationRules: [{expression: \"user.username != 'root'\"}]"), "https://a");
-        check(&jwt("", "  userValidationRules: [{message: no}]"), "jwt[0].userValidationRules[0]: expression is required");
-        check(&jwt("", "  userValidationRules: [{expression: \"claims.a\"}]"), "userValidationRules[0].expression: comp");
+        check(
+            &jwt("", "  userValidationRules: [{message: no}]"),
+            "jwt[0].userValidationRules[0]: expression is required",
+        );
+        check(
+            &jwt("", "  userValidationRules: [{expression: \"claims.a\"}]"),
+            "userValidationRules[0].expression: comp",
+        );
         check(&jwt("", "  claimValidationRules: [{expression: \"claims.hd == 'x'\"}]"), "https://a");
-        check(&jwt("", "  claimValidationRules: [{expression: \"'x'\"}]"), "claimValidationRules[0].expression: must eval");
+        check(
+            &jwt("", "  claimValidationRules: [{expression: \"'x'\"}]"),
+            "claimValidationRules[0].expression: must eval",
+        );
         check(&jwt("", "  claimValidationRules: [{claim: a, expression: \"true\"}]"), "can't both be set");
         check(&jwt("", "  claimValidationRules: [{}]"), "claim or expression is required");
         check(&mapped("username: {expression: \"'u:' + claims.sub\"}"), "https://a");

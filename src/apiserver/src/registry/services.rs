@@ -4,6 +4,7 @@
 //! claim that gives them back unless it is kept. What is taken is rebuilt from the store at start;
 //! a kept Service is the truth.
 
+mod bands;
 mod families;
 pub mod ranges;
 
@@ -259,9 +260,9 @@ impl Services {
     }
 
     fn free_port(&self, taken: &Taken, random: &Random) -> Option<u16> {
-        let count = u32::from(self.ports.1.saturating_sub(self.ports.0)) + 1;
-        let start = random.below(u64::from(count)) as u32;
-        (0..count).map(|i| self.ports.0 + ((start + i) % count) as u16).find(|port| !taken.ports.contains(port))
+        let count = u64::from(self.ports.1.saturating_sub(self.ports.0)) + 1;
+        let mut ports = bands::PORTS.places(count, |most| random.below(most)).map(|place| self.ports.0 + place as u16);
+        ports.find(|port| !taken.ports.contains(port))
     }
 
     fn taken(&self) -> std::sync::MutexGuard<'_, Taken> {

@@ -30,7 +30,13 @@ async fn openapi_describes_the_kinds() {
     assert!(v2["definitions"]["io.k8s.api.core.v1.Pod"].is_object());
     let index = server.admin.get("/openapi/v3").await.ok();
     let url = index["paths"]["apis/apps/v1"]["serverRelativeURL"].as_str().unwrap();
-    assert!(server.admin.get(url).await.ok()["components"]["schemas"].is_object());
+    let marked = server.admin.get(url).await;
+    assert_eq!(marked.headers["cache-control"], "public, immutable");
+    assert!(marked.ok()["components"]["schemas"].is_object());
+    // Whoever has an old mark is told the new one.
+    let moved = server.admin.get("/openapi/v3/apis/apps/v1?hash=OLD").await;
+    assert_eq!((moved.code, moved.headers["location"].to_str().unwrap()), (301, url));
+    server.admin.get("/openapi/v3/apis/nobody/v1?hash=OLD").await.fails(404, "not find");
     let accept = [("accept", "application/com.github.proto-openapi.spec.v2@v1.0+protobuf")];
     let old = server.admin.send("GET", "/openapi/v2", &accept, "").await;
     assert!(old.headers["content-type"].to_str().unwrap().ends_with("+protobuf"));

@@ -30,8 +30,7 @@ pub(crate) fn matches<'a>(host: &mut Host<'a, '_>, args: &[Value<'a>]) -> Out<'a
 
 pub(crate) fn find<'a>(host: &mut Host<'a, '_>, args: &[Value<'a>]) -> Out<'a> {
     let [Value::Text(text), Value::Text(pattern)] = args else { return Err(Fault::no_overload()) };
-    host.matching(pattern, |compiled| Value::text(compiled.find(text).unwrap_or("")))
-        .map_err(illegal)
+    host.matching(pattern, |compiled| Value::text(compiled.find(text).unwrap_or(""))).map_err(illegal)
 }
 
 pub(crate) fn find_all<'a>(host: &mut Host<'a, '_>, args: &[Value<'a>]) -> Out<'a> {
@@ -42,10 +41,8 @@ pub(crate) fn find_all<'a>(host: &mut Host<'a, '_>, args: &[Value<'a>]) -> Out<'
     };
     few(text.len())?;
     let most = usize::try_from(most).unwrap_or(usize::MAX);
-    host.matching(pattern, |compiled| {
-        Value::list(compiled.find_all(text, most).into_iter().map(Value::text).collect())
-    })
-    .map_err(illegal)
+    host.matching(pattern, |compiled| Value::list(compiled.find_all(text, most).into_iter().map(Value::text).collect()))
+        .map_err(illegal)
 }
 
 fn illegal(fault: Fault) -> Fault {

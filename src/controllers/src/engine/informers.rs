@@ -260,13 +260,7 @@ fn not_served(kind: &Kind) {
 }
 
 /// Keeps one kind of one cache.
-async fn follow(
-    shared: &Shared,
-    cache: usize,
-    kind: u32,
-    path: ResourcePath,
-    mut missing: Option<Missing>,
-) {
+async fn follow(shared: &Shared, cache: usize, kind: u32, path: ResourcePath, mut missing: Option<Missing>) {
     let projection = Projection::of(&shared.world().caches()[cache].fields);
     let decode = move |text: &str| projection.read(text);
     let mut informer = Informer::reading(shared.client.clone(), path, WatchOptions::default(), decode);

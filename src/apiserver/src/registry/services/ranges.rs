@@ -10,6 +10,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use kedge_api::{Object, meta};
 use serde_json::Value;
 
+use super::bands::ADDRESSES;
+
 /// The ServiceCIDR that stands for the configured range.
 pub const DEFAULT: &str = "kubernetes";
 /// The condition that says whether addresses of a range are given.
@@ -204,8 +206,8 @@ impl Ranges {
         self.of(Family::of(address)).any(|range| range.gives(address))
     }
 
-    /// A free address of the first range of the family that has one, from a random place on. The first of the configured
-    /// range is kept for the Service `kubernetes`.
+    /// A free address of the first range of the family that has one, from a random place of its upper band on. The first
+    /// of the configured range is kept for the Service `kubernetes`.
     pub fn free(
         &self,
         family: Family,
@@ -216,9 +218,8 @@ impl Ranges {
         self.of(family).find_map(|range| {
             // More than can be counted are never taken.
             let usable = u64::try_from(range.usable()).unwrap_or(u64::MAX);
-            let start = u128::from(below(usable.max(1)));
-            let places = (0..u128::from(usable)).map(|i| (start + i) % u128::from(usable) + 1);
-            places.map(|place| range.at(place)).find(|address| *address != reserved && !is_taken(*address))
+            let mut addresses = ADDRESSES.places(usable, &below).map(|place| range.at(u128::from(place) + 1));
+            addresses.find(|address| *address != reserved && !is_taken(*address))
         })
     }
 
