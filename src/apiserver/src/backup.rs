@@ -24,6 +24,7 @@ use crate::chain::Call;
 use crate::core::Core;
 use crate::request::Verb;
 use crate::respond::{self, Answer};
+use crate::upkeep;
 use archive::{ArchiveFault, Keys, Manifest};
 
 /// What all paths of this module begin with.
@@ -186,6 +187,11 @@ async fn restore(call: &mut Call, with_keys: bool) -> Result<Answer, Status> {
         keys.write(&core.config.data_dir.join("pki")).map_err(|e| failed("write the keys of", &e))?;
     }
     again(&core).await?;
+    if !with_keys {
+        // What the archive holds may be of a time when values were kept otherwise. Keys that came along hold from the
+        // next start on, which does the same.
+        core.tasks.spawn(upkeep::reseal(core.clone()));
+    }
     tracing::warn!(user = call.who.name, revision, made = manifest.created, "all objects were replaced by a backup's");
     let mut status = Status::new(200, Reason::Other(String::new()), "restored").to_json();
     status["status"] = json!("Success");

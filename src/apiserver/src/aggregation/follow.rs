@@ -116,6 +116,10 @@ impl Follower {
                             .into_iter()
                             .filter(|remote| events.iter().any(|event| concerns(remote, event, services)))
                             .collect();
+                        // What stands behind it is new: it may be there any moment.
+                        for remote in &touched {
+                            self.due.remove(&remote.name);
+                        }
                         self.look_at(touched).await;
                     }
                     Err(_) => {

@@ -2,6 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use http_body_util::BodyExt as _;
 use kedge_apiserver::{ApiServer, Config, Encryption, Identity, Parts};
 use kedge_store::{Options, Store};
 use serde_json::{Value, json};
@@ -239,4 +240,19 @@ async fn a_lost_key_of_what_the_server_keeps_for_itself_does_not_keep_it_from_st
     server.admin.post(maps, json!({"metadata": {"name": "new"}})).await.ok();
     server.admin.get("/readyz").await.ok();
     server.end().await;
+}
+
+#[tokio::test]
+async fn what_a_plain_backup_puts_back_is_sealed() {
+    let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let plain = start(from.path(), Encryption::default()).await;
+    plain.admin.post(SECRETS, secret("a")).await.ok();
+    let request = http::Request::builder().uri("/kedge/v1/backup").body(axum::body::Body::empty()).unwrap();
+    let archive = plain.admin.raw(request).await.into_body().collect().await.unwrap().to_bytes();
+    plain.end().await;
+    let sealing = start(to.path(), Encryption { secrets: true, config: None }).await;
+    sealing.admin.send("POST", "/kedge/v1/restore", &[], archive).await.ok();
+    until(async || sealing.kept("a").await.starts_with("k8s:enc:") && !sealing.store.owes_scrub()).await;
+    assert_eq!(sealing.admin.get(&format!("{SECRETS}/a")).await.ok()["data"]["password"], STANDARD.encode("hunter2"));
+    sealing.end().await;
 }
