@@ -26,7 +26,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 /// Engines and the folders that alone may name them. The daemon wires and the build tool drives, so both are free.
 const OWNERS: &[(&str, &[&str])] = &[
     ("rusqlite", &["store"]),
-    ("regex", &["cel"]),
+    ("regex-automata", &["cel"]),
     ("axum", &["apiserver", "edged"]),
     ("kube", &["client"]),
     ("wasmtime", &["plugin-host"]),
