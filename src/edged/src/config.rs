@@ -59,13 +59,13 @@ pub enum ConfigError {
         /// The cause.
         source: std::io::Error,
     },
-    /// The file is no such YAML. The parser names line, column and key.
-    #[error("the configuration {path} was not accepted: {source}", path = path.display())]
+    /// The file is no such YAML.
+    #[error("the configuration {path} was not accepted: {why}", path = path.display())]
     Parse {
         /// The file.
         path: PathBuf,
-        /// The cause.
-        source: serde_yaml::Error,
+        /// Why; names line and key.
+        why: String,
     },
     /// A value is out of its range.
     #[error("the configuration was not accepted: {field}: {fault}")]
@@ -94,7 +94,7 @@ impl Config {
             Some(path) => {
                 let text = std::fs::read_to_string(path)
                     .map_err(|source| ConfigError::Read { path: path.to_path_buf(), source })?;
-                parse(&text).map_err(|source| ConfigError::Parse { path: path.to_path_buf(), source })?
+                parse(&text).map_err(|why| ConfigError::Parse { path: path.to_path_buf(), why })?
             }
         };
         if let Some(listen) = overrides.listen {
@@ -109,10 +109,34 @@ impl Config {
 }
 
 /// An empty file is the default; YAML's null is not a struct to serde.
-fn parse(text: &str) -> Result<Config, serde_yaml::Error> {
+fn parse(text: &str) -> Result<Config, String> {
     let only_comments =
         text.lines().all(|l| l.trim().is_empty() || l.trim_start().starts_with('#') || l.trim() == "---");
-    if only_comments { Ok(Config::default()) } else { serde_yaml::from_str(text) }
+    if only_comments { Ok(Config::default()) } else { serde_yaml::from_str(text).map_err(|error| words(text, &error)) }
+}
+
+/// What the parser says, in words of the file: without names of our types, and with a line also where it names a key of
+/// the outermost level, of which it knows none.
+fn words(text: &str, error: &serde_yaml::Error) -> String {
+    let mut said = error.to_string();
+    for (ours, plain) in [
+        ("u8", "a whole number up to 255"),
+        ("u16", "a whole number up to 65535"),
+        ("u32", "a whole number of at least 0"),
+        ("u64", "a whole number of at least 0"),
+        ("usize", "a whole number of at least 0"),
+        ("struct", "a section of"),
+    ] {
+        said = said.replace(&format!("expected {ours}"), &format!("expected {plain}"));
+    }
+    let key = said.split('`').nth(1);
+    let starts = |line: &str, key: &str| line.strip_prefix(key).is_some_and(|rest| rest.trim_start().starts_with(':'));
+    // The last one, since a key that is given twice is the other fault of this kind.
+    let line = key.and_then(|key| (1..).zip(text.lines()).filter(|(_, line)| starts(line, key)).last());
+    match line {
+        Some((number, _)) if !said.contains(" at line ") => format!("{said} at line {number}"),
+        _ => said,
+    }
 }
 
 #[cfg(test)]
@@ -122,7 +146,7 @@ mod tests {
     #[track_caller]
     fn refused(text: &str, words: &[&str]) {
         let message = match parse(text) {
-            Err(e) => e.to_string(),
+            Err(why) => why,
             Ok(config) => check::check(&config).expect_err("it should be refused").to_string(),
         };
         for word in words {
@@ -143,7 +167,8 @@ mod tests {
     #[test]
     fn an_unknown_key_is_refused_with_its_line() {
         refused("node:\n  naem: a\n", &["naem", "line 2"]);
-        refused("apis: {}\n", &["apis"]);
+        refused("# Mine.\napis: {}\n", &["apis", "line 2"]);
+        refused("node: {}\nlog: {}\nnode: {}\n", &["node", "line 3"]);
     }
 
     #[test]
@@ -154,6 +179,9 @@ mod tests {
         refused("audit: {maxMib: 0}", &["audit.maxMib"]);
         refused("plugins: {list: [{name: a}]}", &["exactly one"]);
         refused("api: {listen: nowhere}", &["listen"]);
+        refused("api:\n  maxInFlight: -1\n", &["a whole number of at least 0", "line 2"]);
+        refused("node: {maxPods: many}", &["maxPods", "a whole number of at least 0"]);
+        refused("node: many", &["node", "a section of"]);
         refused("api: {maxInFlight: 0}", &["api.maxInFlight", "1 is the least"]);
         refused("api: {eventTtlSeconds: 0}", &["api.eventTtlSeconds", "1 is the least"]);
         refused("api: {extraNames: [gate way]}", &["api.extraNames", "gate way", "neither"]);
