@@ -13,7 +13,9 @@ pub mod tokens;
 
 use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
+use axum::body::Body;
 use bytes::Bytes;
 use http::StatusCode;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
@@ -34,6 +36,11 @@ use crate::registry::update::{Change, Updated};
 use crate::registry::{Act, Outcome, convert, create, decode, delete, list, rules, update, watch};
 use crate::request::Verb;
 use crate::respond::{self, Answer};
+
+/// Most that is read of a body that is too large.
+const DRAINED: usize = 32 << 20;
+/// How long that may take.
+const DRAIN_TIME: Duration = Duration::from_secs(2);
 
 /// Answers a call for a resource.
 pub async fn answer(call: &mut Call) -> Result<Answer, Status> {
@@ -361,11 +368,12 @@ pub(crate) async fn body(call: &mut Call) -> Result<Bytes, Status> {
     let limit = limits.body;
     let declared =
         call.head.headers.get(http::header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<usize>().ok());
+    let mut body = std::mem::take(call.body.get_mut().unwrap_or_else(PoisonError::into_inner));
     if declared.is_some_and(|length| length > limit) {
+        drain(&mut body).await;
         return Err(Status::too_large(limit));
     }
-    let body = std::mem::take(call.body.get_mut().unwrap_or_else(PoisonError::into_inner));
-    let collected = tokio::time::timeout(limits.body_time, Limited::new(body, limit).collect()).await;
+    let collected = tokio::time::timeout(limits.body_time, Limited::new(&mut body, limit).collect()).await;
     match collected {
         Err(_) => Err(Status::timeout("the body did not arrive in time", 0)),
         Ok(Ok(collected)) => {
@@ -373,9 +381,26 @@ pub(crate) async fn body(call: &mut Call) -> Result<Bytes, Status> {
             call.audit.request_body(&bytes);
             Ok(bytes)
         }
-        Ok(Err(fault)) if fault.downcast_ref::<LengthLimitError>().is_some() => Err(Status::too_large(limit)),
+        Ok(Err(fault)) if fault.downcast_ref::<LengthLimitError>().is_some() => {
+            drain(&mut body).await;
+            Err(Status::too_large(limit))
+        }
         Ok(Err(fault)) => Err(Status::bad_request(format!("the body could not be read: {fault}"))),
     }
+}
+
+/// Reads on, for a while, what will not be taken: many clients write a body whole before they read an answer, and would
+/// never hear why it was refused.
+async fn drain(body: &mut Body) {
+    let read = async {
+        let mut length = 0;
+        while let Some(Ok(frame)) = body.frame().await
+            && length < DRAINED
+        {
+            length += frame.data_ref().map_or(0, Bytes::len);
+        }
+    };
+    let _ = tokio::time::timeout(DRAIN_TIME, read).await;
 }
 
 /// An object that is made for this answer only.

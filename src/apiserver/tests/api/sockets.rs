@@ -249,3 +249,34 @@ async fn an_exec_runs_over_a_websocket() {
     assert_eq!(end["details"]["causes"][0]["message"], "3");
     served.end().await;
 }
+
+#[tokio::test]
+async fn who_writes_a_body_that_is_too_large_before_reading_hears_why() {
+    let served = serve(server_with(|config, _| config.limits.body = 10_000).await).await;
+    served.server.api.add_static_token("secret", kedge_apiserver::Identity::master("token"));
+    let path = "/api/v1/namespaces/default/configmaps";
+    for (size, framing) in [(8 << 20, "Content-Length: 8388608\r\n"), (8 << 20, "Transfer-Encoding: chunked\r\n")] {
+        let mut stream = served.connect(None, &[]).await;
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\n\
+             Authorization: Bearer secret\r\n{framing}\r\n"
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let body = vec![b' '; size];
+        if framing.starts_with("Transfer") {
+            for piece in body.chunks(1 << 20) {
+                stream.write_all(format!("{:x}\r\n", piece.len()).as_bytes()).await.unwrap();
+                stream.write_all(piece).await.unwrap();
+                stream.write_all(b"\r\n").await.unwrap();
+            }
+            stream.write_all(b"0\r\n\r\n").await.unwrap();
+        } else {
+            stream.write_all(&body).await.unwrap();
+        }
+        let mut answer = Vec::new();
+        // The end of the connection may come as a reset once the answer is there.
+        let _ = stream.read_to_end(&mut answer).await;
+        assert_eq!(code(&String::from_utf8_lossy(&answer)), 413, "{framing}");
+    }
+    served.end().await;
+}
