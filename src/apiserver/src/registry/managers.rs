@@ -47,6 +47,7 @@ pub fn applied(act: &Act<'_>, live: Option<&Object>, config: &Value, force: bool
         }
     }
     let mut config = config.clone();
+    let mut old_form = None;
     // What an old version says is owned as what it means today.
     if spoken != gvk
         && let Some(old) = kedge_api::schema::of(&spoken)
@@ -54,7 +55,10 @@ pub fn applied(act: &Act<'_>, live: Option<&Object>, config: &Value, force: bool
         let unknown =
             kedge_api::check::fit(old, &mut config).map_err(|fault| Status::bad_request(fault.to_string()))?;
         act.warn(unknown.into_iter().map(|path| format!("unknown field {path:?}")));
+        let mut whole = config.clone();
+        rules::fill_in(act.spoken, act.kind, &mut whole);
         rules::renew(act.spoken, act.kind, &mut config);
+        old_form = Some((config.clone(), whole));
     }
     let served = live.map(|object| {
         let mut served = object.clone();
@@ -71,9 +75,49 @@ pub fn applied(act: &Act<'_>, live: Option<&Object>, config: &Value, force: bool
     };
     let applied = apply::apply(schema, &writer, served.as_ref(), config, force).map_err(refused)?;
     let mut object = applied.object;
+    if let Some((said, whole)) = &old_form {
+        fill(&mut object, said, whole);
+    }
     rules::default(act.kind, &mut object);
     rules::to_kept(act.kind, &mut object);
     Ok(object)
+}
+
+/// Fills in, where a configuration was applied, what the version that it was written in fills in and today's does not.
+/// `said` is the configuration, `whole` the same with those defaults. What is there stays.
+fn fill(object: &mut Value, said: &Value, whole: &Value) {
+    match (object, whole) {
+        (Value::Object(map), Value::Object(whole)) => {
+            for (key, value) in whole {
+                match map.get_mut(key) {
+                    Some(there) => fill(there, &said[key.as_str()], value),
+                    None => drop(map.insert(key.clone(), value.clone())),
+                }
+            }
+        }
+        (Value::Array(list), Value::Array(whole)) => {
+            let said = said.as_array().map_or(&[][..], Vec::as_slice);
+            for (said, whole) in said.iter().zip(whole) {
+                if let Some(item) = list.iter_mut().find(|item| holds(item, said)) {
+                    fill(item, said, whole);
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Whether everything that was said is there.
+fn holds(there: &Value, said: &Value) -> bool {
+    match (there, said) {
+        (Value::Object(map), Value::Object(said)) => {
+            said.iter().all(|(key, value)| map.get(key).is_some_and(|there| holds(there, value)))
+        }
+        (Value::Array(list), Value::Array(said)) => {
+            list.len() == said.len() && list.iter().zip(said).all(|(there, said)| holds(there, said))
+        }
+        _ => there == said,
+    }
 }
 
 fn reset(kind: &Kind, sub: Option<Sub>) -> Reset {
@@ -92,5 +136,32 @@ fn refused(error: ApplyError) -> Status {
         }
         ApplyError::Untyped(why) => Status::new(500, Reason::Unknown, why),
         ApplyError::Bad(why) => Status::bad_request(why),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[track_caller]
+    fn check(object: Value, said: Value, whole: Value, expected: Value) {
+        let mut object = object;
+        fill(&mut object, &said, &whole);
+        assert_eq!(object, expected);
+    }
+
+    #[test]
+    fn what_an_old_version_fills_in_is_filled_in() {
+        check(json!({"a": 1}), json!({"a": 1}), json!({"a": 1, "b": 2}), json!({"a": 1, "b": 2}));
+        check(json!({"a": 1, "b": 3}), json!({"a": 1}), json!({"a": 1, "b": 2}), json!({"a": 1, "b": 3}));
+        let (said, whole) = (json!([{"n": "x"}, {"n": "y"}]), json!([{"n": "x", "d": 1}, {"n": "y", "d": 2}]));
+        check(
+            json!([{"n": "other"}, {"n": "y", "more": true}, {"n": "x"}]),
+            said.clone(),
+            whole.clone(),
+            json!([{"n": "other"}, {"n": "y", "more": true, "d": 2}, {"n": "x", "d": 1}]),
+        );
+        check(json!("text"), said, whole, json!("text"));
     }
 }

@@ -25,12 +25,17 @@ pub fn default(kind: &Kind, object: &mut Object) {
 
 /// A whole object in the form in which it was sent: with that form's defaults and today's, in the version it is kept in.
 pub fn take_in(spoken: &Kind, kind: &Kind, object: &mut Object) {
+    fill_in(spoken, kind, object);
+    to_kept(kind, object);
+}
+
+/// A whole object in the form in which it was sent: with that form's defaults and today's, in the version of `kind`.
+pub fn fill_in(spoken: &Kind, kind: &Kind, object: &mut Object) {
     default(spoken, object);
     if spoken.gvk() != kind.gvk() {
         change_version(&spoken.gvk(), &kind.gvk(), object);
         default(kind, object);
     }
-    to_kept(kind, object);
 }
 
 /// A part of an object, as it was sent, in the version of `kind`; nothing is filled in.
