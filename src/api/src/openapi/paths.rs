@@ -239,6 +239,9 @@ impl Paths<'_> {
         for operation in operations {
             let consumes: &[&str] = match operation.method == "patch" && operation.action == "patch" {
                 true if self.kind.custom => &CUSTOM_PATCHES,
+                // kubectl would make a strategic patch by the published schema, cannot follow the schemas that lie in such
+                // an object, and says so with each apply.
+                true if self.kind.is_removed() && self.kind.plural == "customresourcedefinitions" => &CUSTOM_PATCHES,
                 true => &PATCHES,
                 false => &["*/*"],
             };
