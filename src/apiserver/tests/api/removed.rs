@@ -106,14 +106,20 @@ async fn an_applied_old_manifest_has_the_defaults_it_had() {
     for port in [80, 81] {
         let applied = server.admin.patch("apply", &path, ingress(port)).await.ok();
         let way = &applied["spec"]["rules"][0]["http"]["paths"][0];
-        assert_eq!((&way["pathType"], &way["backend"]["servicePort"]), (&json!("ImplementationSpecific"), &json!(port)));
+        assert_eq!(
+            (&way["pathType"], &way["backend"]["servicePort"]),
+            (&json!("ImplementationSpecific"), &json!(port))
+        );
     }
     // What another has set stays as it is.
     let workload = json!({"apiVersion": "extensions/v1beta1", "kind": "Deployment", "metadata": {"name": "d"},
         "spec": {"template": {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}}});
     let path = format!("{OLD}/deployments/d?fieldManager=me");
     let made = server.admin.patch("apply", &path, workload.clone()).await.ok();
-    assert_eq!((&made["spec"]["replicas"], &made["spec"]["selector"]), (&json!(1), &json!({"matchLabels": {"a": "b"}})));
+    assert_eq!(
+        (&made["spec"]["replicas"], &made["spec"]["selector"]),
+        (&json!(1), &json!({"matchLabels": {"a": "b"}}))
+    );
     let scale = json!({"spec": {"replicas": 4}});
     server.admin.patch("merge", &format!("{OLD}/deployments/d"), scale).await.ok();
     assert_eq!(server.admin.patch("apply", &path, workload).await.ok()["spec"]["replicas"], 4);
