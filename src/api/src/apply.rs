@@ -5,6 +5,7 @@
 //!
 //! Paths are those of the request's version; entries of other versions of a kind are taken to have the same paths.
 
+mod faults;
 mod managers;
 mod path;
 mod set;
@@ -116,6 +117,11 @@ pub fn apply(
     let described = describe(writer.gvk, &config);
     let untyped =
         |why: String| ApplyError::Untyped(format!("failed to create typed patch object ({described}): {why}"));
+    if schema.node().custom().is_none()
+        && let Some(why) = faults::text(schema, &config)
+    {
+        return Err(untyped(why));
+    }
     let unknown = check::fit(schema, &mut config).map_err(|fault| untyped(fault.to_string()))?;
     if let Some(path) = unknown.first() {
         return Err(untyped(format!(".{path}: field not declared in schema")));

@@ -88,7 +88,7 @@ impl<'a> Place<'a> {
 }
 
 /// The step that tells a list item apart.
-fn step_of(item: &Value, node: Node<'_>, list: ListType<'_>) -> Result<Step, String> {
+pub(super) fn step_of(item: &Value, node: Node<'_>, list: ListType<'_>) -> Result<Step, String> {
     let ListType::Map(_) = list else { return Ok(Step::Item(item.to_string())) };
     let own = node.as_struct();
     let mut keys = Map::new();
