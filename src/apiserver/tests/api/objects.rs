@@ -372,5 +372,9 @@ async fn yaml_goes_both_ways() {
     let kept = server.admin.send("PATCH", &path, &headers, applied).await.ok();
     assert_eq!((&kept["immutable"], &kept["data"]["true"]), (&json!(true), &json!("off")));
     let text = applied.replace("'off'", "off");
-    server.admin.send("PATCH", &path, &headers, text).await.fails(500, ".data.true: expected string, got &value.valueUnstructured{Value:false}");
+    server
+        .admin
+        .send("PATCH", &path, &headers, text)
+        .await
+        .fails(500, ".data.true: expected string, got &value.valueUnstructured{Value:false}");
 }
