@@ -108,24 +108,27 @@ pub fn apply(
     schema: Struct<'_>,
     writer: &Writer<'_>,
     live: Option<&Value>,
-    mut config: Value,
+    config: &Value,
     force: bool,
 ) -> Result<Applied, ApplyError> {
     if config.pointer("/metadata/managedFields").is_some_and(|fields| !fields.is_null()) {
         return Err(ApplyError::Bad("metadata.managedFields must be nil".to_owned()));
     }
-    let described = describe(writer.gvk, &config);
-    let untyped =
-        |why: String| ApplyError::Untyped(format!("failed to create typed patch object ({described}): {why}"));
-    if schema.node().custom().is_none()
-        && let Some(why) = faults::text(schema, &config)
-    {
-        return Err(untyped(why));
-    }
-    let unknown = check::fit(schema, &mut config).map_err(|fault| untyped(fault.to_string()))?;
+    let untyped = |why: String| {
+        let described = describe(writer.gvk, config);
+        ApplyError::Untyped(format!("failed to create typed patch object ({described}): {why}"))
+    };
+    // All that is wrong is looked for only where something is.
+    let unfit = |first: String| {
+        let all = schema.node().custom().is_none().then(|| faults::text(schema, config)).flatten();
+        untyped(all.unwrap_or(first))
+    };
+    let mut own = config.clone();
+    let unknown = check::fit(schema, &mut own).map_err(|fault| unfit(fault.to_string()))?;
     if let Some(path) = unknown.first() {
-        return Err(untyped(format!(".{path}: field not declared in schema")));
+        return Err(unfit(format!(".{path}: field not declared in schema")));
     }
+    let mut config = own;
     reset(writer.reset, &mut config);
 
     let mut managers = Managers::decode(live);

@@ -160,6 +160,7 @@ impl Vault {
     /// [`Vault::scrub`].
     pub async fn rewrite(&self) -> Result<(usize, usize), ReadError> {
         let (mut written, mut locked) = (0, 0);
+        let mut noted = false;
         for prefix in self.rules.prefixes() {
             let mut after: Option<String> = None;
             loop {
@@ -169,7 +170,8 @@ impl Vault {
                     match self.again(entry) {
                         Ok(None) => {}
                         Ok(Some(body)) => {
-                            if !self.store.owes_scrub()
+                            // Once, before the first is replaced.
+                            if !std::mem::replace(&mut noted, true)
                                 && let Err(error) = self.store.owe_scrub()
                             {
                                 tracing::error!(

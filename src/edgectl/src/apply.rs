@@ -8,7 +8,6 @@ pub mod threeway;
 use std::process::ExitCode;
 
 use kedge_api::kinds::Gvk;
-use kedge_api::selector::LabelSelector;
 use kedge_client::{ClientError, FieldValidation, PatchKind, PatchOptions, ResourcePath, WriteOptions};
 use serde_json::{Value, json};
 
@@ -26,14 +25,7 @@ const TRIES: usize = 5;
 
 /// Runs the verb.
 pub async fn run(session: Session, args: Apply) -> Result<ExitCode, Failure> {
-    if args.files.filename.is_empty() {
-        return Err(Failure::said("must specify one of -f and -k"));
-    }
-    let mut items = manifest::read(&args.files)?;
-    if let Some(text) = &args.selector {
-        let selector = LabelSelector::parse(text).map_err(|e| Failure::said(e.to_string()))?;
-        items.retain(|item| selector.matches(&item.object["metadata"]["labels"]));
-    }
+    let items = manifest::selected(&args.files, args.selector.as_deref())?;
     let catalogue = session.catalogue().await?;
     let validation = validation(&args.validate)?;
     let mut written = Written::new(args.output.as_deref(), args.dry_run)?;

@@ -8,7 +8,6 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
-use kedge_api::selector::LabelSelector;
 use kedge_api::yaml;
 use kedge_client::FieldValidation;
 use serde_json::{Value, json};
@@ -39,14 +38,7 @@ pub async fn run(session: Result<Session, Failure>, args: Diff) -> Result<ExitCo
 }
 
 async fn compare(session: Session, args: Diff) -> Result<u8, Failure> {
-    if args.files.filename.is_empty() {
-        return Err(Failure::said("must specify one of -f and -k"));
-    }
-    let mut items = manifest::read(&args.files)?;
-    if let Some(text) = &args.selector {
-        let selector = LabelSelector::parse(text).map_err(|e| Failure::said(e.to_string()))?;
-        items.retain(|item| selector.matches(&item.object["metadata"]["labels"]));
-    }
+    let items = manifest::selected(&args.files, args.selector.as_deref())?;
     let catalogue = session.catalogue().await?;
     let (live, merged) = (Folder::new("LIVE")?, Folder::new("MERGED")?);
     let as_apply = Apply {

@@ -6,6 +6,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use kedge_api::decode::{self, Limits};
+use kedge_api::selector::LabelSelector;
 use serde_json::Value;
 
 use crate::args::Files;
@@ -37,6 +38,19 @@ impl Item {
     pub fn name(&self) -> &str {
         self.object["metadata"]["name"].as_str().unwrap_or("")
     }
+}
+
+/// The objects of manifests that must be given, and of those the ones that a selector takes.
+pub fn selected(files: &Files, selector: Option<&str>) -> Result<Vec<Item>, Failure> {
+    if files.filename.is_empty() {
+        return Err(Failure::said("must specify one of -f and -k"));
+    }
+    let mut items = read(files)?;
+    if let Some(text) = selector {
+        let selector = LabelSelector::parse(text).map_err(|e| Failure::said(e.to_string()))?;
+        items.retain(|item| selector.matches(&item.object["metadata"]["labels"]));
+    }
+    Ok(items)
 }
 
 /// Reads everything. An error names file and line; nothing is done with a half-read set.

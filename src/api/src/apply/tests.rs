@@ -13,7 +13,7 @@ fn writer<'a>(gvk: &'a Gvk, manager: &'a str) -> Writer<'a> {
 
 fn run(gvk: &Gvk, manager: &str, live: Option<&Value>, config: Value, force: bool) -> Result<Value, ApplyError> {
     let own = schema::of(gvk).expect("is built in");
-    apply(own, &writer(gvk, manager), live, config, force).map(|applied| applied.object)
+    apply(own, &writer(gvk, manager), live, &config, force).map(|applied| applied.object)
 }
 
 fn fields_of(object: &Value, manager: &str) -> Value {
@@ -150,7 +150,7 @@ fn applying_the_same_again_changes_nothing() {
     let own = schema::of(&DEPLOYMENT).expect("is built in");
     let made = run(&DEPLOYMENT, "me", None, config.clone(), false).expect("applies");
     let later = Writer { now: "2027-01-01T00:00:00Z", ..writer(&DEPLOYMENT, "me") };
-    let again = apply(own, &later, Some(&made), config, false).expect("applies");
+    let again = apply(own, &later, Some(&made), &config, false).expect("applies");
     assert_eq!(again, Applied { object: made, is_changed: false });
 }
 
@@ -161,7 +161,7 @@ fn a_zero_that_go_leaves_out_is_owned_and_not_there() {
     let made = run(&DEPLOYMENT, "me", None, config.clone(), false).expect("applies");
     assert_eq!(made["spec"], json!({"replicas": 0}));
     assert_eq!(fields_of(&made, "me"), json!({"f:spec": {"f:replicas": {}, "f:paused": {}}}));
-    let again = apply(own, &writer(&DEPLOYMENT, "me"), Some(&made), config, false).expect("applies");
+    let again = apply(own, &writer(&DEPLOYMENT, "me"), Some(&made), &config, false).expect("applies");
     assert!(!again.is_changed);
     let mut paused = made.clone();
     paused["spec"]["paused"] = json!(true);

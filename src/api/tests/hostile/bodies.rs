@@ -143,8 +143,8 @@ proptest! {
     fn configurations_apply_or_do_not(gvk in kind(), live in value(), config in value(), force in any::<bool>()) {
         let own = schema::of(&gvk).expect("is built in");
         let writer = apply::Writer { manager: "m", gvk: &gvk, subresource: "", now: "2026-01-01T00:00:00Z", reset: apply::Reset::Status };
-        if let Ok(applied) = apply::apply(own, &writer, Some(&live), config.clone(), force) {
-            let again = apply::apply(own, &writer, Some(&applied.object), config.clone(), force).expect("applied before");
+        if let Ok(applied) = apply::apply(own, &writer, Some(&live), &config, force) {
+            let again = apply::apply(own, &writer, Some(&applied.object), &config, force).expect("applied before");
             prop_assert!(!again.is_changed);
         }
         let mut new = config;

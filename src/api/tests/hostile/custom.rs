@@ -145,7 +145,7 @@ proptest! {
                 let _ = validate::update(&kind, part, &new, &old);
             }
             let writer = Writer { manager: "m", gvk: &gvk, subresource: "", now: "", reset: Reset::Status };
-            let _ = apply::apply(own, &writer, Some(&new), object, true);
+            let _ = apply::apply(own, &writer, Some(&new), &object, true);
         }
     }
 

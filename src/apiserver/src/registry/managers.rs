@@ -3,8 +3,10 @@
 //! In: an act, the object as it was and as it shall be, or a configuration to apply. Out: the
 //! object with its `managedFields`, or who is in the way. The rules are `kedge_api::apply`'s.
 
+use std::borrow::Cow;
+
 use kedge_api::apply::{self, ApplyError, Reset, Writer};
-use kedge_api::kinds::{Kind, Sub, Tier};
+use kedge_api::kinds::{Gvk, Kind, Sub, Tier};
 use kedge_api::status::{Reason, Status};
 use kedge_api::{Object, meta};
 use serde_json::Value;
@@ -38,27 +40,20 @@ pub fn applied(act: &Act<'_>, live: Option<&Object>, config: &Value, force: bool
         return Err(Status::unsupported_media_type(&["application/json-patch+json", "application/merge-patch+json"]));
     };
     let spoken = act.spoken.gvk();
-    for (field, wanted) in [("apiVersion", spoken.api_version()), ("kind", spoken.kind.to_string())] {
-        let said = meta::text(config, field);
-        if said != wanted {
-            return Err(Status::bad_request(format!(
-                "the {field} of the applied configuration ({said}) does not match that of the request ({wanted})"
-            )));
-        }
-    }
-    let mut config = config.clone();
+    is_of(config, &spoken)?;
+    let mut config = Cow::Borrowed(config);
     let mut old_form = None;
     // What an old version says is owned as what it means today.
     if spoken != gvk
         && let Some(old) = kedge_api::schema::of(&spoken)
     {
         let unknown =
-            kedge_api::check::fit(old, &mut config).map_err(|fault| Status::bad_request(fault.to_string()))?;
+            kedge_api::check::fit(old, config.to_mut()).map_err(|fault| Status::bad_request(fault.to_string()))?;
         act.warn(unknown.into_iter().map(|path| format!("unknown field {path:?}")));
-        let mut whole = config.clone();
+        let mut whole = config.clone().into_owned();
         rules::fill_in(act.spoken, act.kind, &mut whole);
-        rules::renew(act.spoken, act.kind, &mut config);
-        old_form = Some((config.clone(), whole));
+        rules::renew(act.spoken, act.kind, config.to_mut());
+        old_form = Some(whole);
     }
     let served = live.map(|object| {
         let mut served = object.clone();
@@ -73,14 +68,27 @@ pub fn applied(act: &Act<'_>, live: Option<&Object>, config: &Value, force: bool
         now: &now,
         reset: reset(act.kind, act.sub),
     };
-    let applied = apply::apply(schema, &writer, served.as_ref(), config, force).map_err(refused)?;
+    let applied = apply::apply(schema, &writer, served.as_ref(), &config, force).map_err(refused)?;
     let mut object = applied.object;
-    if let Some((said, whole)) = &old_form {
-        fill(&mut object, said, whole);
+    if let Some(whole) = &old_form {
+        fill(&mut object, &config, whole);
     }
     rules::default(act.kind, &mut object);
     rules::to_kept(act.kind, &mut object);
     Ok(object)
+}
+
+/// Refuses a configuration that says that it is of another kind than the request.
+pub fn is_of(config: &Value, wanted: &Gvk) -> Result<(), Status> {
+    for (field, wanted) in [("apiVersion", wanted.api_version()), ("kind", wanted.kind.to_string())] {
+        let said = meta::text(config, field);
+        if said != wanted {
+            return Err(Status::bad_request(format!(
+                "the {field} of the applied configuration ({said}) does not match that of the request ({wanted})"
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// Fills in, where a configuration was applied, what the version that it was written in fills in and today's does not.

@@ -408,15 +408,16 @@ mod tests {
         assert_eq!(families_of(&service), [Family::V6, Family::V4]);
         assert_eq!(service["spec"]["clusterIP"], service["spec"]["clusterIPs"][0]);
         assert_eq!(services.held().len(), 2);
-        // The one that is asked for, and a free one beside it.
-        let asked = json!({"spec": {"ipFamilyPolicy": "PreferDualStack", "clusterIPs": ["10.43.0.5"], "clusterIP": "10.43.0.5"}});
+        // The one that is asked for, which was not given by chance already, and a free one beside it.
+        let own = if service["spec"]["clusterIPs"][1] == "10.43.0.5" { "10.43.0.4" } else { "10.43.0.5" };
+        let asked = json!({"spec": {"ipFamilyPolicy": "PreferDualStack", "clusterIPs": [own], "clusterIP": own}});
         for mut service in [asked.clone(), asked.clone()] {
             drop(claim(&services, &mut service, None).unwrap());
             assert_eq!(families_of(&service), [Family::V4, Family::V6]);
         }
         claim(&services, &mut asked.clone(), None).unwrap().keep();
         let taken = claim(&services, &mut asked.clone(), None).unwrap_err();
-        assert!(taken.contains("failed to allocate IP 10.43.0.5: provided IP is already allocated"), "{taken}");
+        assert!(taken.contains(&format!("failed to allocate IP {own}: provided IP is already allocated")), "{taken}");
         let mut strange = json!({"spec": {"clusterIP": "fd01::1", "clusterIPs": ["fd01::1"]}});
         let strange = claim(&services, &mut strange, None).unwrap_err();
         assert!(strange.contains("The range of valid IPs is fd00::/126"), "{strange}");

@@ -17,12 +17,12 @@ use serde_json::{Value, json};
 
 use super::{patch_of, sent};
 use crate::chain::Call;
-use crate::media::{Format, PatchKind};
+use crate::media::PatchKind;
 use crate::query::WriteOptions;
 use crate::registry::patching;
 use crate::registry::render::{self, View};
 use crate::registry::update::{self, Change};
-use crate::registry::{Act, Outcome, convert, decode};
+use crate::registry::{Act, Outcome, convert, create, decode, managers};
 use crate::request::Verb;
 use crate::respond::{self, Answer};
 use crate::{error, media};
@@ -91,17 +91,8 @@ async fn applied(
     force: bool,
     options: &WriteOptions,
 ) -> Result<Object, Status> {
-    for (field, wanted) in [("apiVersion", gvk.api_version()), ("kind", gvk.kind.to_string())] {
-        let said = meta::text(&config, field);
-        if said != wanted {
-            return Err(Status::bad_request(format!(
-                "the {field} of the applied configuration ({said}) does not match that of the request ({wanted})"
-            )));
-        }
-    }
-    let bytes = serde_json::to_vec(&config).map_err(|error| Status::internal(error.to_string()))?;
-    let schema = kedge_api::schema::of(gvk);
-    let scale = decode::object(&bytes, Format::Json, gvk, schema, options.field_validation)?;
+    managers::is_of(&config, gvk)?;
+    let scale = decode::fit(config.into(), gvk, kedge_api::schema::of(gvk), options.field_validation)?;
     act.warn(scale.warnings);
     let scale = scale.object;
     let mut change = match meta::int_at(&scale, &["spec", "replicas"]) {
@@ -122,11 +113,7 @@ async fn applied(
 /// What a scale may not say.
 fn check(act: &Act<'_>, scale: &Object, replicas: i64) -> Result<(), Status> {
     if !meta::name(scale).is_empty() && meta::name(scale) != act.name {
-        return Err(Status::bad_request(format!(
-            "the name of the object ({}) does not match the name on the URL ({})",
-            meta::name(scale),
-            act.name
-        )));
+        return Err(create::names_differ(meta::name(scale), act.name));
     }
     if replicas < 0 {
         let spec = kedge_api::field::Path::root("spec");

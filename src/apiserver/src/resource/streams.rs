@@ -154,12 +154,12 @@ fn container(act: &Act<'_>, pod: &Object, query: &crate::query::Query, logs: boo
     };
     if !logs {
         has_host(act, pod)?;
-    }
-    if !logs && matches!(meta::text_at(pod, &["status", "phase"]), "Succeeded" | "Failed") {
         let phase = meta::text_at(pod, &["status", "phase"]);
-        return Err(Status::bad_request(format!(
-            "cannot exec into a container in a completed pod; current phase is {phase}"
-        )));
+        if matches!(phase, "Succeeded" | "Failed") {
+            return Err(Status::bad_request(format!(
+                "cannot exec into a container in a completed pod; current phase is {phase}"
+            )));
+        }
     }
     Ok(ContainerRef {
         namespace: act.namespace.to_owned(),
