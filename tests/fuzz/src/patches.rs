@@ -107,8 +107,8 @@ pub fn apply(bytes: &[u8]) {
 /// Applies under a schema: twice is once, and force leaves no conflict. What is kept fits its schema; of what does not
 /// there is only no panic.
 pub fn applied(own: Struct<'_>, writer: &Writer<'_>, live: &Value, config: &Value) {
-    let gentle = apply::apply(own, writer, Some(live), &config, false);
-    let forced = apply::apply(own, writer, Some(live), &config, true);
+    let gentle = apply::apply(own, writer, Some(live), config, false);
+    let forced = apply::apply(own, writer, Some(live), config, true);
     if check::prune(own, &mut live.clone()) != Ok(Vec::new()) {
         return;
     }
@@ -120,7 +120,7 @@ pub fn applied(own: Struct<'_>, writer: &Writer<'_>, live: &Value, config: &Valu
         (Ok(_), Err(why)) | (Err(why), Ok(_)) => panic!("force decides of more than conflicts: {why}"),
     }
     if let Ok(once) = forced {
-        let again = apply::apply(own, writer, Some(&once.object), &config, false).expect("was applied before");
+        let again = apply::apply(own, writer, Some(&once.object), config, false).expect("was applied before");
         assert!(!again.is_changed, "twice");
         assert_eq!(again.object, once.object, "twice");
         let mut pruned = once.object.clone();
