@@ -15,7 +15,7 @@ use crate::check;
 use crate::kinds::Gvk;
 use crate::schema::Struct;
 use managers::{Managers, Who};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use set::Set;
 use std::collections::BTreeMap;
 
@@ -129,43 +129,45 @@ pub fn apply(
         return Err(unfit(format!(".{path}: field not declared in schema")));
     }
     let mut config = own;
-    reset(writer.reset, &mut config);
+    if let Some(map) = config.as_object_mut() {
+        map.retain(|field, _| !writer.reset.keeps_out(field));
+    }
 
-    let mut managers = Managers::decode(live);
+    let api_version = writer.gvk.api_version();
     let bare = without_managed_fields(live);
+    let mut managers = Managers::decode(live);
     if managers.is_empty() && live.is_some() {
         // Whoever made it before anybody applied is remembered under one name.
-        let (everything, _) = typed::compare(schema, None, &bare).split();
-        let before = Who::update("before-first-apply", &writer.gvk.api_version(), "");
-        managers.put(before, strip(everything), writer.now);
+        let (everything, _) = typed::compare(schema, None, &bare, |_| false).split();
+        let before = Who::update("before-first-apply", &api_version, "");
+        managers.put(before, strip(everything), writer.now.into());
     }
-    let mine = Who::apply(writer.manager, &writer.gvk.api_version(), writer.subresource);
+    let mine = Who::apply(writer.manager, &api_version, writer.subresource);
     let wanted = strip(typed::field_set(schema, &config).map_err(untyped)?);
     let before = managers.take(&mine);
-    let merged = typed::merge(schema, &bare, &config);
-
-    let mut owned = managers.all();
-    owned.union(&wanted);
-    let mut result = merged;
+    let mut result = typed::merge(schema, &bare, &config);
     if let Some(before) = &before {
+        let mut owned = managers.all();
+        owned.union(wanted.clone());
         typed::prune(schema, &mut result, &before.fields, &owned);
     }
 
-    let (changed, removed) = typed::compare(schema, Some(&bare), &result).split();
+    let (changed, removed) = typed::compare(schema, Some(&bare), &result, |_| false).split();
     let changed = strip(changed);
-    let conflicts = managers.conflicts(&changed);
-    if !force && !conflicts.is_empty() {
-        return Err(ApplyError::Conflicts(conflicts));
+    if !force {
+        let conflicts = managers.conflicts(&changed);
+        if !conflicts.is_empty() {
+            return Err(ApplyError::Conflicts(conflicts));
+        }
     }
     managers.lose(&changed);
     managers.lose(&removed);
     // What Go leaves out is owned, yet not there.
     check::prune(schema, &mut result).map_err(|fault| untyped(fault.to_string()))?;
     let is_changed = live.is_none() || result != bare;
-    let same = before.as_ref().filter(|before| !is_changed && before.fields == wanted);
-    let time = same.map_or(writer.now.to_owned(), |before| before.time.clone());
-    managers.put(mine, wanted, &time);
-    managers.encode(&mut result);
+    let same = before.filter(|before| !is_changed && before.fields == wanted);
+    managers.put(mine, wanted, same.map_or(writer.now.into(), |before| before.time));
+    managers::write(managers.to_json(), &mut result);
     Ok(Applied { object: result, is_changed })
 }
 
@@ -206,27 +208,20 @@ pub fn update(schema: Struct<'_>, writer: &Writer<'_>, old: Option<&Value>, new:
     if managers.is_empty() && old.is_some() {
         return;
     }
-    let difference = if writer.reset == Reset::Nothing {
-        // The account itself differs too, which `strip` passes over and nobody holds.
-        typed::compare(schema, old, new)
-    } else {
-        let before = without_managed_fields(old);
-        let mut seen = new.clone();
-        reset_to(writer.reset, &mut seen, &before);
-        typed::compare(schema, old.map(|_| &before), &seen)
-    };
-    let (changed, removed) = difference.split();
+    let api_version = writer.gvk.api_version();
+    // The account itself differs too, which `strip` passes over and nobody holds.
+    let (changed, removed) = typed::compare(schema, old, new, |field| writer.reset.keeps_out(field)).split();
     let changed = strip(changed);
     managers.lose(&changed);
     managers.lose(&removed);
     if !changed.is_empty() {
-        let mine = Who::update(writer.manager, &writer.gvk.api_version(), writer.subresource);
+        let mine = Who::update(writer.manager, &api_version, writer.subresource);
         let mut fields = managers.take(&mine).map(|entry| entry.fields).unwrap_or_default();
-        fields.union(&changed);
-        managers.put(mine, fields, writer.now);
+        fields.union(changed);
+        managers.put(mine, fields, writer.now.into());
         managers.cap();
     }
-    managers.encode(new);
+    managers::write(managers.to_json(), new);
 }
 
 /// Field managers are named at most this long.
@@ -244,48 +239,32 @@ fn describe(gvk: &Gvk, object: &Value) -> String {
     format!("{}/{}; {gvk}", text("/metadata/namespace"), text("/metadata/name"))
 }
 
+/// A copy without the account.
 fn without_managed_fields(object: Option<&Value>) -> Value {
-    let mut bare = object.cloned().unwrap_or_else(|| Value::Object(Map::new()));
-    if let Some(metadata) = bare.get_mut("metadata").and_then(Value::as_object_mut) {
-        metadata.remove("managedFields");
-    }
-    bare
-}
-
-/// Drops what a door does not let through.
-fn reset(reset: Reset, config: &mut Value) {
-    let Some(map) = config.as_object_mut() else { return };
-    match reset {
-        Reset::Nothing => {}
-        Reset::Status => drop(map.remove("status")),
-        Reset::AllButStatus => {
-            map.retain(|name, _| matches!(name.as_str(), "apiVersion" | "kind" | "metadata" | "status"));
+    let fields = object.and_then(Value::as_object).into_iter().flatten();
+    let bare = |(name, value): (&String, &Value)| match value {
+        Value::Object(metadata) if name == "metadata" => {
+            let kept = metadata.iter().filter(|(name, _)| *name != "managedFields");
+            (name.clone(), Value::Object(kept.map(|(name, value)| (name.clone(), value.clone())).collect()))
         }
-    }
-}
-
-/// Puts back what a door does not let through.
-fn reset_to(reset: Reset, new: &mut Value, old: &Value) {
-    let Some(map) = new.as_object_mut() else { return };
-    let names: Vec<String> = match reset {
-        Reset::Nothing => return,
-        Reset::Status => vec!["status".to_owned()],
-        Reset::AllButStatus => {
-            let kept = ["apiVersion", "kind", "metadata", "status"];
-            let others = old.as_object().into_iter().flatten().map(|(name, _)| name).chain(map.keys());
-            others.filter(|name| !kept.contains(&name.as_str())).cloned().collect()
-        }
+        value => (name.clone(), value.clone()),
     };
-    for name in names {
-        match old.get(&name) {
-            Some(value) => drop(map.insert(name, value.clone())),
-            None => drop(map.remove(&name)),
+    Value::Object(fields.map(bare).collect())
+}
+
+impl Reset {
+    /// Whether a door does not let that field of the object through.
+    fn keeps_out(self, field: &str) -> bool {
+        match self {
+            Reset::Nothing => false,
+            Reset::Status => field == "status",
+            Reset::AllButStatus => !matches!(field, "apiVersion" | "kind" | "metadata" | "status"),
         }
     }
 }
 
 /// Nobody owns what the server itself keeps.
-fn strip(mut set: Set) -> Set {
+fn strip(mut set: Set<'_>) -> Set<'_> {
     set.drop_fields(&["apiVersion", "kind", "metadata"]);
     const KEPT_BY_SERVER: [&str; 9] = [
         "name",

@@ -21,22 +21,22 @@ pub(super) fn text(schema: Struct<'_>, config: &Value) -> Option<String> {
 }
 
 #[derive(Default)]
-struct Walk {
-    path: Vec<Step>,
+struct Walk<'v> {
+    path: Vec<Step<'v>>,
     found: Vec<String>,
 }
 
-impl Walk {
+impl<'v> Walk<'v> {
     fn say(&mut self, what: &str) {
         let mut path = String::new();
         self.path.iter().for_each(|step| step.describe(&mut path));
         self.found.push(if path.is_empty() { what.to_owned() } else { format!("{path}: {what}") });
     }
 
-    fn fields(&mut self, own: Struct<'_>, value: &Value) {
+    fn fields(&mut self, own: Struct<'_>, value: &'v Value) {
         let Value::Object(map) = value else { return self.say(&format!("expected map, got &{{{}}}", plain(value))) };
         for (name, value) in map {
-            self.path.push(Step::Field(name.clone()));
+            self.path.push(Step::field(name));
             match own.field(name) {
                 Some(field) => self.node(field.node(), field.list_type(), value),
                 None if own.keeps_unknown() => {}
@@ -46,7 +46,7 @@ impl Walk {
         }
     }
 
-    fn node(&mut self, node: Node<'_>, list: ListType<'_>, value: &Value) {
+    fn node(&mut self, node: Node<'_>, list: ListType<'_>, value: &'v Value) {
         if value.is_null() {
             return;
         }
@@ -57,7 +57,7 @@ impl Walk {
                     return self.say(&format!("expected map, got &{{{}}}", plain(value)));
                 };
                 for (key, value) in map {
-                    self.path.push(Step::Field(key.clone()));
+                    self.path.push(Step::field(key));
                     self.node(item, item.list_type(), value);
                     self.path.pop();
                 }

@@ -4,7 +4,8 @@
 
 use super::Conflict;
 use super::set::Set;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
+use std::borrow::Cow;
 
 /// More managers by update than this are merged, the oldest first.
 const MOST_UPDATERS: usize = 10;
@@ -13,49 +14,44 @@ const ANCIENT: &str = "ancient-changes";
 
 /// A manager: two entries of the same are one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Who {
-    name: String,
+pub(super) struct Who<'v> {
+    name: Cow<'v, str>,
     is_apply: bool,
-    api_version: String,
-    subresource: String,
+    api_version: Cow<'v, str>,
+    subresource: Cow<'v, str>,
 }
 
-impl Who {
-    pub(super) fn apply(name: &str, api_version: &str, subresource: &str) -> Who {
-        Who {
-            name: name.to_owned(),
-            is_apply: true,
-            api_version: api_version.to_owned(),
-            subresource: subresource.to_owned(),
-        }
+impl<'v> Who<'v> {
+    pub(super) fn apply(name: &'v str, api_version: &'v str, subresource: &'v str) -> Who<'v> {
+        Who { name: name.into(), is_apply: true, api_version: api_version.into(), subresource: subresource.into() }
     }
 
-    pub(super) fn update(name: &str, api_version: &str, subresource: &str) -> Who {
+    pub(super) fn update(name: &'v str, api_version: &'v str, subresource: &'v str) -> Who<'v> {
         Who { is_apply: false, ..Who::apply(name, api_version, subresource) }
     }
 }
 
 /// What a manager manages, and since when.
 #[derive(Debug, Clone)]
-pub(super) struct Held {
-    who: Who,
-    pub(super) time: String,
-    pub(super) fields: Set,
+pub(super) struct Held<'v> {
+    who: Who<'v>,
+    pub(super) time: Cow<'v, str>,
+    pub(super) fields: Set<'v>,
 }
 
-/// Everybody.
+/// Everybody, as the object tells it that lends the texts.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Managers(Vec<Held>);
+pub(super) struct Managers<'v>(Vec<Held<'v>>);
 
-impl Managers {
-    pub(super) fn decode(object: Option<&Value>) -> Managers {
+impl<'v> Managers<'v> {
+    pub(super) fn decode(object: Option<&'v Value>) -> Managers<'v> {
         let list = object.and_then(|object| object.pointer("/metadata/managedFields")).and_then(Value::as_array);
         list.map(|list| Managers::of(list)).unwrap_or_default()
     }
 
-    pub(super) fn of(list: &[Value]) -> Managers {
-        let held = |entry: &Value| {
-            let text = |name: &str| entry[name].as_str().unwrap_or_default().to_owned();
+    pub(super) fn of(list: &'v [Value]) -> Managers<'v> {
+        let held = |entry: &'v Value| {
+            let text = |name: &str| Cow::Borrowed(entry[name].as_str().unwrap_or_default());
             let is_apply = match entry["operation"].as_str()? {
                 "Apply" => true,
                 "Update" => false,
@@ -76,9 +72,9 @@ impl Managers {
         self.0.is_empty()
     }
 
-    pub(super) fn take(&mut self, who: &Who) -> Option<Held> {
+    pub(super) fn take(&mut self, who: &Who<'_>) -> Option<Held<'v>> {
         // The version is the one of the last write, which a new write replaces.
-        let same = |held: &Held| {
+        let same = |held: &Held<'_>| {
             held.who.name == who.name
                 && held.who.is_apply == who.is_apply
                 && held.who.subresource == who.subresource
@@ -87,31 +83,34 @@ impl Managers {
         self.0.iter().position(same).map(|at| self.0.remove(at))
     }
 
-    pub(super) fn put(&mut self, who: Who, fields: Set, time: &str) {
+    pub(super) fn put(&mut self, who: Who<'v>, fields: Set<'v>, time: Cow<'v, str>) {
         if !fields.is_empty() {
-            self.0.push(Held { who, time: time.to_owned(), fields });
+            self.0.push(Held { who, time, fields });
         }
     }
 
     /// Everything that anybody manages.
-    pub(super) fn all(&self) -> Set {
+    pub(super) fn all(&self) -> Set<'v> {
         let mut all = Set::default();
-        self.0.iter().for_each(|held| all.union(&held.fields));
+        self.0.iter().for_each(|held| all.union(held.fields.clone()));
         all
     }
 
     /// What of these fields others hold.
-    pub(super) fn conflicts(&self, changed: &Set) -> Vec<Conflict> {
-        let of = |held: &Held| -> Vec<Conflict> {
-            let manager = held.describe();
+    pub(super) fn conflicts(&self, changed: &Set<'_>) -> Vec<Conflict> {
+        let of = |held: &Held<'_>| -> Vec<Conflict> {
             let paths = held.fields.common(changed).describe();
+            if paths.is_empty() {
+                return Vec::new();
+            }
+            let manager = held.describe();
             paths.into_iter().map(|path| Conflict { manager: manager.clone(), path }).collect()
         };
         self.0.iter().flat_map(of).collect()
     }
 
     /// Everybody loses these fields.
-    pub(super) fn lose(&mut self, fields: &Set) {
+    pub(super) fn lose(&mut self, fields: &Set<'_>) {
         self.0.retain_mut(|held| {
             held.fields.subtract(fields);
             !held.fields.is_empty()
@@ -126,16 +125,16 @@ impl Managers {
         }
         self.sort();
         let mut surplus = updaters - MOST_UPDATERS + 1;
-        let mut ancient: Vec<Held> = Vec::new();
+        let mut ancient: Vec<Held<'v>> = Vec::new();
         self.0.retain(|held| {
             if held.who.is_apply || surplus == 0 {
                 return true;
             }
             surplus -= 1;
-            let who = Who::update(ANCIENT, &held.who.api_version, "");
+            let who = Who { api_version: held.who.api_version.clone(), ..Who::update(ANCIENT, "", "") };
             match ancient.iter_mut().find(|known| known.who == who) {
                 Some(known) => {
-                    known.fields.union(&held.fields);
+                    known.fields.union(held.fields.clone());
                     known.time = known.time.clone().max(held.time.clone());
                 }
                 None => ancient.push(Held { who, time: held.time.clone(), fields: held.fields.clone() }),
@@ -147,47 +146,51 @@ impl Managers {
 
     /// Appliers first, then by time, then by name.
     fn sort(&mut self) {
-        self.0.sort_by(|a, b| {
-            let key = |held: &Held| (!held.who.is_apply, held.time.clone(), held.who.name.clone());
-            key(a)
-                .cmp(&key(b))
-                .then_with(|| (&a.who.api_version, &a.who.subresource).cmp(&(&b.who.api_version, &b.who.subresource)))
-        });
+        fn key<'a>(held: &'a Held<'_>) -> (bool, &'a str, &'a str, &'a str, &'a str) {
+            let who = &held.who;
+            (!who.is_apply, &held.time, &who.name, &who.api_version, &who.subresource)
+        }
+        self.0.sort_by(|a, b| key(a).cmp(&key(b)));
     }
 
-    /// Writes the list into an object.
-    pub(super) fn encode(mut self, object: &mut Value) {
+    /// The list as objects have it; null for nobody.
+    pub(super) fn to_json(mut self) -> Value {
         self.sort();
-        let Some(metadata) = object.as_object_mut().map(|map| map.entry("metadata").or_insert_with(|| json!({})))
-        else {
-            return;
-        };
-        let Some(metadata) = metadata.as_object_mut() else { return };
-        if self.0.is_empty() {
-            metadata.remove("managedFields");
-            return;
+        match self.0.is_empty() {
+            true => Value::Null,
+            false => Value::Array(self.0.iter().map(Held::to_json).collect()),
         }
-        let list: Vec<Value> = self.0.iter().map(Held::to_json).collect();
-        metadata.insert("managedFields".to_owned(), Value::Array(list));
     }
 }
 
-impl Held {
+/// Writes a list into an object; null takes it out.
+pub(super) fn write(list: Value, object: &mut Value) {
+    let Some(metadata) = object.as_object_mut().map(|map| map.entry("metadata").or_insert_with(|| json!({}))) else {
+        return;
+    };
+    let Some(metadata) = metadata.as_object_mut() else { return };
+    match list {
+        Value::Null => drop(metadata.remove("managedFields")),
+        list => drop(metadata.insert("managedFields".to_owned(), list)),
+    }
+}
+
+impl Held<'_> {
     fn to_json(&self) -> Value {
-        let mut out = json!({
-            "manager": self.who.name,
-            "operation": if self.who.is_apply { "Apply" } else { "Update" },
-            "apiVersion": self.who.api_version,
-            "fieldsType": "FieldsV1",
-            "fieldsV1": self.fields.to_json(),
-        });
-        if !self.time.is_empty() {
-            out["time"] = json!(self.time);
-        }
+        let mut out = Map::new();
+        let mut put = |name: &str, value: Value| drop(out.insert(name.to_owned(), value));
+        put("apiVersion", Value::from(&*self.who.api_version));
+        put("fieldsType", Value::from("FieldsV1"));
+        put("fieldsV1", self.fields.to_json());
+        put("manager", Value::from(&*self.who.name));
+        put("operation", Value::from(if self.who.is_apply { "Apply" } else { "Update" }));
         if !self.who.subresource.is_empty() {
-            out["subresource"] = json!(self.who.subresource);
+            put("subresource", Value::from(&*self.who.subresource));
         }
-        out
+        if !self.time.is_empty() {
+            put("time", Value::from(&*self.time));
+        }
+        Value::Object(out)
     }
 
     /// As conflicts name it.

@@ -4,23 +4,30 @@
 //! and the text in which messages name a path.
 
 use serde_json::Value;
+use std::borrow::Cow;
 
-/// A step. Keys and values are held as compact JSON with sorted keys, which makes equal ones equal texts.
+/// A step, lent by the value it was found in where it stands there as it is.
+///
+/// Keys and values are held as compact JSON with sorted keys, which makes equal ones equal texts.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Step {
-    Field(String),
-    Key(String),
-    Item(String),
+pub(super) enum Step<'v> {
+    Field(Cow<'v, str>),
+    Key(Cow<'v, str>),
+    Item(Cow<'v, str>),
     Index(u64),
 }
 
-impl Step {
-    pub(super) fn parse(text: &str) -> Option<Step> {
+impl<'v> Step<'v> {
+    pub(super) fn field(name: &'v str) -> Step<'v> {
+        Step::Field(Cow::Borrowed(name))
+    }
+
+    pub(super) fn parse(text: &'v str) -> Option<Step<'v>> {
         let (kind, rest) = text.split_once(':')?;
         // Texts of others are brought into our form.
-        let canonical = || serde_json::from_str::<Value>(rest).ok().map(|value| value.to_string());
+        let canonical = || serde_json::from_str::<Value>(rest).ok().map(|value| Cow::Owned(value.to_string()));
         match kind {
-            "f" => Some(Step::Field(rest.to_owned())),
+            "f" => Some(Step::field(rest)),
             "k" => canonical().map(Step::Key),
             "v" => canonical().map(Step::Item),
             "i" => rest.parse().ok().map(Step::Index),

@@ -3,25 +3,58 @@
 //! In: a schema and values. Out: sets of paths and values. Knows nothing of managers.
 
 use super::path::Step;
-use super::set::Set;
+use super::set::{Entry, Set};
 use crate::schema::{Field, ListType, Node, Shape, Struct};
 use serde_json::{Map, Value};
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How two values differ.
 #[derive(Debug, Default)]
-pub(super) struct Difference {
-    added: Set,
-    modified: Set,
-    removed: Set,
+pub(super) struct Difference<'v> {
+    added: Set<'v>,
+    modified: Set<'v>,
+    removed: Set<'v>,
 }
 
-impl Difference {
+impl<'v> Difference<'v> {
     /// What is new or different, and what is gone.
-    pub(super) fn split(self) -> (Set, Set) {
+    pub(super) fn split(self) -> (Set<'v>, Set<'v>) {
         let mut changed = self.added;
-        changed.union(&self.modified);
+        changed.union(self.modified);
         (changed, self.removed)
+    }
+}
+
+/// How one place differs: whether it is itself new, different or gone, and what is below it.
+#[derive(Default)]
+struct Here<'v> {
+    added: Entry<'v>,
+    modified: Entry<'v>,
+    removed: Entry<'v>,
+}
+
+/// How the members of a place differ, step by step.
+#[derive(Default)]
+struct Below<'v> {
+    added: Vec<(Step<'v>, Entry<'v>)>,
+    modified: Vec<(Step<'v>, Entry<'v>)>,
+    removed: Vec<(Step<'v>, Entry<'v>)>,
+}
+
+impl<'v> Below<'v> {
+    fn push(&mut self, step: Step<'v>, here: Here<'v>) {
+        let lists =
+            [(&mut self.added, here.added), (&mut self.modified, here.modified), (&mut self.removed, here.removed)];
+        for (list, entry) in lists {
+            if entry != Entry::default() {
+                list.push((step.clone(), entry));
+            }
+        }
+    }
+
+    fn end(self) -> Difference<'v> {
+        Difference { added: Set::of(self.added), modified: Set::of(self.modified), removed: Set::of(self.removed) }
     }
 }
 
@@ -88,36 +121,37 @@ impl<'a> Place<'a> {
 }
 
 /// The step that tells a list item apart.
-pub(super) fn step_of(item: &Value, node: Node<'_>, list: ListType<'_>) -> Result<Step, String> {
-    let ListType::Map(_) = list else { return Ok(Step::Item(item.to_string())) };
+pub(super) fn step_of(item: &Value, node: Node<'_>, list: ListType<'_>) -> Result<Step<'static>, String> {
+    let ListType::Map(_) = list else { return Ok(Step::Item(Cow::Owned(item.to_string()))) };
     let own = node.as_struct();
-    let mut keys = Map::new();
+    let mut keys: BTreeMap<&str, Cow<'_, Value>> = BTreeMap::new();
     for key in list.keys() {
         let default = || {
             let field = own?.field(key)?;
             match field.default_json() {
                 "" => None,
-                text => serde_json::from_str(text).ok(),
+                text => serde_json::from_str(text).ok().map(Cow::Owned),
             }
         };
-        if let Some(value) = item.get(key).cloned().or_else(default) {
-            keys.insert(key.to_owned(), value);
+        if let Some(value) = item.get(key).map(Cow::Borrowed).or_else(default) {
+            keys.insert(key, value);
         } else if own.and_then(|own| own.field(key)).is_none_or(Field::is_required) {
             return Err(format!(
                 "associative list with keys has an element that omits key field {key:?} (and doesn't have default value)"
             ));
         }
     }
-    Ok(Step::Key(Value::Object(keys).to_string()))
+    // Names and values that were JSON are so again.
+    Ok(Step::Key(Cow::Owned(serde_json::to_string(&keys).unwrap_or_default())))
 }
 
 /// Items by their step, in order. An item that cannot be told apart, or is there twice, is left out.
-fn steps<'v>(list: &'v [Value], node: Node<'_>, kind: ListType<'_>) -> Vec<(Step, &'v Value)> {
-    let mut out: Vec<(Step, &Value)> = Vec::with_capacity(list.len());
-    let mut seen = BTreeMap::new();
+fn steps<'v>(list: &'v [Value], node: Node<'_>, kind: ListType<'_>) -> Vec<(Step<'static>, &'v Value)> {
+    let mut out = Vec::with_capacity(list.len());
+    let mut seen = BTreeSet::new();
     for item in list {
         if let Ok(step) = step_of(item, node, kind)
-            && seen.insert(step.clone(), ()).is_none()
+            && seen.insert(step.clone())
         {
             out.push((step, item));
         }
@@ -126,133 +160,158 @@ fn steps<'v>(list: &'v [Value], node: Node<'_>, kind: ListType<'_>) -> Vec<(Step
 }
 
 /// The paths that a configuration lays claim to.
-pub(super) fn field_set(schema: Struct<'_>, value: &Value) -> Result<Set, String> {
-    let mut set = Set::default();
-    claim(Place::Fields(schema), value, &mut Vec::new(), &mut set)?;
-    Ok(set)
+pub(super) fn field_set<'v>(schema: Struct<'_>, value: &'v Value) -> Result<Set<'v>, String> {
+    claim(Place::Fields(schema), value, None).map(|entry| entry.below)
 }
 
-fn claim(place: Place<'_>, value: &Value, path: &mut Vec<Step>, set: &mut Set) -> Result<(), String> {
+/// The way to a place, from the last step to the first; lives on the stack.
+struct Way<'a> {
+    step: &'a Step<'a>,
+    before: Option<&'a Way<'a>>,
+}
+
+fn described(way: Option<&Way<'_>>) -> String {
+    let mut text = way.map_or_else(String::new, |way| described(way.before));
+    if let Some(way) = way {
+        way.step.describe(&mut text);
+    }
+    text
+}
+
+fn claim<'v>(place: Place<'_>, value: &'v Value, way: Option<&Way<'_>>) -> Result<Entry<'v>, String> {
     match (place, value) {
         (Place::Fields(_) | Place::Keys(_) | Place::Deduced, Value::Object(map)) => {
+            let mut claimed = Vec::with_capacity(map.len());
             for (name, value) in map {
                 let (below, field) = place.member(name);
-                path.push(Step::Field(name.clone()));
-                claim(below, value, path, set)?;
+                let step = Step::field(name);
+                let mut entry = claim(below, value, Some(&Way { step: &step, before: way }))?;
                 let is_empty = value.is_null() || value.as_object().is_some_and(Map::is_empty);
-                if is_empty || field.is_none() {
-                    set.insert(path);
-                }
-                path.pop();
+                entry.is_member |= is_empty || field.is_none();
+                claimed.push((step, entry));
             }
+            Ok(Entry { is_member: false, below: Set::of(claimed) })
         }
         (Place::Items(node, kind), Value::Array(list)) => {
-            let mut seen = BTreeMap::new();
+            let mut seen = BTreeSet::new();
+            let mut claimed = Vec::with_capacity(list.len());
             for (index, item) in list.iter().enumerate() {
-                let here = |path: &[Step]| {
-                    path.iter().fold(String::new(), |mut text, step| {
-                        step.describe(&mut text);
-                        text
-                    })
-                };
                 let step =
-                    step_of(item, node, kind).map_err(|why| format!("{}: element {index}: {why}", here(path)))?;
-                if seen.insert(step.clone(), ()).is_some() {
+                    step_of(item, node, kind).map_err(|why| format!("{}: element {index}: {why}", described(way)))?;
+                if !seen.insert(step.clone()) {
                     let mut key = String::new();
                     step.describe(&mut key);
-                    return Err(format!("{}: duplicate entries for key {key}", here(path)));
+                    return Err(format!("{}: duplicate entries for key {key}", described(way)));
                 }
-                path.push(step);
+                let mut entry = Entry::MEMBER;
                 if !matches!(kind, ListType::Set) {
-                    claim(Place::of_node(node), item, path, set)?;
+                    entry.below = claim(Place::of_node(node), item, Some(&Way { step: &step, before: way }))?.below;
                 }
-                set.insert(path);
-                path.pop();
+                claimed.push((step, entry));
             }
+            Ok(Entry { is_member: false, below: Set::of(claimed) })
         }
-        _ => set.insert(path),
+        _ => Ok(Entry::MEMBER),
     }
-    Ok(())
 }
 
-/// How `new` differs from `old`; `None` is the object before it was made, whose fixed structs are there and empty.
-pub(super) fn compare(schema: Struct<'_>, old: Option<&Value>, new: &Value) -> Difference {
-    let nothing = Value::Object(Map::new());
-    let mut out = Difference::default();
-    differ(Place::Fields(schema), Some(old.unwrap_or(&nothing)), Some(new), &mut Vec::new(), &mut out);
-    out
+/// How `new` differs from `old`, but for fields of the object that are `skipped`; `None` is the object before it was
+/// made, whose fixed structs are there and empty.
+pub(super) fn compare<'v>(
+    schema: Struct<'_>,
+    old: Option<&'v Value>,
+    new: &'v Value,
+    skipped: impl Fn(&str) -> bool,
+) -> Difference<'v> {
+    let (old, place) = (old.unwrap_or(&EMPTY), Place::Fields(schema));
+    match (old.as_object(), new.as_object()) {
+        (Some(before), Some(after)) => members(place, (Some(old), before), (Some(new), after), skipped).end(),
+        _ => Difference::default(),
+    }
 }
 
 static EMPTY: std::sync::LazyLock<Value> = std::sync::LazyLock::new(|| Value::Object(Map::new()));
+static NO_FIELDS: std::sync::LazyLock<Map<String, Value>> = std::sync::LazyLock::new(Map::new);
 
-fn differ(place: Place<'_>, old: Option<&Value>, new: Option<&Value>, path: &mut Vec<Step>, out: &mut Difference) {
-    let leaf = |path: &[Step], out: &mut Difference| match (old, new) {
-        (None, None) => {}
-        (None, Some(_)) => out.added.insert(path),
-        (Some(_), None) => out.removed.insert(path),
-        (Some(old), Some(new)) if old != new => out.modified.insert(path),
-        _ => {}
-    };
+fn differ<'v>(place: Place<'_>, old: Option<&'v Value>, new: Option<&'v Value>) -> Here<'v> {
+    let mut here = Here::default();
     let is_absent_or = |value: Option<&Value>, fits: fn(&Value) -> bool| value.is_none_or(fits);
-    match place.seen([old, new]) {
+    let below = match place.seen([old, new]) {
         Place::Fields(_) | Place::Keys(_) | Place::Deduced
             if is_absent_or(old, Value::is_object) && is_absent_or(new, Value::is_object) =>
         {
-            let empty = Map::new();
-            let old_map = old.and_then(Value::as_object).unwrap_or(&empty);
-            let new_map = new.and_then(Value::as_object).unwrap_or(&empty);
-            if old_map.is_empty() && new_map.is_empty() {
-                return leaf(path, out);
-            }
-            for name in old_map.keys().chain(new_map.keys().filter(|name| !old_map.contains_key(*name))) {
-                let (below, field) = place.member(name);
-                // A struct that is no pointer in Go is there as soon as its owner is.
-                let is_fixed =
-                    field.is_some_and(|field| field.is_always_written() && field.node().as_struct().is_some());
-                let present =
-                    |owner: Option<&Value>, value: Option<&'_ Value>| value.is_none() && is_fixed && owner.is_some();
-                let old_value = old_map.get(name);
-                let new_value = new_map.get(name);
-                let old_value = if present(old, old_value) { Some(&*EMPTY) } else { old_value };
-                let new_value = if present(new, new_value) { Some(&*EMPTY) } else { new_value };
-                path.push(Step::Field(name.clone()));
-                differ(below, old_value, new_value, path, out);
-                // A required list is null before it is filled, not absent.
-                let is_list = matches!(below, Place::Items(..)) && field.is_some_and(Field::is_required);
-                if is_list && old.is_some() && old_value.is_none() {
-                    let mut one = Set::default();
-                    one.insert(path);
-                    out.added.subtract(&one);
-                }
-                path.pop();
-            }
+            let before = old.and_then(Value::as_object).unwrap_or(&NO_FIELDS);
+            let after = new.and_then(Value::as_object).unwrap_or(&NO_FIELDS);
+            let is_empty = before.is_empty() && after.is_empty();
+            (!is_empty).then(|| members(place, (old, before), (new, after), |_| false))
         }
         Place::Items(node, kind) if is_absent_or(old, Value::is_array) && is_absent_or(new, Value::is_array) => {
-            let empty = Vec::new();
-            let old_list = old.and_then(Value::as_array).unwrap_or(&empty);
-            let new_list = new.and_then(Value::as_array).unwrap_or(&empty);
-            if old_list.is_empty() && new_list.is_empty() {
-                return leaf(path, out);
-            }
-            let old_items: BTreeMap<Step, &Value> = steps(old_list, node, kind).into_iter().collect();
-            let new_items: BTreeMap<Step, &Value> = steps(new_list, node, kind).into_iter().collect();
-            let below = if matches!(kind, ListType::Set) { Place::Leaf } else { Place::of_node(node) };
-            for step in old_items.keys().chain(new_items.keys().filter(|step| !old_items.contains_key(*step))) {
-                path.push(step.clone());
-                differ(below, old_items.get(step).copied(), new_items.get(step).copied(), path, out);
-                path.pop();
-            }
+            let before = old.and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+            let after = new.and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+            let is_empty = before.is_empty() && after.is_empty();
+            (!is_empty).then(|| items(node, kind, before, after))
         }
-        _ => return leaf(path, out),
+        _ => None,
+    };
+    let is_leaf = below.is_none();
+    if let Some(below) = below {
+        let below = below.end();
+        (here.added.below, here.modified.below, here.removed.below) = (below.added, below.modified, below.removed);
     }
-    // Something that holds others is itself new or gone.
-    if !path.is_empty() {
-        match (old, new) {
-            (None, Some(_)) => out.added.insert(path),
-            (Some(_), None) => out.removed.insert(path),
-            _ => {}
+    match (old, new) {
+        // Something that holds others is itself new or gone.
+        (None, Some(_)) => here.added.is_member = true,
+        (Some(_), None) => here.removed.is_member = true,
+        (Some(old), Some(new)) => here.modified.is_member = is_leaf && old != new,
+        (None, None) => {}
+    }
+    here
+}
+
+/// The members of an object, `old` and `new` with their owners.
+fn members<'v>(
+    place: Place<'_>,
+    (old_owner, old): (Option<&'v Value>, &'v Map<String, Value>),
+    (new_owner, new): (Option<&'v Value>, &'v Map<String, Value>),
+    skipped: impl Fn(&str) -> bool,
+) -> Below<'v> {
+    let mut out = Below::default();
+    for name in old.keys().chain(new.keys().filter(|name| !old.contains_key(*name))) {
+        if skipped(name) {
+            continue;
         }
+        let (below, field) = place.member(name);
+        // A struct that is no pointer in Go is there as soon as its owner is.
+        let is_fixed = || field.is_some_and(|field| field.is_always_written() && field.node().as_struct().is_some());
+        let found = |owner: Option<&Value>, value: Option<&'v Value>| match value {
+            None if owner.is_some() && is_fixed() => Some(&*EMPTY),
+            value => value,
+        };
+        let before = found(old_owner, old.get(name));
+        let mut here = differ(below, before, found(new_owner, new.get(name)));
+        // A required list is null before it is filled, not absent.
+        let is_list = matches!(below, Place::Items(..)) && field.is_some_and(Field::is_required);
+        if is_list && old_owner.is_some() && before.is_none() {
+            here.added.is_member = false;
+        }
+        out.push(Step::field(name), here);
     }
+    out
+}
+
+fn items<'v>(node: Node<'_>, kind: ListType<'_>, old: &'v [Value], new: &'v [Value]) -> Below<'v> {
+    let mut out = Below::default();
+    let below = if matches!(kind, ListType::Set) { Place::Leaf } else { Place::of_node(node) };
+    let old: BTreeMap<Step<'_>, &Value> = steps(old, node, kind).into_iter().collect();
+    let mut new: BTreeMap<Step<'_>, &Value> = steps(new, node, kind).into_iter().collect();
+    for (step, item) in old {
+        let here = differ(below, Some(item), new.remove(&step));
+        out.push(step, here);
+    }
+    for (step, item) in new {
+        out.push(step, differ(below, None, Some(item)));
+    }
+    out
 }
 
 /// The paths of what a configuration would replace as a whole: lists, maps and structs that are atomic.
@@ -301,7 +360,7 @@ fn combine(place: Place<'_>, live: &Value, config: &Value) -> Value {
         (Place::Items(node, kind), Value::Array(old), Value::Array(new)) => {
             let below = if matches!(kind, ListType::Set) { Place::Leaf } else { Place::of_node(node) };
             // What somebody else has twice, or without a key, stays as it is.
-            let old: Vec<(Option<Step>, &Value)> =
+            let old: Vec<(Option<Step<'_>>, &Value)> =
                 old.iter().map(|item| (step_of(item, node, kind).ok(), item)).collect();
             Value::Array(combine_lists(below, &old, &steps(new, node, kind)))
         }
@@ -311,16 +370,16 @@ fn combine(place: Place<'_>, live: &Value, config: &Value) -> Value {
 
 /// Items that both have stand in the configuration's order; those that only the object has stay before the shared
 /// item that they stood before.
-fn combine_lists(below: Place<'_>, old: &[(Option<Step>, &Value)], new: &[(Step, &Value)]) -> Vec<Value> {
-    let old_by_step: BTreeMap<&Step, &Value> =
+fn combine_lists(below: Place<'_>, old: &[(Option<Step<'_>>, &Value)], new: &[(Step<'_>, &Value)]) -> Vec<Value> {
+    let old_by_step: BTreeMap<&Step<'_>, &Value> =
         old.iter().rev().filter_map(|(step, item)| Some((step.as_ref()?, *item))).collect();
-    let new_steps: BTreeMap<&Step, ()> = new.iter().map(|(step, _)| (step, ())).collect();
+    let new_steps: BTreeSet<&Step<'_>> = new.iter().map(|(step, _)| step).collect();
     let mut shared = new.iter().map(|(step, _)| step).filter(|step| old_by_step.contains_key(*step)).peekable();
     let mut out = Vec::with_capacity(old.len() + new.len());
     let (mut old, mut new) = (old.iter().peekable(), new.iter().peekable());
     loop {
         if let Some((step, item)) = old.peek() {
-            let Some(step) = step.as_ref().filter(|step| new_steps.contains_key(step)) else {
+            let Some(step) = step.as_ref().filter(|step| new_steps.contains(step)) else {
                 out.push((*item).clone());
                 old.next();
                 continue;
@@ -340,15 +399,15 @@ fn combine_lists(below: Place<'_>, old: &[(Option<Step>, &Value)], new: &[(Step,
 }
 
 /// Takes out what was once applied and is now neither applied nor owned by anybody.
-pub(super) fn prune(schema: Struct<'_>, value: &mut Value, before: &Set, owned: &Set) {
+pub(super) fn prune(schema: Struct<'_>, value: &mut Value, before: &Set<'_>, owned: &Set<'_>) {
     shed(Place::Fields(schema), value, before, owned);
 }
 
-fn shed(place: Place<'_>, value: &mut Value, before: &Set, owned: &Set) {
+fn shed(place: Place<'_>, value: &mut Value, before: &Set<'_>, owned: &Set<'_>) {
     let nothing = Set::default();
     match (place, value) {
         (Place::Fields(_) | Place::Keys(_) | Place::Deduced, Value::Object(map)) => map.retain(|name, value| {
-            let step = Step::Field(name.clone());
+            let step = Step::field(name);
             if !before.has(&step) {
                 return true;
             }

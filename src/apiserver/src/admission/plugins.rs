@@ -232,9 +232,8 @@ fn patched(
         ["name", "generateName", "namespace", "uid"].map(|field| meta::text_at(object, &["metadata", field]).to_owned())
     };
     let before = same(object);
-    let mut patched = object.clone();
-    let fitted = patching::apply(gvk, schema, &mut patched, kind, &patch.into(), FieldValidation::Strict)
-        .map_err(|s| s.message)?;
+    let fitted =
+        patching::apply(gvk, schema, object, kind, &patch.into(), FieldValidation::Strict).map_err(|s| s.message)?;
     let mut patched = fitted.object;
     if same(&patched) != before {
         return Err("it changes which object this is".to_owned());

@@ -71,14 +71,13 @@ pub fn decode(bytes: &[u8]) -> Result<Object, serde_json::Error> {
 /// Whether two objects are the same but for their resource versions.
 pub fn same(a: &Object, b: &Object) -> bool {
     let (Some(x), Some(y)) = (a.as_object(), b.as_object()) else { return a == b };
-    let strip = |m: &Object| {
-        let mut m = meta::metadata(m).cloned().unwrap_or_default();
-        m.remove("resourceVersion");
-        m
+    let metadata = |object| {
+        let fields = meta::metadata(object).into_iter().flatten();
+        fields.filter(|(field, _)| *field != "resourceVersion")
     };
     x.len() == y.len()
-        && x.iter().all(|(key, value)| if key == "metadata" { true } else { y.get(key) == Some(value) })
-        && strip(a) == strip(b)
+        && x.iter().all(|(key, value)| key == "metadata" || y.get(key) == Some(value))
+        && metadata(a).eq(metadata(b))
 }
 
 /// The bytes of an object with another resource version: for events that tell of a revision the

@@ -55,11 +55,7 @@ pub fn applied(act: &Act<'_>, live: Option<&Object>, config: &Value, force: bool
         rules::renew(act.spoken, act.kind, config.to_mut());
         old_form = Some(whole);
     }
-    let served = live.map(|object| {
-        let mut served = object.clone();
-        rules::to_served(act.kind, &mut served);
-        served
-    });
+    let served = live.map(|object| rules::served(act.kind, object));
     let now = act.core.timestamp();
     let writer = Writer {
         manager: act.manager,
@@ -68,7 +64,7 @@ pub fn applied(act: &Act<'_>, live: Option<&Object>, config: &Value, force: bool
         now: &now,
         reset: reset(act.kind, act.sub),
     };
-    let applied = apply::apply(schema, &writer, served.as_ref(), &config, force).map_err(refused)?;
+    let applied = apply::apply(schema, &writer, served.as_deref(), &config, force).map_err(refused)?;
     let mut object = applied.object;
     if let Some(whole) = &old_form {
         fill(&mut object, &config, whole);

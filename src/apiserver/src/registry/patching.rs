@@ -21,39 +21,54 @@ use crate::media::PatchKind;
 pub(crate) fn apply(
     gvk: &Gvk,
     schema: Option<Struct<'_>>,
-    object: &mut Object,
+    object: &Object,
     kind: PatchKind,
     patch: &Decoded,
     validation: FieldValidation,
 ) -> Result<Sent, Status> {
-    let unsupported = |more: &[&str]| {
-        let plain = ["application/json-patch+json", "application/merge-patch+json"];
-        Err(Status::unsupported_media_type(&[&plain, more].concat()))
-    };
-    let outcome = match kind {
-        PatchKind::Json => patch::json(object, patch.value.clone()),
-        PatchKind::Merge => patch::merge(object, patch.value.clone()),
-        PatchKind::Strategic => match schema {
-            Some(schema) => patch::strategic(schema, object, patch.value.clone()),
-            None => return unsupported(&[]),
-        },
-        // Applied before it gets here, and not to things that are made on request.
-        PatchKind::Apply => return unsupported(&["application/strategic-merge-patch+json"]),
-    };
-    outcome.map_err(refused)?;
-    let mut value = std::mem::take(object);
-    decode::name(&mut value, gvk)?;
+    let mut value = patched(gvk, schema, object, kind, patch)?;
     let Some(schema) = schema else { return Ok(Sent { object: value, warnings: Vec::new() }) };
-    // What does not fit is told of the object that came out, but of a strategic patch of the patch itself.
-    let whole = (kind != PatchKind::Strategic).then(|| value.clone());
+    // What does not fit is told of the object that came out, made once more for it; of a strategic patch it is told of
+    // the patch itself.
     let invalid = |why: String| {
-        let shown = whole.as_ref().map_or_else(|| printed(&patch.value), Value::to_string);
+        let shown = match kind {
+            PatchKind::Strategic => printed(&patch.value),
+            _ => patched(gvk, Some(schema), object, kind, patch).unwrap_or_default().to_string(),
+        };
         Status::invalid("", "", "", &[FieldError::invalid(&Path::root("patch"), shown, why)])
     };
     let unknown = check::unknown(schema, &mut value).map_err(|fault| invalid(fault.to_string()))?;
     let issues = own_issues(kind, patch).into_iter().chain(unknown).collect();
     let warnings = check::judge(issues, validation).map_err(invalid)?;
     Ok(Sent { object: value, warnings })
+}
+
+/// The object patched, whether it fits or not.
+fn patched(
+    gvk: &Gvk,
+    schema: Option<Struct<'_>>,
+    object: &Object,
+    kind: PatchKind,
+    patch: &Decoded,
+) -> Result<Object, Status> {
+    let unsupported = |more: &[&str]| {
+        let plain = ["application/json-patch+json", "application/merge-patch+json"];
+        Err(Status::unsupported_media_type(&[&plain, more].concat()))
+    };
+    let mut object = object.clone();
+    let outcome = match kind {
+        PatchKind::Json => patch::json(&mut object, patch.value.clone()),
+        PatchKind::Merge => patch::merge(&mut object, patch.value.clone()),
+        PatchKind::Strategic => match schema {
+            Some(schema) => patch::strategic(schema, &mut object, patch.value.clone()),
+            None => return unsupported(&[]),
+        },
+        // Applied before it gets here, and not to things that are made on request.
+        PatchKind::Apply => return unsupported(&["application/strategic-merge-patch+json"]),
+    };
+    outcome.map_err(refused)?;
+    decode::name(&mut object, gvk)?;
+    Ok(object)
 }
 
 fn refused(fault: PatchError) -> Status {
@@ -109,8 +124,8 @@ mod tests {
     #[track_caller]
     fn check(kind: PatchKind, patch: Decoded, validation: FieldValidation, expected: Result<&[&str], (u16, &str)>) {
         let gvk = Gvk::new("", "v1", "ConfigMap");
-        let mut object = json!({"metadata": {"name": "a"}});
-        let seen = apply(&gvk, kedge_api::schema::of(&gvk), &mut object, kind, &patch, validation);
+        let object = json!({"metadata": {"name": "a"}});
+        let seen = apply(&gvk, kedge_api::schema::of(&gvk), &object, kind, &patch, validation);
         let seen = seen.map(|sent| sent.warnings).map_err(|status| (status.code, status.message));
         let expected = expected.map(|e| e.iter().map(|&w| w.to_owned()).collect()).map_err(|(c, m)| (c, m.to_owned()));
         assert_eq!(seen, expected);

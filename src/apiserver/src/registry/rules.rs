@@ -3,6 +3,8 @@
 //! In: a kind and objects. Out: defaults filled in, versions converted, faults found. One place,
 //! so that custom kinds can take their rules from their definition here.
 
+use std::borrow::Cow;
+
 use kedge_api::field::FieldError;
 use kedge_api::fields::Index;
 use kedge_api::kinds::{Gvk, Kind, Sub, Tier};
@@ -117,6 +119,16 @@ pub fn to_kept(kind: &Kind, object: &mut Object) {
         return;
     }
     change_version(&kind.gvk(), &kind.stored_gvk(), object);
+}
+
+/// An object in the served version, which is mostly the one that is worked on.
+pub fn served<'a>(kind: &Kind, object: &'a Object) -> Cow<'a, Object> {
+    if kind.custom || served_as_kept(kind) {
+        return Cow::Borrowed(object);
+    }
+    let mut served = object.clone();
+    to_served(kind, &mut served);
+    Cow::Owned(served)
 }
 
 /// From the version that is worked on to the served one.

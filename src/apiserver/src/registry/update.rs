@@ -228,15 +228,12 @@ fn patched(
     patch: &Decoded,
     validation: FieldValidation,
 ) -> Result<Object, Status> {
-    let mut served = old.clone();
-    rules::to_served(act.spoken, &mut served);
-    let gvk = act.spoken.gvk();
-    let kept_version = meta::resource_version(&served).to_owned();
-    let sent = patching::apply(&gvk, act.spoken.schema(), &mut served, kind, patch, validation)?;
+    let served = rules::served(act.spoken, old);
+    let sent = patching::apply(&act.spoken.gvk(), act.spoken.schema(), &served, kind, patch, validation)?;
     act.warn(sent.warnings);
     let mut object = sent.object;
     if meta::resource_version(&object).is_empty() {
-        meta::set_resource_version(&mut object, &kept_version);
+        meta::set_resource_version(&mut object, meta::resource_version(&served));
     }
     rules::take_in(act.spoken, act.kind, &mut object);
     Ok(object)

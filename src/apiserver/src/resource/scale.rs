@@ -78,7 +78,7 @@ async fn patched(
 ) -> Result<Object, Status> {
     let mut scale = scale_of(act.kind, &kept(act).await?);
     meta::set_resource_version(&mut scale, "");
-    let sent = patching::apply(gvk, kedge_api::schema::of(gvk), &mut scale, kind, patch, validation)?;
+    let sent = patching::apply(gvk, kedge_api::schema::of(gvk), &scale, kind, patch, validation)?;
     act.warn(sent.warnings);
     Ok(sent.object)
 }
