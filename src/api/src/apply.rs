@@ -15,7 +15,7 @@ use crate::check;
 use crate::kinds::Gvk;
 use crate::schema::Struct;
 use managers::{Managers, Who};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use set::Set;
 use std::collections::BTreeMap;
 
@@ -134,25 +134,27 @@ pub fn apply(
     }
 
     let api_version = writer.gvk.api_version();
-    let bare = without_managed_fields(live);
+    let nothing = Value::Object(Map::new());
+    let old = live.unwrap_or(&nothing);
     let mut managers = Managers::decode(live);
     if managers.is_empty() && live.is_some() {
         // Whoever made it before anybody applied is remembered under one name.
-        let (everything, _) = typed::compare(schema, None, &bare, |_| false).split();
+        let (everything, _) = typed::compare(schema, None, old, |_| false).split();
         let before = Who::update("before-first-apply", &api_version, "");
         managers.put(before, strip(everything), writer.now.into());
     }
     let mine = Who::apply(writer.manager, &api_version, writer.subresource);
     let wanted = strip(typed::field_set(schema, &config).map_err(untyped)?);
     let before = managers.take(&mine);
-    let mut result = typed::merge(schema, &bare, &config);
+    let mut result = without_managed_fields(old);
+    typed::merge(schema, &mut result, &config);
     if let Some(before) = &before {
         let mut owned = managers.all();
         owned.union(wanted.clone());
         typed::prune(schema, &mut result, &before.fields, &owned);
     }
 
-    let (changed, removed) = typed::compare(schema, Some(&bare), &result, |_| false).split();
+    let (changed, removed) = typed::compare(schema, Some(old), &result, |_| false).split();
     let changed = strip(changed);
     if !force {
         let conflicts = managers.conflicts(&changed);
@@ -164,7 +166,7 @@ pub fn apply(
     managers.lose(&removed);
     // What Go leaves out is owned, yet not there.
     check::prune(schema, &mut result).map_err(|fault| untyped(fault.to_string()))?;
-    let is_changed = live.is_none() || result != bare;
+    let is_changed = live.is_none() || !is_same(&result, old);
     let same = before.filter(|before| !is_changed && before.fields == wanted);
     managers.put(mine, wanted, same.map_or(writer.now.into(), |before| before.time));
     managers::write(managers.to_json(), &mut result);
@@ -186,7 +188,9 @@ pub fn merge(schema: Struct<'_>, live: &Value, mut config: Value) -> Result<Valu
         let atomics = atomics.join(", ");
         return Err(format!("invalid ApplyConfiguration: may not mutate atomic arrays, maps or structs: {atomics}"));
     }
-    Ok(typed::merge(schema, live, &config))
+    let mut merged = live.clone();
+    typed::merge(schema, &mut merged, &config);
+    Ok(merged)
 }
 
 /// Notes who changed what by creating, replacing or patching an object. `old` is `None` on creation.
@@ -240,16 +244,29 @@ fn describe(gvk: &Gvk, object: &Value) -> String {
 }
 
 /// A copy without the account.
-fn without_managed_fields(object: Option<&Value>) -> Value {
-    let fields = object.and_then(Value::as_object).into_iter().flatten();
+fn without_managed_fields(object: &Value) -> Value {
     let bare = |(name, value): (&String, &Value)| match value {
         Value::Object(metadata) if name == "metadata" => {
-            let kept = metadata.iter().filter(|(name, _)| *name != "managedFields");
-            (name.clone(), Value::Object(kept.map(|(name, value)| (name.clone(), value.clone())).collect()))
+            let kept = bare_metadata(metadata).map(|(name, value)| (name.clone(), value.clone()));
+            (name.clone(), Value::Object(kept.collect()))
         }
         value => (name.clone(), value.clone()),
     };
-    Value::Object(fields.map(bare).collect())
+    Value::Object(object.as_object().into_iter().flatten().map(bare).collect())
+}
+
+/// Whether two objects are the same but for the account.
+fn is_same(a: &Value, b: &Value) -> bool {
+    let fields = |object| Value::as_object(object).into_iter().flatten();
+    fields(a).map(|(name, _)| name).eq(fields(b).map(|(name, _)| name))
+        && fields(a).zip(fields(b)).all(|((name, a), (_, b))| match (a, b) {
+            (Value::Object(a), Value::Object(b)) if name == "metadata" => bare_metadata(a).eq(bare_metadata(b)),
+            (a, b) => a == b,
+        })
+}
+
+fn bare_metadata(metadata: &Map<String, Value>) -> impl Iterator<Item = (&String, &Value)> {
+    metadata.iter().filter(|(name, _)| *name != "managedFields")
 }
 
 impl Reset {

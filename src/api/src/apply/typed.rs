@@ -338,63 +338,70 @@ fn find_atomics(place: Place<'_>, value: &Value, path: String, found: &mut Vec<S
     }
 }
 
-/// The object with the configuration merged in.
-pub(super) fn merge(schema: Struct<'_>, live: &Value, config: &Value) -> Value {
-    combine(Place::Fields(schema), live, config)
+/// Merges a configuration into an object.
+pub(super) fn merge(schema: Struct<'_>, object: &mut Value, config: &Value) {
+    combine(Place::Fields(schema), object, config);
 }
 
-fn combine(place: Place<'_>, live: &Value, config: &Value) -> Value {
+fn combine(place: Place<'_>, live: &mut Value, config: &Value) {
     match (place, live, config) {
-        (Place::Fields(_) | Place::Keys(_) | Place::Deduced, Value::Object(old), Value::Object(new)) => {
-            let mut out = old.clone();
+        (Place::Fields(_) | Place::Keys(_) | Place::Deduced, Value::Object(live), Value::Object(new)) => {
             for (name, value) in new {
-                let (below, _) = place.member(name);
-                let merged = match old.get(name) {
-                    Some(old) => combine(below, old, value),
-                    None => value.clone(),
-                };
-                out.insert(name.clone(), merged);
+                match live.get_mut(name) {
+                    Some(live) => combine(place.member(name).0, live, value),
+                    None => drop(live.insert(name.clone(), value.clone())),
+                }
             }
-            Value::Object(out)
         }
-        (Place::Items(node, kind), Value::Array(old), Value::Array(new)) => {
+        (Place::Items(node, kind), Value::Array(live), Value::Array(new)) => {
             let below = if matches!(kind, ListType::Set) { Place::Leaf } else { Place::of_node(node) };
             // What somebody else has twice, or without a key, stays as it is.
-            let old: Vec<(Option<Step<'_>>, &Value)> =
-                old.iter().map(|item| (step_of(item, node, kind).ok(), item)).collect();
-            Value::Array(combine_lists(below, &old, &steps(new, node, kind)))
+            let old = std::mem::take(live).into_iter().map(|item| (step_of(&item, node, kind).ok(), item)).collect();
+            *live = combine_lists(below, old, &steps(new, node, kind));
         }
-        _ => config.clone(),
+        (_, live, config) => live.clone_from(config),
     }
 }
 
 /// Items that both have stand in the configuration's order; those that only the object has stay before the shared
 /// item that they stood before.
-fn combine_lists(below: Place<'_>, old: &[(Option<Step<'_>>, &Value)], new: &[(Step<'_>, &Value)]) -> Vec<Value> {
-    let old_by_step: BTreeMap<&Step<'_>, &Value> =
-        old.iter().rev().filter_map(|(step, item)| Some((step.as_ref()?, *item))).collect();
-    let new_steps: BTreeSet<&Step<'_>> = new.iter().map(|(step, _)| step).collect();
-    let mut shared = new.iter().map(|(step, _)| step).filter(|step| old_by_step.contains_key(*step)).peekable();
-    let mut out = Vec::with_capacity(old.len() + new.len());
-    let (mut old, mut new) = (old.iter().peekable(), new.iter().peekable());
-    loop {
-        if let Some((step, item)) = old.peek() {
-            let Some(step) = step.as_ref().filter(|step| new_steps.contains(step)) else {
-                out.push((*item).clone());
-                old.next();
-                continue;
-            };
-            // A shared item whose turn has passed or is yet to come: it is taken from the configuration.
-            if shared.peek() != Some(&step) {
-                old.next();
-                continue;
+fn combine_lists(below: Place<'_>, old: Vec<(Option<Step<'_>>, Value)>, new: &[(Step<'_>, &Value)]) -> Vec<Value> {
+    let mut order: Vec<usize> = (0..new.len()).collect();
+    order.sort_unstable_by(|a, b| new[*a].0.cmp(&new[*b].0));
+    let place_of = |step: &Step<'_>| order.binary_search_by(|at| new[*at].0.cmp(step)).ok().map(|at| order[at]);
+    // For each item of the configuration the object's own, the first of its step; in the object a mark stands there.
+    let mut shared: Vec<Option<Value>> = vec![None; new.len()];
+    let mut kept = Vec::with_capacity(old.len());
+    for (step, item) in old {
+        let place = step.as_ref().and_then(place_of);
+        kept.push(match place {
+            None => Err(item),
+            Some(place) => {
+                shared[place].get_or_insert(item);
+                Ok(place)
             }
+        });
+    }
+    let is_shared: Vec<bool> = shared.iter().map(Option::is_some).collect();
+    let mut turns = (0..new.len()).filter(|place| is_shared[*place]).peekable();
+    let mut out = Vec::with_capacity(kept.len() + new.len());
+    let (mut kept, mut places) = (kept.into_iter().peekable(), 0..new.len());
+    loop {
+        // A shared item whose turn has passed or is yet to come: it is taken from the configuration.
+        if let Some(next) = kept.next_if(|next| next.as_ref().map_or(true, |place| turns.peek() != Some(place))) {
+            out.extend(next.err());
+            continue;
         }
-        let Some((step, item)) = new.next() else { return out };
-        out.push(old_by_step.get(step).map_or_else(|| (*item).clone(), |old| combine(below, old, item)));
-        if shared.peek() == Some(&step) {
-            shared.next();
-        }
+        let Some(place) = places.next() else { return out };
+        let item = new[place].1;
+        out.push(match shared[place].take() {
+            Some(mut live) => {
+                combine(below, &mut live, item);
+                live
+            }
+            None => item.clone(),
+        });
+        turns.next_if_eq(&place);
     }
 }
 

@@ -237,7 +237,7 @@ impl Watcher {
         if bytes.is_empty() {
             return Err(Failure::Said("a watch ended".into()));
         }
-        let count = |wanted: u8| bytes.iter().filter(|byte| **byte == wanted).count() as isize;
+        let count = |wanted: u8| memchr::memchr_iter(wanted, bytes).count() as isize;
         self.seen += count(b'\n') - count(b'\r');
         if let Some(probe) = &mut self.probe {
             probe.look(bytes);
