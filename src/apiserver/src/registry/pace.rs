@@ -1,8 +1,8 @@
 //! How often a busy watch is written to.
 //!
 //! In: how many watches are open over the network, and when one was last told how much. Out: until when it rests; what
-//! comes meanwhile leaves together. Never delays the first event after a quiet moment, nor a watch that stays inside
-//! the daemon: controllers are as quick as ever.
+//! comes meanwhile leaves together. Never delays the first event after a quiet moment. Watches that stay inside the
+//! daemon rest so little that controllers are as quick as ever.
 //!
 //! One write to one watch costs the same whether it holds one event or fifty: a wake-up, a TLS record, a system call
 //! and the receiver's own wake-up. With a thousand watches and a write for each event, requests wait behind all these
@@ -30,6 +30,9 @@ const BEHIND: usize = 256;
 /// Timers know no less than this, and few watches need no rest.
 const SHORTEST: Duration = Duration::from_millis(1);
 
+/// What a watch inside the daemon rests: in a stream of single writes its wake-ups cost more than the writes.
+const INSIDE: Duration = Duration::from_millis(4);
+
 /// How long a watch rests after it was told so many events, when so many watches are open.
 pub fn rest(open: usize, events: usize) -> Duration {
     let rest = SHARE * u32::try_from(open).unwrap_or(u32::MAX).min(LONGEST.as_micros() as u32);
@@ -43,6 +46,25 @@ pub fn rest(open: usize, events: usize) -> Duration {
 /// Until when a watch rests, if it still does.
 pub fn until(told: Option<Instant>, rest: Duration, now: Instant) -> Option<Instant> {
     told.map(|told| told + rest).filter(|due| *due > now)
+}
+
+/// The pace of a watch inside the daemon.
+#[derive(Debug, Default)]
+pub struct Inside {
+    told: Option<Instant>,
+}
+
+impl Inside {
+    /// It is told something: at once, or in a moment with what comes until then. Out: whether there was such a moment.
+    /// A timer runs only where events follow each other, so a quiet device is not woken by it.
+    pub async fn tell(&mut self) -> bool {
+        let due = until(self.told, INSIDE, Instant::now());
+        if let Some(due) = due {
+            tokio::time::sleep_until(due).await;
+        }
+        self.told = Some(Instant::now());
+        due.is_some()
+    }
 }
 
 /// The watches that are open over the network.
@@ -130,6 +152,18 @@ mod tests {
         assert_eq!(until(Some(then), rest, after(4)), Some(after(10)));
         assert_eq!(until(Some(then), rest, after(10)), None, "it has rested");
         assert_eq!(until(Some(then), Duration::ZERO, then), None, "few watches never rest");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn inside_the_first_event_is_told_at_once_and_the_next_in_a_moment() {
+        let (mut inside, begun) = (Inside::default(), Instant::now());
+        assert!(!inside.tell().await);
+        assert_eq!(begun.elapsed(), Duration::ZERO);
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert!(inside.tell().await);
+        assert_eq!(begun.elapsed(), INSIDE);
+        tokio::time::advance(INSIDE).await;
+        assert!(!inside.tell().await, "after a quiet moment");
     }
 
     #[tokio::test(start_paused = true)]

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use bytes::{BufMut, Bytes, BytesMut};
+use futures::FutureExt as _;
 use kedge_api::field::{FieldError, Path};
 use kedge_api::kinds::Kind;
 use kedge_api::protobuf;
@@ -23,7 +24,7 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::encoded::{Batch, groups};
 use super::list::{self, reach, refused};
-use super::pace::Pace;
+use super::pace::{Inside, Pace};
 use super::render::{self, View};
 use super::selection::Selection;
 use super::{Act, body, convert, keys, rules};
@@ -120,6 +121,7 @@ pub async fn open(act: &Act<'_>, call: &Call, options: &ListOptions, view: View)
         view,
         selection,
         pace: call.connected.then(|| core.paces.enter()),
+        inside: Inside::default(),
         _watching: core.flow.watchers.enter(&call.info),
         burst: None,
         bookmarks: options.bookmarks,
@@ -190,8 +192,9 @@ struct Feed {
     watch: Option<Watch>,
     view: View,
     selection: Selection,
-    /// None for a watch that stays inside the daemon.
+    /// None for a watch that stays inside the daemon, which has the other.
     pace: Option<Pace>,
+    inside: Inside,
     _watching: Watching,
     /// Dropped when everything that was there is told.
     burst: Option<oneshot::Sender<()>>,
@@ -252,9 +255,14 @@ impl Feed {
             tokio::select! {
                 biased;
                 events = watch.next() => match events {
-                    Ok(events) => {
-                        if let Some(pace) = &mut self.pace {
-                            pace.tell(events.len());
+                    Ok(mut events) => {
+                        match &mut self.pace {
+                            Some(pace) => pace.tell(events.len()),
+                            // A fault is met again by the next turn.
+                            None if self.inside.tell().await => {
+                                events.extend(watch.next().now_or_never().and_then(Result::ok).into_iter().flatten());
+                            }
+                            None => {}
                         }
                         if let Some(pieces) = self.shared(&events) {
                             self.pieces = pieces.into_iter();
