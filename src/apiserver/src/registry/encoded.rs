@@ -99,11 +99,11 @@ pub fn groups(events: &[Arc<Event>], told: Revision) -> impl Iterator<Item = (&[
 /// A run of events as some watchers are told it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Batch {
+    /// The revisions of the first and the last event, and how many there are: between the same two
+    /// there are the same ones. Compared first: audiences are long texts and mostly the same.
+    pub run: (Revision, Revision, usize),
     /// What those watchers have in common: the prefix, what they select and in which form.
     pub audience: Arc<str>,
-    /// The revisions of the first and the last event, and how many there are: between the same two
-    /// there are the same ones.
-    pub run: (Revision, Revision, usize),
 }
 
 impl Batches {
