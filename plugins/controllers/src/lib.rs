@@ -58,13 +58,14 @@ enum Which {
     PodGc,
     ClaimProtection,
     VolumeProtection,
+    AttributesProtection,
     StatefulSet,
     DaemonSet,
     Binder,
     VolumePhases,
 }
 
-const ALL: [Which; 22] = [
+const ALL: [Which; 23] = [
     Which::Deployment,
     Which::ReplicaSet,
     Which::ReplicationController,
@@ -83,6 +84,7 @@ const ALL: [Which; 22] = [
     Which::PodGc,
     Which::ClaimProtection,
     Which::VolumeProtection,
+    Which::AttributesProtection,
     Which::StatefulSet,
     Which::DaemonSet,
     Which::Binder,
@@ -126,6 +128,7 @@ impl wire::Guest for Builtin {
                 Which::PodGc => podgc::declare(),
                 Which::ClaimProtection => protection::declare(protection::Flavour::Claim),
                 Which::VolumeProtection => protection::declare(protection::Flavour::Volume),
+                Which::AttributesProtection => protection::declare(protection::Flavour::Attributes),
             })
             .collect())
     }
@@ -156,6 +159,7 @@ impl wire::Guest for Builtin {
             Which::PodGc => podgc::reconcile(&key),
             Which::ClaimProtection => protection::reconcile(protection::Flavour::Claim, &key),
             Which::VolumeProtection => protection::reconcile(protection::Flavour::Volume, &key),
+            Which::AttributesProtection => protection::reconcile(protection::Flavour::Attributes, &key),
             Which::RootCa => ROOT_CA.with_borrow(|pem| serviceaccount::reconcile_root_ca(&key, pem)),
         };
         match done {

@@ -1,7 +1,7 @@
-//! The protection of claims and volumes: neither goes while it is used.
+//! The protection of claims, volumes and attribute classes: none goes while it is used.
 //!
-//! In: PersistentVolumeClaims and PersistentVolumes that bear the finalizer, and pods. Out: the finalizer taken away once
-//! nobody uses them, or put on where it is missing.
+//! In: PersistentVolumeClaims, PersistentVolumes and VolumeAttributesClasses that bear the finalizer, and pods. Out: the
+//! finalizer taken away once nobody uses them, or put on where it is missing.
 
 use kedge_plugin_sdk::controller::exports::kedge::plugin::controllers::{Controller, Wakes};
 use kedge_plugin_sdk::controller::kedge::plugin::objects::{FieldType, Key, Kind};
@@ -9,11 +9,12 @@ use serde_json::{Value, json};
 
 use crate::world::{self, Outcome};
 
-/// The two kinds that are protected.
+/// The kinds that are protected.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Flavour {
     Claim,
     Volume,
+    Attributes,
 }
 
 impl Flavour {
@@ -21,6 +22,7 @@ impl Flavour {
         match self {
             Flavour::Claim => world::kind("", "v1", "PersistentVolumeClaim"),
             Flavour::Volume => world::kind("", "v1", "PersistentVolume"),
+            Flavour::Attributes => world::kind("storage.k8s.io", "v1", "VolumeAttributesClass"),
         }
     }
 
@@ -28,9 +30,18 @@ impl Flavour {
         match self {
             Flavour::Claim => "kubernetes.io/pvc-protection",
             Flavour::Volume => "kubernetes.io/pv-protection",
+            Flavour::Attributes => "kubernetes.io/vac-protection",
         }
     }
 }
+
+/// Where a claim names attribute classes: the wanted one, the one that holds, the one that it is on its way to. A volume
+/// names one, in the first place.
+const CLAIM_NAMES: [&str; 3] = [
+    "spec.volumeAttributesClassName",
+    "status.currentVolumeAttributesClassName",
+    "status.modifyVolumeStatus.targetVolumeAttributesClassName",
+];
 
 /// What it watches.
 pub fn declare(flavour: Flavour) -> Controller {
@@ -41,14 +52,21 @@ pub fn declare(flavour: Flavour) -> Controller {
         ("metadata.finalizers", Json),
         ("status.phase", Text),
     ];
-    let mut watches = vec![world::watch(flavour.kind(), &own, &[Wakes::Itself])];
+    // An attribute class has no status.
+    let own = if flavour == Flavour::Attributes { &own[..3] } else { &own };
+    let mut watches = vec![world::watch(flavour.kind(), own, &[Wakes::Itself])];
     if flavour == Flavour::Claim {
         // Only that a pod goes matters, and only where there are claims.
         watches.push(world::watch(world::kind("", "v1", "Pod"), &[], &[Wakes::Siblings]));
     }
+    if flavour == Flavour::Attributes {
+        watches.push(world::watch(Flavour::Claim.kind(), &CLAIM_NAMES.map(|path| (path, Text)), &[Wakes::Everyone]));
+        watches.push(world::watch(Flavour::Volume.kind(), &[(CLAIM_NAMES[0], Text)], &[Wakes::Everyone]));
+    }
     let name = match flavour {
         Flavour::Claim => "persistentvolumeclaim-protection-controller",
         Flavour::Volume => "persistentvolume-protection-controller",
+        Flavour::Attributes => "volumeattributesclass-protection-controller",
     };
     Controller { name: name.into(), watches, workers: 1 }
 }
@@ -70,7 +88,7 @@ fn plan(deleting: bool, protected: bool) -> Step {
     }
 }
 
-/// Judges one claim or volume.
+/// Judges one object.
 pub fn reconcile(flavour: Flavour, key: &Key) -> Outcome {
     let found = world::row_of(0, key);
     let Some(row) = found.first() else { return Ok(None) };
@@ -84,6 +102,7 @@ pub fn reconcile(flavour: Flavour, key: &Key) -> Outcome {
             let used = match flavour {
                 Flavour::Volume => row.text(3) == Some("Bound"),
                 Flavour::Claim => is_used(&key.namespace, &key.name)?,
+                Flavour::Attributes => is_named(&key.name)?,
             };
             if used {
                 return Ok(None);
@@ -104,6 +123,20 @@ fn is_used(namespace: &str, claim: &str) -> Result<bool, String> {
     let mut used = false;
     world::each(&world::kind("", "v1", "Pod"), namespace, "", |pod| used |= uses(&pod, claim))?;
     Ok(used)
+}
+
+/// Whether a claim or volume names the attribute class.
+fn is_named(class: &str) -> Result<bool, String> {
+    let mut named = false;
+    for flavour in [Flavour::Claim, Flavour::Volume] {
+        world::each(&flavour.kind(), "", "", |object| named |= names(&object, class))?;
+    }
+    Ok(named)
+}
+
+/// Whether a claim or volume names an attribute class.
+fn names(object: &Value, class: &str) -> bool {
+    CLAIM_NAMES.iter().any(|path| path.split('.').fold(object, |value, field| &value[field]) == class)
 }
 
 /// Whether a pod uses a claim, by its name or as the one that was made for it.
@@ -127,6 +160,19 @@ mod tests {
     fn the_finalizer_comes_with_the_object_and_goes_with_its_use() {
         assert_eq!([plan(false, false), plan(false, true)], [Step::Add, Step::Nothing]);
         assert_eq!([plan(true, true), plan(true, false)], [Step::Remove, Step::Nothing]);
+    }
+
+    #[test]
+    fn claims_and_volumes_name_attribute_classes() {
+        for (object, expected) in [
+            (json!({"spec": {"volumeAttributesClassName": "a"}}), true),
+            (json!({"status": {"currentVolumeAttributesClassName": "a"}}), true),
+            (json!({"status": {"modifyVolumeStatus": {"targetVolumeAttributesClassName": "a"}}}), true),
+            (json!({"spec": {"volumeAttributesClassName": "b"}, "status": {}}), false),
+            (json!({}), false),
+        ] {
+            assert_eq!(names(&object, "a"), expected, "{object}");
+        }
     }
 
     #[test]

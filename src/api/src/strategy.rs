@@ -71,6 +71,7 @@ pub fn prepare_create(kind: &Kind, object: &mut Object) {
         ("apps", "DaemonSet") => workload::count_templates(object, None),
         ("apps", "StatefulSet") => workload::at_most_one_down(object, None),
         ("batch", "Job") => workload::create_job(object),
+        ("discovery.k8s.io", "EndpointSlice") if &*kind.version == "v1" => drop_topology(object, None),
         ("apiextensions.k8s.io", "CustomResourceDefinition") => stored_versions(object),
         ("apiregistration.k8s.io", "APIService") if meta::at(object, &["spec", "service"]).is_none() => {
             let made = meta::creation_timestamp(object).to_string();
@@ -124,6 +125,7 @@ fn update_main(kind: &Kind, new: &mut Object, old: &Object) {
         ("apps", "DaemonSet") => workload::count_templates(new, Some(old)),
         ("apps", "StatefulSet") => workload::at_most_one_down(new, Some(old)),
         ("certificates.k8s.io", "CertificateSigningRequest") => copy(new, old, "spec"),
+        ("discovery.k8s.io", "EndpointSlice") if &*kind.version == "v1" => drop_topology(new, Some(old)),
         ("apiextensions.k8s.io", "CustomResourceDefinition") => stored_versions(new),
         _ => {}
     }
@@ -238,6 +240,27 @@ fn bare_secrets(account: &mut Object) {
     let secrets = account.get_mut("secrets").and_then(Value::as_array_mut);
     for secret in secrets.into_iter().flatten().filter_map(Value::as_object_mut) {
         secret.retain(|field, _| field == "name");
+    }
+}
+
+/// Endpoints that change lose the topology of an old version; the node that it named is kept where nothing else names
+/// it.
+fn drop_topology(slice: &mut Object, old: Option<&Object>) {
+    const TOPOLOGY: &str = "deprecatedTopology";
+    const HOST: &str = "kubernetes.io/hostname";
+    if old.is_some_and(|old| old.get("endpoints") == slice.get("endpoints")) {
+        return;
+    }
+    let before = old.map_or(&[][..], |old| meta::list_at(old, &["endpoints"]));
+    let endpoints = slice.get_mut("endpoints").and_then(Value::as_array_mut);
+    for endpoint in endpoints.into_iter().flatten().filter_map(Value::as_object_mut) {
+        let Some(topology) = endpoint.remove(TOPOLOGY) else { continue };
+        let host = meta::text(&topology, HOST);
+        let known = before.iter().any(|one| !host.is_empty() && meta::text_at(one, &[TOPOLOGY, HOST]) == host);
+        let named = endpoint.get("nodeName").is_some_and(|name| !name.is_null());
+        if known && !named && crate::name::check_subdomain(host).is_ok() {
+            endpoint.insert("nodeName".into(), host.into());
+        }
     }
 }
 

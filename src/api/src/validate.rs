@@ -98,8 +98,12 @@ fn content(kind: &Kind, object: &Object, old: Option<&Object>, out: &mut Out) {
                 cluster::node_status(object, out);
             }
         }
-        ("", "Event") => cluster::event(object, old, false, out),
-        ("events.k8s.io", "Event") => cluster::event(object, old, true, out),
+        ("", "Event") => cluster::event(object, old, cluster::EventForm::Core, out),
+        ("events.k8s.io", "Event") => {
+            let strict = &*kind.version == "v1";
+            let form = if strict { cluster::EventForm::Strict } else { cluster::EventForm::Beta };
+            cluster::event(object, old, form, out);
+        }
         ("", "LimitRange") => cluster::limit_range(object, out),
         ("", "ResourceQuota") => cluster::quota(object, old, out),
         ("", "ConfigMap") => config::config_map(object, old, out),

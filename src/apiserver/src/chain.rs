@@ -31,7 +31,7 @@ use crate::query::{ListOptions, Query};
 use crate::registry::keys;
 use crate::request::{self, RequestInfo, Verb};
 use crate::respond::{self, Answer};
-use crate::{aggregation, compress, error, paths, resource};
+use crate::{aggregation, compress, error, paths, pretty, resource};
 
 /// Where a request came from.
 #[derive(Debug, Clone)]
@@ -89,15 +89,18 @@ pub async fn handle(core: Arc<Core>, origin: Origin, request: Request<Body>) -> 
     };
     let counted = Counted::up(gauge);
 
+    let patience = query.patience(core.config.limits.request);
+    let pretty = class != Class::Long && is_pretty(&core, &info, &query, request.headers());
     // Pinned where it is: what a request may need is large, and would be copied from hand to hand.
     let work = std::pin::pin!(AssertUnwindSafe(admit(core.clone(), origin, info, query, request)).catch_unwind());
-    let outcome = if class == Class::Long {
-        work.await
-    } else {
-        match tokio::time::timeout(core.config.limits.request, work).await {
+    let late = || Status::timeout("request did not complete within the allotted timeout", 0);
+    let outcome = match patience {
+        _ if class == Class::Long => work.await,
+        Err(why) => Ok(respond::status(&Status::bad_request(why), Format::Json)),
+        Ok(patience) => match tokio::time::timeout(patience, work).await {
             Ok(outcome) => outcome,
-            Err(_) => Ok(respond::status(&Status::timeout("the request took too long", 0), Format::Json)),
-        }
+            Err(_) => Ok(respond::status(&late(), Format::Json)),
+        },
     };
     let mut answer = outcome.unwrap_or_else(|_| {
         core.metrics.panics.fetch_add(1, Ordering::Relaxed);
@@ -108,6 +111,9 @@ pub async fn handle(core: Arc<Core>, origin: Origin, request: Request<Body>) -> 
     if class == Class::Long {
         // The place is taken until the last byte of the body is sent.
         answer = hold(core.clone(), answer, pass);
+    }
+    if pretty {
+        answer = pretty::indented(answer);
     }
     if head_only {
         *answer.body_mut() = Body::empty();
@@ -186,6 +192,7 @@ async fn act(core: Arc<Core>, who: Identity, asked: Asked, trail: &mut Option<Tr
         && classify(&info) != Class::Long
         && connected
         && compress::accepts(&head.headers)
+        && !is_pretty(&core, &info, &query, &head.headers)
         && !audit.wants_bodies();
     let remote = core.aggregator.route(&info.path);
     let mut call = Call {
@@ -212,6 +219,13 @@ async fn act(core: Arc<Core>, who: Identity, asked: Asked, trail: &mut Option<Tr
         answer = compress::large(answer).await;
     }
     respond::mark(answer, marks)
+}
+
+/// Whether the answer is made for people. Documents and what others serve come as they are.
+fn is_pretty(core: &Core, info: &RequestInfo, query: &Query, headers: &http::HeaderMap) -> bool {
+    pretty::is_wanted(query, headers)
+        && !info.path.starts_with("/openapi")
+        && core.aggregator.route(&info.path).is_none()
 }
 
 /// What a request would take: a stream nothing, a watch what its begin takes.

@@ -31,6 +31,7 @@ mod media;
 pub mod metrics;
 mod outbound;
 mod paths;
+mod pretty;
 mod proxy;
 mod query;
 mod random;

@@ -3,6 +3,8 @@
 //! In: the raw query of a URL. Out: [`Query`] and the option structs of the verbs, or the
 //! sentence that says which parameter is wrong. Never touches the request's body.
 
+use std::time::Duration;
+
 use kedge_api::check::FieldValidation;
 
 use crate::request::percent_decode;
@@ -46,6 +48,16 @@ impl Query {
         self.get(name).is_some_and(|v| v != "0" && !v.eq_ignore_ascii_case("false"))
     }
 
+    /// How long the client waits for an answer, if that is less than `most`; or why that cannot be understood.
+    pub fn patience(&self, most: Duration) -> Result<Duration, String> {
+        let Some(text) = self.get("timeout").filter(|text| !text.is_empty()) else { return Ok(most) };
+        let Some(nanos) = kedge_cel::parse_duration(text) else {
+            return Err(format!("invalid timeout specified in the request URL - time: {}", misread(text)));
+        };
+        let asked = u64::try_from(nanos).map_or(most, Duration::from_nanos);
+        Ok(if asked.is_zero() { most } else { asked.min(most) })
+    }
+
     fn number<T: std::str::FromStr>(&self, name: &'static str) -> Result<Option<T>, OptionFault> {
         match self.get(name) {
             None | Some("") => Ok(None),
@@ -55,6 +67,20 @@ impl Query {
                 rule: "must be a number",
             }),
         }
+    }
+}
+
+/// What is wrong with a duration, in Go's words.
+fn misread(text: &str) -> String {
+    let bare = text.strip_prefix(['+', '-']).unwrap_or(text);
+    let end = bare.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(bare.len());
+    let (number, unit) = bare.split_at(end);
+    match (number.parse::<f64>(), unit) {
+        (Ok(_), "") => format!("missing unit in duration {text:?}"),
+        (Ok(_), unit) if unit.chars().all(char::is_alphabetic) => {
+            format!("unknown unit {unit:?} in duration {text:?}")
+        }
+        _ => format!("invalid duration {text:?}"),
     }
 }
 
@@ -183,6 +209,25 @@ mod tests {
         refused("timeoutSeconds=1s", "timeoutSeconds");
         refused("dryRun=Some", "dryRun");
         refused("fieldValidation=Loose", "fieldValidation");
+    }
+
+    #[test]
+    fn patience_ends_where_the_servers_does() {
+        let most = Duration::from_secs(60);
+        for (query, expected) in [
+            ("", Ok(most)),
+            ("timeout=", Ok(most)),
+            ("timeout=0s", Ok(most)),
+            ("timeout=-5s", Ok(most)),
+            ("timeout=1.5s", Ok(Duration::from_millis(1500))),
+            ("timeout=1h", Ok(most)),
+            ("timeout=10", Err("missing unit in duration \"10\"")),
+            ("timeout=5x", Err("unknown unit \"x\" in duration \"5x\"")),
+            ("timeout=soon", Err("invalid duration \"soon\"")),
+        ] {
+            let wanted = expected.map_err(|why| format!("invalid timeout specified in the request URL - time: {why}"));
+            assert_eq!(Query::parse(query).patience(most), wanted, "{query}");
+        }
     }
 
     #[test]

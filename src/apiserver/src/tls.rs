@@ -7,6 +7,7 @@
 pub mod authority;
 pub mod client;
 pub(crate) mod der;
+pub mod issued;
 pub mod renewal;
 pub mod request;
 mod serving;

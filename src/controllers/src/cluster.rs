@@ -216,7 +216,10 @@ impl Call {
             }
             Change::DeleteCollection { kind, namespace, labels } => {
                 let path = of(kind, namespace)?;
-                let query = if labels.is_empty() { Vec::new() } else { vec![("labelSelector", labels.clone())] };
+                let mut query = vec![("propagationPolicy", "Background".to_owned())];
+                if !labels.is_empty() {
+                    query.push(("labelSelector", labels.clone()));
+                }
                 let target = path.with_query(&query);
                 client.call(http::Method::DELETE, &target, None, Vec::new()).await.map_err(failure)?;
                 return Ok(Written::default());

@@ -252,6 +252,28 @@ async fn a_daemon_set_has_a_pod_on_each_node() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_attribute_class_stays_while_a_claim_names_it() {
+    let Some(stack) = Stack::with_node().await else { return };
+    let classes = kedge_client::ResourcePath::new("storage.k8s.io", "v1", "volumeattributesclasses");
+    let class = json!({"apiVersion": "storage.k8s.io/v1", "kind": "VolumeAttributesClass", "metadata": {"name": "fast"},
+        "driverName": "x.example", "parameters": {"iops": "1"}});
+    stack.create(&classes, class).await;
+    let claims = core("persistentvolumeclaims");
+    let claim = json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "data"}, "spec": {
+        "accessModes": ["ReadWriteOnce"], "volumeAttributesClassName": "fast",
+        "resources": {"requests": {"storage": "1Gi"}}}});
+    stack.create(&claims, claim).await;
+    let protected = |claim: &Value| claim["metadata"]["finalizers"] == json!(["kubernetes.io/pvc-protection"]);
+    stack.until(&claims, "its protection", protected).await;
+    stack.delete(&classes.clone().name("fast")).await;
+    let going = |class: &Value| !class["metadata"]["deletionTimestamp"].is_null();
+    stack.until(&classes, "the deletion", going).await;
+    stack.delete(&claims.name("data")).await;
+    stack.until_gone(&classes.name("fast")).await;
+    stack.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_claim_stays_while_a_pod_uses_it() {
     let Some(stack) = Stack::with_node().await else { return };
     let claims = core("persistentvolumeclaims");

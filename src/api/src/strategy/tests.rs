@@ -275,3 +275,22 @@ fn generations_grow_where_kubernetes_counts_them() {
     grows("storage.k8s.io", "CSIDriver", None, Some(1));
     grows("", "PodTemplate", Some(1), Some(2));
 }
+
+#[test]
+fn topology_of_old_goes_with_the_first_change() {
+    let slice = |endpoint: Value| json!({"metadata": {"name": "a"}, "endpoints": [endpoint]});
+    let old = slice(json!({"addresses": ["1.1.1.1"], "deprecatedTopology": {"kubernetes.io/hostname": "n", "x": "y"}}));
+    let kind = ("discovery.k8s.io", "v1", "EndpointSlice");
+    let mut made = slice(json!({"addresses": ["1.1.1.1"]}));
+    made["metadata"]["generation"] = json!(1);
+    creates(kind.0, kind.1, kind.2, old.clone(), made);
+    updates(kind, Part::Main, old.clone(), old.clone(), old.clone());
+    let other = |host: &str| json!({"addresses": ["2.2.2.2"], "deprecatedTopology": {"kubernetes.io/hostname": host}});
+    for (host, kept) in
+        [("n", json!({"addresses": ["2.2.2.2"], "nodeName": "n"})), ("m", json!({"addresses": ["2.2.2.2"]}))]
+    {
+        let mut kept = slice(kept);
+        kept["metadata"]["generation"] = json!(1);
+        updates(kind, Part::Main, slice(other(host)), old.clone(), kept);
+    }
+}

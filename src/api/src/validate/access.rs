@@ -189,7 +189,8 @@ pub(super) fn signer(at: &At<'_, '_>, out: &mut Out) {
     }
 }
 
-/// Conditions of an approval stand alone, are true, and stay; a certificate is given once.
+/// Conditions of an approval stand alone, are true, and stay; a certificate is given once. Whether it is one the API
+/// server tells.
 pub(super) fn request_status(part: Part, object: &Value, old: &Value, out: &mut Out) {
     let status = At::root(object, "status");
     let list = status.get("conditions");
@@ -223,11 +224,6 @@ pub(super) fn request_status(part: Part, object: &Value, old: &Value, out: &mut 
     }
     let certificate = status.get("certificate");
     let kept = meta::text_at(old, &["status", "certificate"]);
-    let pem = base64::decode(certificate.text()).and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default();
-    if certificate.text() != kept && !certificate.text().is_empty() && !pem.contains("-----BEGIN CERTIFICATE-----") {
-        let text = "must contain at least one CERTIFICATE PEM block";
-        out.push(FieldError::invalid(&certificate.path, "<certificate data>", text));
-    }
     let count = |list: &[Value], kind: &str| list.iter().filter(|c| meta::text(c, "type") == kind).count();
     let now = meta::list_at(object, &["status", "conditions"]);
     for kind in ["Approved", "Denied", "Failed"] {

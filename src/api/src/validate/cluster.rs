@@ -6,9 +6,9 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::at::{At, Out};
+use super::at::{At, IMMUTABLE, Out};
 use super::pod;
-use crate::field::FieldError;
+use crate::field::{FieldError, Path};
 use crate::meta;
 use crate::name;
 use crate::quantity::Quantity;
@@ -220,58 +220,128 @@ const COUNTED: [&str; 9] = [
     "services.loadbalancers",
 ];
 
-/// `modern` says that the event came by `events.k8s.io`, whose rules are strict. The object may have either form:
-/// the core form names the same things otherwise.
-pub(super) fn event(object: &Value, old: Option<&Value>, modern: bool, out: &mut Out) {
-    let either = |modern: &'static str, core: &'static str| if object.get(modern).is_some() { modern } else { core };
-    let subject = At::root(object, either("regarding", "involvedObject"));
-    let namespace = meta::namespace(object);
-    let about = subject.text_of("namespace");
-    let fits = if about.is_empty() { matches!(namespace, "" | "default" | "kube-system") } else { about == namespace };
-    if !fits {
-        let place = At::root(object, "involvedObject");
-        out.push(FieldError::invalid(&place.get("namespace").path, about, "does not match event.namespace"));
-    }
-    if !modern {
-        return;
-    }
+/// By whom an event came: `events.k8s.io/v1` is strict, what is older takes what it always took.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum EventForm {
+    Core,
+    Beta,
+    Strict,
+}
+
+/// The object has the core form, in which events are kept; faults name its fields, as Kubernetes' do.
+pub(super) fn event(object: &Value, old: Option<&Value>, form: EventForm, out: &mut Out) {
     let time = At::root(object, "eventTime");
-    if let Some(old) = old {
-        let same = ["reason", "reportingInstance", "action", "type", "eventTime", "related"];
-        for field in same {
-            out.immutable(&At::root(object, field), old.get(field).unwrap_or(&Value::Null));
-        }
-        for (modern, core) in PAIRS {
-            let field = either(modern, core);
-            out.immutable(&At::root(object, field), old.get(field).unwrap_or(&Value::Null));
-        }
+    event_content(object, time.is_set(), form, out);
+    if form != EventForm::Strict {
         return;
     }
+    if let Some(old) = old {
+        return event_update(object, old, out);
+    }
+    series(object, out);
     if !time.is_set() {
         out.required(&time, "");
-    }
-    let found = At::root(object, either("reportingController", "reportingComponent"));
-    let controller = At { value: found.value, path: crate::field::Path::root("reportingController") };
-    out.filled_form(&controller, name::check_qualified);
-    for field in ["reportingInstance", "action", "reason"] {
-        let at = At::root(object, field);
-        if out.filled(&at) && at.text().len() > WORD_MOST {
-            out.invalid(&at, format!("can have at most {WORD_MOST} characters"));
-        }
-    }
-    let note = At::root(object, either("note", "message"));
-    if note.text().len() > NOTE_MOST {
-        out.invalid(&note, format!("can have at most {NOTE_MOST} characters"));
     }
     let kind = At::root(object, "type");
     if !matches!(kind.text(), "Normal" | "Warning") {
         out.push(FieldError::invalid(&kind.path, "", format!("has invalid value: {}", kind.text())));
     }
+    for field in ["firstTimestamp", "lastTimestamp", "count", "source"] {
+        let at = At::root(object, field);
+        if !is_blank(at.value) {
+            out.push(FieldError::invalid(&at.path, "", "needs to be unset"));
+        }
+    }
 }
 
-/// What the two forms of events call the same things.
-const PAIRS: [(&str, &str); 3] =
-    [("regarding", "involvedObject"), ("reportingController", "reportingComponent"), ("note", "message")];
+/// What every event must say. One with a time is of the new kind, whoever sends it.
+fn event_content(object: &Value, timed: bool, form: EventForm, out: &mut Out) {
+    let subject = At::root(object, "involvedObject");
+    let about = subject.text_of("namespace");
+    let namespace = meta::namespace(object);
+    let fits = match (timed, about) {
+        (false, "") => matches!(namespace, "" | "default"),
+        (false, about) => about == namespace,
+        (true, "") => matches!(namespace, "default" | "kube-system"),
+        (true, _) => true,
+    };
+    if !fits {
+        out.push(FieldError::invalid(&subject.get("namespace").path, about, "does not match event.namespace"));
+    }
+    if !timed {
+        return;
+    }
+    let place = if form == EventForm::Core { "reportingComponent" } else { "reportingController" };
+    let controller = At { value: At::root(object, "reportingComponent").value, path: Path::root(place) };
+    out.filled(&controller);
+    out.form(&controller, name::check_qualified);
+    for (field, most) in
+        [("reportingInstance", WORD_MOST), ("action", WORD_MOST), ("reason", WORD_MOST), ("message", NOTE_MOST)]
+    {
+        let at = At::root(object, field);
+        if field != "message" {
+            out.filled(&at);
+        }
+        if at.text().len() > most {
+            out.push(FieldError::invalid(&at.path, "", format!("can have at most {most} characters")));
+        }
+    }
+}
+
+/// Nothing changes but metadata and the series.
+fn event_update(object: &Value, old: &Value, out: &mut Out) {
+    if object.get("series") != old.get("series") {
+        series(object, out);
+    }
+    for field in [
+        "involvedObject",
+        "reason",
+        "message",
+        "source",
+        "firstTimestamp",
+        "lastTimestamp",
+        "count",
+        "type",
+        "eventTime",
+        "action",
+        "related",
+        "reportingComponent",
+        "reportingInstance",
+    ] {
+        let at = At::root(object, field);
+        let before = old.get(field).unwrap_or(&Value::Null);
+        if at.value != before && !(is_blank(at.value) && is_blank(before)) {
+            let place = if field == "reportingComponent" { "reportingController" } else { field };
+            out.invalid(&At { value: at.value, path: Path::root(place) }, IMMUTABLE);
+        }
+    }
+}
+
+fn series(object: &Value, out: &mut Out) {
+    let series = At::root(object, "series");
+    if !series.is_set() {
+        return;
+    }
+    let (count, time) = (series.get("count"), series.get("lastObservedTime"));
+    let n = count.int().unwrap_or(0);
+    if n < 2 {
+        out.push(FieldError::invalid(&count.path, "", "should be at least 2"));
+    }
+    if !time.is_set() {
+        out.required(&time, "");
+    }
+}
+
+/// As good as not there.
+fn is_blank(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::String(text) => text.is_empty(),
+        Value::Number(n) => n.as_i64() == Some(0),
+        Value::Object(map) => map.values().all(is_blank),
+        _ => false,
+    }
+}
 
 pub(super) fn lease(object: &Value, out: &mut Out) {
     let spec = At::root(object, "spec");

@@ -1,6 +1,6 @@
 //! Flow control: FlowSchemas and PriorityLevelConfigurations.
 //!
-//! In: an object. Out: faults. What the objects that Kubernetes itself makes must say is not judged.
+//! In: an object. Out: faults. The objects without which no request would have a place say what they always say.
 
 use std::collections::BTreeSet;
 
@@ -13,11 +13,71 @@ use crate::name;
 
 /// The name of the schema and of the level that hold nobody back.
 const EXEMPT: &str = "exempt";
+/// The name of the schema and of the level that take what no other does.
+const CATCH_ALL: &str = "catch-all";
 const PRECEDENCE_MOST: i64 = 10_000;
 const QUEUES_MOST: i64 = 10_000_000;
 /// Bits of the hash that deals requests to queues.
 const HASH_BITS: u32 = 60;
 const VERBS: [&str; 9] = ["create", "delete", "deletecollection", "get", "list", "patch", "proxy", "update", "watch"];
+
+/// What all requests are, in a schema's rule.
+const EVERYTHING: &str = r#""resourceRules": [{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"], "clusterScope": true,
+    "namespaces": ["*"]}], "nonResourceRules": [{"verbs": ["*"], "nonResourceURLs": ["*"]}]"#;
+/// The schemas that are always there, but for what their rules take.
+const FIXED_SCHEMAS: [(&str, &str); 2] = [
+    (
+        EXEMPT,
+        r#"{"matchingPrecedence": 1, "priorityLevelConfiguration": {"name": "exempt"},
+        "rules": [{"subjects": [{"kind": "Group", "group": {"name": "system:masters"}}], EVERYTHING}]}"#,
+    ),
+    (
+        CATCH_ALL,
+        r#"{"matchingPrecedence": 10000, "priorityLevelConfiguration": {"name": "catch-all"},
+        "distinguisherMethod": {"type": "ByUser"},
+        "rules": [{"subjects": [{"kind": "Group", "group": {"name": "system:unauthenticated"}},
+            {"kind": "Group", "group": {"name": "system:authenticated"}}], EVERYTHING}]}"#,
+    ),
+];
+/// The levels that are always there. How much the exempt one has is for whoever runs the server to say.
+const FIXED_LEVELS: [(&str, &str); 2] = [
+    (EXEMPT, r#"{"type": "Exempt"}"#),
+    (
+        CATCH_ALL,
+        r#"{"type": "Limited", "limited": {"nominalConcurrencyShares": 5, "lendablePercent": 0,
+        "limitResponse": {"type": "Reject"}}}"#,
+    ),
+];
+
+/// Objects of those names have those specifications, but for one field.
+fn fixed(object: &Value, table: [(&str, &str); 2], free: Option<&str>, out: &mut Out) {
+    let name = meta::name(object);
+    let Some((_, wanted)) = table.into_iter().find(|(fixed, _)| *fixed == name) else { return };
+    let wanted: Value = serde_json::from_str(&wanted.replace("EVERYTHING", EVERYTHING)).unwrap_or_default();
+    let spec = At::root(object, "spec");
+    let mut said = bare(spec.value);
+    let free = free.filter(|_| name == EXEMPT);
+    if let (Some(field), Some(map)) = (free, said.as_object_mut()) {
+        map.remove(field);
+    }
+    if said != wanted {
+        let but = free.map_or(String::new(), |field| format!(" except the 'spec.{field}' field"));
+        out.invalid(&spec, format!("spec of '{name}'{but} must equal the fixed value"));
+    }
+}
+
+/// Without what is empty: that is as good as not there.
+fn bare(value: &Value) -> Value {
+    match value {
+        Value::Object(map) => map
+            .iter()
+            .map(|(key, value)| (key.clone(), bare(value)))
+            .filter(|(_, value)| !value.is_null() && value.as_array().is_none_or(|list| !list.is_empty()))
+            .collect(),
+        Value::Array(list) => list.iter().map(bare).collect(),
+        other => other.clone(),
+    }
+}
 
 pub(super) fn schema(object: &Value, out: &mut Out) {
     let spec = At::root(object, "spec");
@@ -62,6 +122,7 @@ pub(super) fn schema(object: &Value, out: &mut Out) {
             path_rule(&one, out);
         }
     }
+    fixed(object, FIXED_SCHEMAS, None, out);
     status(object, out);
 }
 
@@ -204,6 +265,7 @@ pub(super) fn level(object: &Value, out: &mut Out) {
         }
         _ => out.push(FieldError::not_supported(&kind.path, kind.text(), &["Exempt", "Limited"])),
     }
+    fixed(object, FIXED_LEVELS, Some("exempt"), out);
     status(object, out);
 }
 

@@ -229,12 +229,6 @@ fn resource_key(at: &At<'_, '_>, key: &str, out: &mut Out) -> bool {
 
 pub(super) fn class(object: &Value, old: Option<&Value>, out: &mut Out) {
     let mode = At::root(object, "volumeBindingMode");
-    if let Some(old) = old {
-        for field in ["parameters", "provisioner", "reclaimPolicy", "volumeBindingMode"] {
-            out.immutable(&At::root(object, field), old.get(field).unwrap_or(&Value::Null));
-        }
-        return;
-    }
     provisioner(&At::root(object, "provisioner"), out);
     parameters(&At::root(object, "parameters"), out);
     out.one_of(&At::root(object, "reclaimPolicy"), &["Delete", "Retain"]);
@@ -246,6 +240,11 @@ pub(super) fn class(object: &Value, old: Option<&Value>, out: &mut Out) {
         true => {}
     }
     topologies(&At::root(object, "allowedTopologies"), out);
+    if let Some(old) = old {
+        for field in ["parameters", "provisioner", "reclaimPolicy", "volumeBindingMode"] {
+            out.immutable(&At::root(object, field), old.get(field).unwrap_or(&Value::Null));
+        }
+    }
 }
 
 fn provisioner(at: &At<'_, '_>, out: &mut Out) {
@@ -458,13 +457,16 @@ fn tokens(at: &At<'_, '_>, out: &mut Out) {
 
 pub(super) fn capacity(object: &Value, old: Option<&Value>, out: &mut Out) {
     let class = At::root(object, "storageClassName");
-    if let Some(old) = old {
-        for field in ["nodeTopology", "storageClassName"] {
-            out.immutable(&At::root(object, field), old.get(field).unwrap_or(&Value::Null));
-        }
-        return;
+    let topology = At::root(object, "nodeTopology");
+    // What was good once stays good.
+    if old.is_none_or(|old| old.get("nodeTopology") != object.get("nodeTopology")) {
+        out.selector(&topology);
     }
-    out.selector(&At::root(object, "nodeTopology"));
     out.form_of(&class, class.text(), name::check_subdomain);
     out.amount(&At::root(object, "capacity"));
+    if let Some(old) = old {
+        for (at, field) in [(topology, "nodeTopology"), (class, "storageClassName")] {
+            out.immutable(&at, old.get(field).unwrap_or(&Value::Null));
+        }
+    }
 }

@@ -128,7 +128,7 @@ impl Admission for StorageObjectInUseProtection {
     }
 
     fn concerns(&self, attributes: &Attributes<'_>, _reader: Reader<'_>) -> bool {
-        attributes.operation == Operation::Create && attributes.kind.stored.0.is_empty()
+        attributes.operation == Operation::Create && matches!(&*attributes.kind.stored.0, "" | GROUP)
     }
 
     async fn mutate(
@@ -138,10 +138,10 @@ impl Admission for StorageObjectInUseProtection {
         _old: Option<&Object>,
         _reader: Reader<'_>,
     ) -> Result<(), Status> {
-        // Not attribute classes: no controller here would take their finalizer off again.
-        const PROTECTED: [(&str, &str, &str); 2] = [
+        const PROTECTED: [(&str, &str, &str); 3] = [
             ("", "persistentvolumes", "kubernetes.io/pv-protection"),
             ("", "persistentvolumeclaims", "kubernetes.io/pvc-protection"),
+            (GROUP, "volumeattributesclasses", "kubernetes.io/vac-protection"),
         ];
         let found = PROTECTED.iter().find(|(group, plural, _)| attributes.creates(group, plural));
         if let Some((_, _, finalizer)) = found {

@@ -26,11 +26,16 @@ pub fn reconcile(found: &Object, wanted: &Object) -> Option<Object> {
             == Some("true")
     };
     let mandatory = matches!(kedge_api::meta::name(wanted), "exempt" | "catch-all");
-    if !(mandatory || annotation(found)) || covers(&found["spec"], &wanted["spec"]) {
+    let mut spec = wanted["spec"].clone();
+    // How much the exempt level has may have been changed on purpose.
+    if let (Some(chosen), Some(_)) = (found["spec"].get("exempt"), spec.get("exempt")) {
+        spec["exempt"] = chosen.clone();
+    }
+    if !(mandatory || annotation(found)) || covers(&found["spec"], &spec) {
         return None;
     }
     let mut fixed = found.clone();
-    fixed["spec"] = wanted["spec"].clone();
+    fixed["spec"] = spec;
     Some(fixed)
 }
 
@@ -205,6 +210,10 @@ mod tests {
         found["spec"]["limited"]["nominalConcurrencyShares"] = json!(1);
         assert_eq!(reconcile(&found, &wanted).as_ref(), Some(&wanted));
         found["metadata"]["annotations"][AUTOUPDATE] = json!("false");
+        assert_eq!(reconcile(&found, &wanted), None);
+        let wanted = objects().into_iter().find(|o| o["spec"]["type"] == "Exempt").unwrap();
+        let mut found = wanted.clone();
+        found["spec"]["exempt"]["lendablePercent"] = json!(50);
         assert_eq!(reconcile(&found, &wanted), None);
     }
 

@@ -79,14 +79,14 @@ async fn attempt(act: &Act<'_>, mut object: Object, applied: bool) -> Result<Out
     let core = act.core;
     meta::set_uid(&mut object, &core.random.uid());
     meta::set_creation_timestamp(&mut object, &core.timestamp());
-    rules::prepare_create(act.kind, &mut object);
+    rules::prepare_create(act.spoken, act.kind, &mut object);
     hooks::sign(act, &mut object);
     hooks::begin(act, &mut object);
     let name = meta::name(&object).to_owned();
     let named = act.on(&name);
     let about = About::new(act.kind, &name);
 
-    hooks::may_create(&named, &object).await?;
+    hooks::may_create(act, &object).await?;
     let claim = hooks::claim(&named, &mut object, None).await?;
     let mut faults = rules::validate_create(act.spoken, act.kind, &object);
     faults.extend(hooks::faults(&named, &object, None));

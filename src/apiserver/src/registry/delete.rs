@@ -152,7 +152,7 @@ fn is_definition(kind: &Kind) -> bool {
     kind.group == "apiextensions.k8s.io" && kind.plural == "customresourcedefinitions"
 }
 
-/// What to do with an object that shall be deleted.
+/// What to do with an object that shall be deleted; `kind` is the version that the client speaks.
 pub fn plan(kind: &Kind, object: &Object, options: &DeleteOptions, now: SystemTime) -> Plan {
     let mut marked = Cow::Borrowed(object);
     set_finalizers(&mut marked, kind, options.propagation);
@@ -227,14 +227,13 @@ fn pod_grace(kind: &Kind, pod: &Object, options: &DeleteOptions) -> Option<i64> 
 fn set_finalizers(object: &mut Cow<'_, Object>, kind: &Kind, propagation: Option<Propagation>) {
     let has = |name: &str| meta::finalizers(object).any(|f| f == name);
     let (has_orphan, has_foreground) = (has(ORPHAN), has(FOREGROUND));
-    let default_orphans = kind.group.is_empty() && kind.plural == "replicationcontrollers";
     let (orphan, foreground) = match propagation {
         Some(Propagation::Orphan) => (true, false),
         Some(Propagation::Foreground) => (false, true),
         Some(Propagation::Background) => (false, false),
         None if has_orphan => (true, false),
         None if has_foreground => (false, true),
-        None => (default_orphans, false),
+        None => (rules::orphans(kind), false),
     };
     if orphan != has_orphan {
         if orphan {
@@ -261,11 +260,19 @@ pub struct Deleted {
     pub gone: bool,
 }
 
+/// Tells whoever deletes a Job and does not say what becomes of its pods.
+pub fn caution(act: &Act<'_>, options: &DeleteOptions) {
+    if options.propagation.is_none() && act.spoken.plural == "jobs" && rules::orphans(act.spoken) {
+        act.warn([rules::PODS_STAY.to_owned()]);
+    }
+}
+
 /// Deletes an object.
 pub async fn delete(act: &Act<'_>, options: &DeleteOptions) -> Result<Deleted, Status> {
     let core = act.core;
     let act = &Act { given: Given { deletion: Some(options), ..act.given }, ..*act };
     let attributes = act.attributes(Operation::Delete);
+    caution(act, options);
     if options.unread {
         return unread(act).await;
     }
@@ -274,7 +281,7 @@ pub async fn delete(act: &Act<'_>, options: &DeleteOptions) -> Result<Deleted, S
         let object = convert::working(core, act.kind, &entry).await?;
         preconditions(act, &object, options)?;
         admission::validate(&core.admission, &attributes, None, Some(&object), core.reader()).await?;
-        let planned = plan(act.kind, &object, options, core.clock.now());
+        let planned = plan(act.spoken, &object, options, core.clock.now());
         if act.dry_run || options.dry_run {
             return Ok(match planned {
                 Plan::Remove => Deleted { outcome: Outcome::Made(object), gone: true },
@@ -473,7 +480,7 @@ mod tests {
     /// `expected`: "remove", "nothing", or "END GRACE FINALIZERS".
     #[track_caller]
     fn check(kind: &str, object: Value, options: DeleteOptions, expected: &str) {
-        let kinds = Kinds::builtin();
+        let kinds = Kinds::builtin().with_removed();
         let kind = kinds.by_word(kind).unwrap();
         let seen = match plan(kind, &object, &options, UNIX_EPOCH + Duration::from_secs(NOW)) {
             Plan::Remove => "remove".to_owned(),
@@ -528,7 +535,11 @@ mod tests {
             with(None, Some(Propagation::Foreground)),
             "2023-11-14T22:13:20Z 0 foregroundDeletion",
         );
-        check("rc", plain, with(None, None), "2023-11-14T22:13:20Z 0 orphan");
+        check("rc", plain.clone(), with(None, None), "2023-11-14T22:13:20Z 0 orphan");
+        check("job", plain.clone(), with(None, None), "2023-11-14T22:13:20Z 0 orphan");
+        check("job", plain.clone(), with(None, Some(Propagation::Background)), "remove");
+        check("deploy", plain.clone(), with(None, None), "remove");
+        check("deployments.v1beta1.extensions", plain, with(None, None), "2023-11-14T22:13:20Z 0 orphan");
         let held = json!({"metadata": {"finalizers": ["x/y", "orphan"]}});
         check("cm", held, with(None, Some(Propagation::Background)), "2023-11-14T22:13:20Z 0 x/y");
     }

@@ -15,24 +15,46 @@ use super::Act;
 use super::services::Claim;
 use crate::authz::Wanted;
 use crate::authz::rules::{Rule, not_covered};
+use crate::identity::MASTERS;
+use crate::tls::issued;
 use crate::tls::request::{Request, RequestFault};
 
 /// Where the machine has the time zone database.
 const ZONES: &str = "/usr/share/zoneinfo";
 const RBAC: &str = "rbac.authorization.k8s.io";
 
-/// Refuses to make what would give its maker's friends more than the maker has.
+/// Refuses to make what would give its maker's friends more than the maker has. The act has no name but the path's.
 pub async fn may_create(act: &Act<'_>, object: &Object) -> Result<(), Status> {
     if act.kind.definition.as_ref().is_some_and(|definition| definition.terminating) {
-        return Err(act.about().forbidden("create not allowed while custom resource definition is terminating"));
+        let why = "create not allowed while custom resource definition is terminating";
+        return Err(act.on(meta::name(object)).about().forbidden(why));
     }
-    escalation(act, object).await
+    escalation(act, object, None).await
 }
 
-/// The same for an update that changes what is granted.
+/// The same for every update but one that only lets the object go: whoever touches a role or binding takes part in
+/// what it grants.
 pub async fn may_update(act: &Act<'_>, new: &Object, old: &Object) -> Result<(), Status> {
-    let same = ["rules", "aggregationRule", "roleRef", "subjects"].iter().all(|key| new.get(key) == old.get(key));
-    if same { Ok(()) } else { escalation(act, new).await }
+    if act.kind.group != RBAC || lets_go(new, old) { Ok(()) } else { escalation(act, new, Some(old)).await }
+}
+
+/// Whether nothing changes but what the garbage collector must change.
+fn lets_go(new: &Object, old: &Object) -> bool {
+    const FREE: [&str; 4] = ["ownerReferences", "finalizers", "selfLink", "managedFields"];
+    same_but(new, old, &["metadata"]) && same_but(&new["metadata"], &old["metadata"], &FREE)
+}
+
+/// Whether two maps say the same but for some keys. What is empty is as good as not there.
+fn same_but(a: &Value, b: &Value, free: &[&str]) -> bool {
+    let (Some(a), Some(b)) = (a.as_object(), b.as_object()) else { return a == b };
+    let said = |value: Option<&Value>| {
+        value
+            .filter(|v| !v.is_null() && v.as_array().is_none_or(|l| !l.is_empty()))
+            .filter(|v| v.as_object().is_none_or(|m| !m.is_empty()))
+            .cloned()
+    };
+    let mut keys = a.keys().chain(b.keys()).filter(|key| !free.contains(&key.as_str()));
+    keys.all(|key| a.get(key) == b.get(key) || said(a.get(key)) == said(b.get(key)))
 }
 
 /// Writes down who asks, where the object is a request in somebody's name.
@@ -54,8 +76,8 @@ pub fn sign(act: &Act<'_>, object: &mut Object) {
     }
 }
 
-/// What is wrong with an object that only this crate can tell: the signature of a request, a time zone that this
-/// machine does not know. `old` is the object as it was.
+/// What is wrong with an object that only this crate can tell: the signature of a request, a certificate that is none,
+/// a time zone that this machine does not know. `old` is the object as it was.
 pub fn faults(act: &Act<'_>, object: &Object, old: Option<&Object>) -> Option<FieldError> {
     if act.kind.plural == "cronjobs" && act.kind.group == "batch" && act.sub.is_none() {
         let zone = |object: &Object| meta::text_at(object, &["spec", "timeZone"]).to_owned();
@@ -65,8 +87,18 @@ pub fn faults(act: &Act<'_>, object: &Object, old: Option<&Object>) -> Option<Fi
         let fault = || FieldError::invalid(&spec.child("timeZone"), &*said, format!("unknown time zone {said}"));
         return (changed && is_unknown_zone(std::path::Path::new(ZONES), &said)).then(fault);
     }
-    if old.is_some() || !is_request(act) {
+    if !is_request(act) {
         return None;
+    }
+    if let Some(old) = old {
+        let given = |object: &Object| meta::text_at(object, &["status", "certificate"]).to_owned();
+        let (now, before) = (given(object), given(old));
+        let changed = act.sub == Some(Sub::Status) && !now.is_empty() && now != before;
+        // What was never a certificate may become something else.
+        let fault = certificate_fault(&now).filter(|_| changed)?;
+        let bound = before.is_empty() || certificate_fault(&before).is_none();
+        let status = Path::root("status");
+        return bound.then(|| FieldError::invalid(&status.child("certificate"), "<certificate data>", fault));
     }
     let text = meta::text_at(object, &["spec", "request"]);
     // What is no PEM at all is told by the other checks.
@@ -78,6 +110,11 @@ pub fn faults(act: &Act<'_>, object: &Object, old: Option<&Object>) -> Option<Fi
             Some(FieldError::invalid(&spec.child("request"), text, fault.to_string()))
         }
     }
+}
+
+fn certificate_fault(encoded: &str) -> Option<String> {
+    let pem = STANDARD.decode(encoded).unwrap_or_default();
+    issued::fault(&String::from_utf8_lossy(&pem))
 }
 
 /// Whether a name that has the shape of one is in no time zone database of this machine. Where there is no database, the
@@ -168,13 +205,13 @@ pub async fn settle(act: &Act<'_>, revision: Revision) {
     }
 }
 
-async fn escalation(act: &Act<'_>, object: &Object) -> Result<(), Status> {
-    if act.kind.group != RBAC || act.sub.is_some() {
+async fn escalation(act: &Act<'_>, object: &Object, old: Option<&Object>) -> Result<(), Status> {
+    if act.kind.group != RBAC || act.sub.is_some() || act.who.is_in(MASTERS) {
         return Ok(());
     }
     let (verb, resource, role_name, handed_out) = match &*act.kind.plural {
         "roles" | "clusterroles" => {
-            ("escalate", &*act.kind.plural, meta::name(object).to_owned(), Rule::read_all(object.get("rules")))
+            ("escalate", &*act.kind.plural, act.name.to_owned(), Rule::read_all(object.get("rules")))
         }
         _ => {
             let text = |key: &str| meta::text_at(object, &["roleRef", key]).to_owned();
@@ -197,18 +234,28 @@ async fn escalation(act: &Act<'_>, object: &Object) -> Result<(), Status> {
     if allowed(act, verb, resource, &role_name).await {
         return Ok(());
     }
+    let refused = |why: String| Err(act.on(meta::name(object)).about().forbidden(why));
     let held = act.core.authorizer.rules_of(act.who, act.namespace);
     let missing = not_covered(&held, &handed_out);
-    if missing.is_empty() && object.get("aggregationRule").is_none_or(Value::is_null) {
-        return Ok(());
+    if !missing.is_empty() {
+        return refused(format!(
+            "user {:?} (groups=[{}]) is attempting to grant RBAC permissions not currently held:\n{}",
+            act.who.name,
+            quoted(&act.who.groups),
+            told(missing)
+        ));
     }
-    let listed: Vec<String> = missing.iter().map(words).collect();
-    Err(act.on(meta::name(object)).about().forbidden(format!(
-        "user {:?} (groups={:?}) is attempting to grant RBAC permissions not currently held:\n{}",
-        act.who.name,
-        act.who.groups,
-        listed.join("\n")
-    )))
+    // Such a role can gather anything, and one that gathers cannot be made narrower.
+    let gathers = [Some(object), old].into_iter().flatten().any(is_gathering);
+    if gathers && !not_covered(&held, &[Rule::everything(), Rule::every_path()]).is_empty() {
+        return refused("must have cluster-admin privileges to use the aggregationRule".to_owned());
+    }
+    Ok(())
+}
+
+/// Whether a role takes its rules from others.
+fn is_gathering(role: &Object) -> bool {
+    !meta::list_at(role, &["aggregationRule", "clusterRoleSelectors"]).is_empty()
 }
 
 async fn allowed(act: &Act<'_>, verb: &str, resource: &str, name: &str) -> bool {
@@ -216,26 +263,74 @@ async fn allowed(act: &Act<'_>, verb: &str, resource: &str, name: &str) -> bool 
     act.core.may(act.who, &wanted).await
 }
 
+/// Grants in Kubernetes' words, a line each: the verbs of one resource stand together.
+fn told(grants: Vec<Rule>) -> String {
+    let mut rules: Vec<Rule> = Vec::new();
+    for grant in grants {
+        let alike = |rule: &&mut Rule| {
+            grant.paths.is_empty()
+                && (&rule.groups, &rule.resources, &rule.names) == (&grant.groups, &grant.resources, &grant.names)
+        };
+        match rules.iter_mut().find(alike) {
+            Some(rule) => rule.verbs = rule.verbs.iter().chain(&grant.verbs).cloned().collect(),
+            None => rules.push(grant),
+        }
+    }
+    let mut lines: Vec<String> = rules.iter().map(words).collect();
+    lines.sort();
+    lines.dedup();
+    lines.join("\n")
+}
+
 fn words(rule: &Rule) -> String {
-    let list = |words: &[Box<str>]| words.iter().map(|w| format!("{w:?}")).collect::<Vec<_>>().join(" ");
     let mut parts = Vec::new();
     for (name, words) in [
         ("APIGroups", &rule.groups),
         ("Resources", &rule.resources),
-        ("ResourceNames", &rule.names),
         ("NonResourceURLs", &rule.paths),
+        ("ResourceNames", &rule.names),
         ("Verbs", &rule.verbs),
     ] {
         if !words.is_empty() {
-            parts.push(format!("{name}:[{}]", list(words)));
+            parts.push(format!("{name}:[{}]", quoted(words)));
         }
     }
     format!("{{{}}}", parts.join(", "))
 }
 
+fn quoted(words: &[impl std::fmt::Debug]) -> String {
+    words.iter().map(|word| format!("{word:?}")).collect::<Vec<_>>().join(" ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_what_lets_an_object_go_is_free() {
+        let old = json!({"metadata": {"name": "a", "finalizers": ["x/y"]}, "rules": [{"verbs": ["get"]}]});
+        let check = |metadata: Value, rules: Value, expected: bool| {
+            let new = json!({"metadata": metadata, "rules": rules});
+            assert_eq!(lets_go(&new, &old), expected, "{new}");
+        };
+        let rules = &old["rules"];
+        check(json!({"name": "a"}), rules.clone(), true);
+        check(json!({"name": "a", "labels": {}, "ownerReferences": [{"uid": "u"}]}), rules.clone(), true);
+        check(json!({"name": "a", "managedFields": [{}]}), rules.clone(), true);
+        check(json!({"name": "a", "labels": {"b": "c"}}), rules.clone(), false);
+        check(json!({"name": "a", "finalizers": ["x/y"]}), json!([]), false);
+    }
+
+    #[test]
+    fn grants_are_told_by_resource() {
+        let rule = json!([{"verbs": ["get", "list"], "apiGroups": [""], "resources": ["nodes"], "resourceNames": ["a"]},
+            {"verbs": ["get"], "nonResourceURLs": ["/x"]}]);
+        assert_eq!(
+            told(not_covered(&[], &Rule::read_all(Some(&rule)))),
+            "{APIGroups:[\"\"], Resources:[\"nodes\"], ResourceNames:[\"a\"], Verbs:[\"get\" \"list\"]}\n\
+             {NonResourceURLs:[\"/x\"], Verbs:[\"get\"]}"
+        );
+    }
 
     #[test]
     fn zones_are_looked_up_where_there_is_a_database() {

@@ -6,22 +6,20 @@
 use std::borrow::Cow;
 
 use kedge_api::apply::{self, ApplyError, Reset, Writer};
-use kedge_api::kinds::{Gvk, Kind, Sub, Tier};
+use kedge_api::kinds::{Gvk, Kind, Sub};
 use kedge_api::status::{Reason, Status};
 use kedge_api::{Object, meta};
 use serde_json::Value;
 
 use super::{Act, rules};
 
-/// Accounts for a create, replace or patch. Objects that live in memory only are rewritten every
-/// few seconds by one writer each: nobody keeps account of them.
+/// Where the account stands in an object's metadata.
+const MANAGED: &str = "managedFields";
+
+/// Accounts for a create, replace or patch, by the paths of the served version.
 pub fn note(act: &Act<'_>, old: Option<&Object>, new: &mut Object) {
-    if act.kind.tier == Tier::Volatile {
-        return;
-    }
-    let (stored, served) = (act.kind.stored_gvk(), act.kind.gvk());
-    let of = if act.kind.custom { act.kind.schema() } else { kedge_api::schema::of(&stored) };
-    let Some(schema) = of else { return };
+    let served = act.kind.gvk();
+    let Some(schema) = act.kind.schema() else { return };
     let now = act.core.timestamp();
     let writer = Writer {
         manager: act.manager,
@@ -30,7 +28,17 @@ pub fn note(act: &Act<'_>, old: Option<&Object>, new: &mut Object) {
         now: &now,
         reset: reset(act.kind, act.sub),
     };
-    apply::update(schema, &writer, old, new);
+    if act.kind.custom || rules::served_as_kept(act.kind) {
+        return apply::update(schema, &writer, old, new);
+    }
+    let old = old.map(|old| rules::served(act.kind, old));
+    let mut seen = rules::served(act.kind, new).into_owned();
+    apply::update(schema, &writer, old.as_deref(), &mut seen);
+    let metadata = meta::metadata_mut(new);
+    match meta::metadata_mut(&mut seen).remove(MANAGED) {
+        Some(fields) => metadata.insert(MANAGED.to_owned(), fields),
+        None => metadata.remove(MANAGED),
+    };
 }
 
 /// Applies a configuration, in the served version; out: the object in the storage version, with defaults.

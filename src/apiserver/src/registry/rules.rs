@@ -45,24 +45,29 @@ pub fn renew(spoken: &Kind, kind: &Kind, object: &mut Object) {
     change_version(&spoken.gvk(), &kind.gvk(), object);
 }
 
-/// Puts a new object right.
-pub fn prepare_create(kind: &Kind, object: &mut Object) {
-    strategy::prepare_create(kind, object);
+/// Puts a new object right; `spoken` is the form in which it came.
+pub fn prepare_create(spoken: &Kind, kind: &Kind, object: &mut Object) {
+    strategy::prepare_create(judge(spoken, kind), object);
 }
 
-/// Puts an update right.
-pub fn prepare_update(kind: &Kind, sub: Option<Sub>, new: &mut Object, old: &Object) {
-    strategy::prepare_update(kind, part(sub), new, old);
+/// Puts an update right; `spoken` is the form in which it came.
+pub fn prepare_update(spoken: &Kind, kind: &Kind, sub: Option<Sub>, new: &mut Object, old: &Object) {
+    strategy::prepare_update(judge(spoken, kind), part(sub), new, old);
 }
 
 /// What is wrong with a new object; `spoken` is the form in which it came.
 pub fn validate_create(spoken: &Kind, kind: &Kind, object: &Object) -> Vec<FieldError> {
-    forgiven(spoken, validate::create(kind, object))
+    forgiven(spoken, validate::create(judge(spoken, kind), object))
 }
 
 /// What is wrong with an update; `spoken` is the form in which it came.
 pub fn validate_update(spoken: &Kind, kind: &Kind, sub: Option<Sub>, new: &Object, old: &Object) -> Vec<FieldError> {
-    forgiven(spoken, validate::update(kind, part(sub), new, old))
+    forgiven(spoken, validate::update(judge(spoken, kind), part(sub), new, old))
+}
+
+/// By whose rules: today's, but some differ between versions of a group.
+fn judge<'a>(spoken: &'a Kind, kind: &'a Kind) -> &'a Kind {
+    if matches!(&*spoken.group, "events.k8s.io" | "discovery.k8s.io") { spoken } else { kind }
 }
 
 /// The faults but for those that an old version allowed.
@@ -154,8 +159,9 @@ fn change_version(from: &Gvk, to: &Gvk, object: &mut Object) {
 pub fn put_creates(kind: &Kind) -> bool {
     matches!(
         (&*kind.stored.0, &*kind.plural),
-        ("", "endpoints" | "events" | "limitranges" | "podtemplates" | "services")
-            | ("coordination.k8s.io", "leases")
+        ("", "endpoints" | "events" | "limitranges" | "services")
+            | ("coordination.k8s.io", _)
+            | ("node.k8s.io", "runtimeclasses")
             | ("rbac.authorization.k8s.io", _)
     )
 }
@@ -165,11 +171,31 @@ pub fn needs_version(kind: &Kind) -> bool {
     kind.custom
         || matches!(
             (&*kind.stored.0, &*kind.plural),
-            ("coordination.k8s.io" | "node.k8s.io" | "flowcontrol.apiserver.k8s.io" | "discovery.k8s.io", _)
+            ("certificates.k8s.io", "clustertrustbundles" | "podcertificaterequests")
+                | ("coordination.k8s.io" | "node.k8s.io" | "storagemigration.k8s.io", _)
+                | ("internal.apiserver.k8s.io", _)
                 | ("policy", "poddisruptionbudgets")
+                | ("resource.k8s.io", "resourcepoolstatusrequests")
                 | ("storage.k8s.io", "csidrivers" | "csinodes" | "csistoragecapacities" | "volumeattachments")
                 | ("apiextensions.k8s.io" | "apiregistration.k8s.io" | "admissionregistration.k8s.io", _)
         )
+}
+
+/// What a Job's deletion is told that does not say what becomes of the pods.
+pub const PODS_STAY: &str = "child pods are preserved by default when jobs are deleted; set \
+    propagationPolicy=Background to remove them or set propagationPolicy=Orphan to suppress this warning";
+
+/// Kinds whose dependents stay when a deletion does not say what becomes of them (`DefaultGarbageCollectionPolicy`), in
+/// the version that the client speaks: what is old has its old custom.
+pub fn orphans(spoken: &Kind) -> bool {
+    match (&*spoken.group, &*spoken.version, &*spoken.plural) {
+        ("", "v1", "replicationcontrollers") | ("batch", "v1", "jobs") => true,
+        ("batch", "v1beta1" | "v2alpha1", plural) => plural == "cronjobs",
+        ("extensions", "v1beta1", plural) | ("apps", "v1beta1" | "v1beta2", plural) => {
+            matches!(plural, "daemonsets" | "deployments" | "replicasets" | "statefulsets")
+        }
+        _ => false,
+    }
 }
 
 /// Kinds whose deletion answers with the object (Kubernetes' `ReturnDeletedObject`).
@@ -187,4 +213,82 @@ pub fn deletion_returns_object(kind: &Kind) -> bool {
                 | "services"
         ) | ("storage.k8s.io", "storageclasses" | "csidrivers" | "csinodes" | "volumeattachments")
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kedge_api::kinds::Kinds;
+
+    /// The rows of `group/version plural` for which `holds`.
+    fn rows(kinds: &Kinds, holds: fn(&Kind) -> bool) -> Vec<String> {
+        let name = |kind: &Kind| format!("{}/{} {}", kind.group, kind.version, kind.plural);
+        kinds.iter().filter(|kind| kind.is_kept() && holds(kind)).map(|kind| name(kind)).collect()
+    }
+
+    #[test]
+    fn puts_that_create() {
+        assert_eq!(
+            rows(&Kinds::builtin(), put_creates),
+            [
+                "/v1 endpoints",
+                "/v1 events",
+                "/v1 limitranges",
+                "/v1 services",
+                "coordination.k8s.io/v1 leases",
+                "events.k8s.io/v1 events",
+                "node.k8s.io/v1 runtimeclasses",
+                "rbac.authorization.k8s.io/v1 clusterrolebindings",
+                "rbac.authorization.k8s.io/v1 clusterroles",
+                "rbac.authorization.k8s.io/v1 rolebindings",
+                "rbac.authorization.k8s.io/v1 roles",
+            ]
+        );
+    }
+
+    #[test]
+    fn puts_that_must_say_a_version() {
+        assert_eq!(
+            rows(&Kinds::builtin(), needs_version),
+            [
+                "admissionregistration.k8s.io/v1 mutatingadmissionpolicies",
+                "admissionregistration.k8s.io/v1 mutatingadmissionpolicybindings",
+                "admissionregistration.k8s.io/v1 mutatingwebhookconfigurations",
+                "admissionregistration.k8s.io/v1 validatingadmissionpolicies",
+                "admissionregistration.k8s.io/v1 validatingadmissionpolicybindings",
+                "admissionregistration.k8s.io/v1 validatingwebhookconfigurations",
+                "apiextensions.k8s.io/v1 customresourcedefinitions",
+                "apiregistration.k8s.io/v1 apiservices",
+                "coordination.k8s.io/v1 leases",
+                "node.k8s.io/v1 runtimeclasses",
+                "policy/v1 poddisruptionbudgets",
+                "storage.k8s.io/v1 csidrivers",
+                "storage.k8s.io/v1 csinodes",
+                "storage.k8s.io/v1 csistoragecapacities",
+                "storage.k8s.io/v1 volumeattachments",
+            ]
+        );
+    }
+
+    #[test]
+    fn old_versions_leave_dependents_behind() {
+        assert_eq!(
+            rows(&Kinds::builtin().with_removed(), orphans),
+            [
+                "/v1 replicationcontrollers",
+                "apps/v1beta1 deployments",
+                "apps/v1beta1 statefulsets",
+                "apps/v1beta2 daemonsets",
+                "apps/v1beta2 deployments",
+                "apps/v1beta2 replicasets",
+                "apps/v1beta2 statefulsets",
+                "batch/v1 jobs",
+                "batch/v1beta1 cronjobs",
+                "batch/v2alpha1 cronjobs",
+                "extensions/v1beta1 daemonsets",
+                "extensions/v1beta1 deployments",
+                "extensions/v1beta1 replicasets",
+            ]
+        );
+    }
 }

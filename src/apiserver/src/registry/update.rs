@@ -10,13 +10,14 @@ use bytes::Bytes;
 use kedge_api::check::FieldValidation;
 use kedge_api::decode::Decoded;
 use kedge_api::field::{FieldError, Path};
-use kedge_api::status::Status;
+use kedge_api::status::{Access, Status};
 use kedge_api::{Object, meta, warn};
 use kedge_store::{Entry, WriteError};
 use serde_json::Value;
 
 use super::{Act, Outcome, body, convert, create, decode_kept, hooks, managers, patching, rules};
 use crate::admission::{self, Operation};
+use crate::authz::{Detail, Wanted};
 use crate::error;
 use crate::media::PatchKind;
 
@@ -86,6 +87,7 @@ async fn make(act: &Act<'_>, change: Change, missing: Status) -> Result<Updated,
             if meta::name(&object).is_empty() {
                 meta::set_name(&mut object, act.name);
             }
+            may_create(act).await?;
             let outcome = create::create(act, object).await?;
             Ok(Updated { outcome, created: true })
         }
@@ -100,11 +102,26 @@ async fn make(act: &Act<'_>, change: Change, missing: Status) -> Result<Updated,
             if meta::name(&object).is_empty() {
                 meta::set_name(&mut object, act.name);
             }
+            may_create(act).await?;
             let outcome = create::make(act, object, true).await?;
             Ok(Updated { outcome, created: true })
         }
         _ => Err(missing),
     }
+}
+
+/// Whoever makes something by an update or patch must be allowed to create it, too.
+async fn may_create(act: &Act<'_>) -> Result<(), Status> {
+    let (group, resource, verb, subresource) = (&*act.spoken.group, &*act.spoken.plural, "create", "");
+    let (namespace, name) = (act.namespace, act.name);
+    let wanted = Wanted::Resource { verb, group, resource, subresource, namespace, name };
+    let detail = Detail { version: &act.spoken.version, ..Detail::default() };
+    let decision = act.core.decide(act.who, &wanted, detail).await;
+    if decision.allowed {
+        return Ok(());
+    }
+    let access = Access { user: &act.who.name, verb, group, resource, subresource, namespace, name };
+    Err(Status::access_denied(access, &decision.reason))
 }
 
 async fn attempt(act: &Act<'_>, entry: &Arc<Entry>, change: &Change) -> Result<Tried, Status> {
@@ -118,13 +135,13 @@ async fn attempt(act: &Act<'_>, entry: &Arc<Entry>, change: &Change) -> Result<T
     let replaces = matches!(change, Change::Replace(_));
     let based_on = identify(act, &mut new, &old, entry, !replaces)?;
 
-    rules::prepare_update(act.kind, act.sub, &mut new, &old);
+    rules::prepare_update(act.spoken, act.kind, act.sub, &mut new, &old);
     hooks::date(act, &mut new, &old);
     let attributes = act.attributes(Operation::Update);
     admission::mutate(&core.admission, &attributes, &mut new, Some(&old), core.reader()).await?;
     if attributes.rounds.is_changed() {
         // What is not for the client to set is not for a webhook either.
-        rules::prepare_update(act.kind, act.sub, &mut new, &old);
+        rules::prepare_update(act.spoken, act.kind, act.sub, &mut new, &old);
     }
     if act.sub.is_none() {
         act.warn(warn::object(act.kind, &new));

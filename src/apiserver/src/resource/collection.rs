@@ -49,11 +49,9 @@ pub async fn list(call: &Call, act: &Act<'_>, kind: &Arc<Kind>) -> Result<Answer
 pub async fn delete(call: &mut Call, act: &Act<'_>, kind: &Arc<Kind>) -> Result<Answer, Status> {
     let view = view(call, kind)?;
     let options = ListOptions::parse(&call.query).map_err(|f| error::option(&f))?;
-    let mut deletion = delete_options(call).await?;
+    let deletion = delete_options(call).await?;
     delete::of_many(&deletion)?;
-    // Preconditions are about one object.
-    deletion.uid = None;
-    deletion.version = None;
+    delete::caution(act, &deletion);
     let selection = Selection::parse(act.kind, &options.label_selector, &options.field_selector)?;
     let mut listing = list::list(act, &options, &selection.of_kept()).await?;
     listing.entries = convert::entries(act.core, kind, listing.entries).await?;

@@ -47,6 +47,74 @@ async fn nobody_hands_out_more_than_they_hold() {
 }
 
 #[tokio::test]
+async fn whoever_changes_a_role_or_binding_must_hold_what_it_grants() {
+    let server = server().await;
+    let admin = &server.admin;
+    let rule = |verbs: &[&str], groups: &[&str], resources: &[&str]| json!({"verbs": verbs, "apiGroups": groups, "resources": resources});
+    let group = "rbac.authorization.k8s.io";
+    let roles = format!("{RBAC}/clusterroles");
+    let bindings = format!("{RBAC}/clusterrolebindings");
+    let role = |name: &str, rules: Value| json!({"metadata": {"name": name}, "rules": rules});
+    let bind = |name: &str, role: &str, who: &str| {
+        json!({"metadata": {"name": name}, "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": role},
+        "subjects": [{"kind": "User", "name": who, "apiGroup": group}]})
+    };
+    let editor =
+        json!([rule(&["get", "create", "update", "patch"], &[group], &["*"]), rule(&["get"], &[""], &["pods"])]);
+    for made in [role("editor", editor), role("strong", json!([rule(&["get", "list"], &[""], &["secrets"])]))] {
+        admin.post(&roles, made).await.ok();
+    }
+    admin.post(&roles, role("weak", json!([rule(&["get"], &[""], &["pods"])]))).await.ok();
+    let gathering = json!({"metadata": {"name": "gathers"}, "aggregationRule": {"clusterRoleSelectors": [{"matchLabels": {"a": "b"}}]}});
+    admin.post(&roles, gathering).await.ok();
+    admin.post(&bindings, bind("jane", "editor", "jane")).await.ok();
+    admin.post(&bindings, bind("theirs", "strong", "joe")).await.ok();
+    let jane = nobody(&server);
+    until(async || jane.get(&format!("{roles}/strong")).await.code == 200).await;
+
+    let label = json!({"metadata": {"labels": {"a": "b"}}});
+    let held = "is attempting to grant RBAC permissions not currently held:\\n{APIGroups:[\\\"\\\"], Resources:[\\\"secrets\\\"], Verbs:[\\\"get\\\" \\\"list\\\"]}";
+    for (path, refused) in [
+        (format!("{roles}/weak"), None),
+        (format!("{roles}/strong"), Some(held)),
+        (format!("{bindings}/theirs"), Some(held)),
+        (format!("{roles}/gathers"), Some("must have cluster-admin privileges to use the aggregationRule")),
+    ] {
+        let seen = jane.patch("merge", &path, label.clone()).await;
+        match refused {
+            Some(why) => drop(seen.fails(403, why)),
+            None => drop(seen.ok()),
+        }
+    }
+    // A rule that gathers is not taken away either, and letting go is everybody's.
+    let bare = json!({"aggregationRule": null});
+    jane.patch("merge", &format!("{roles}/gathers"), bare).await.fails(403, "must have cluster-admin privileges");
+    let last = json!({"metadata": {"finalizers": ["a.b/c"]}});
+    jane.patch("merge", &format!("{roles}/strong"), last).await.ok();
+}
+
+#[tokio::test]
+async fn what_an_update_makes_must_be_allowed_to_be_created() {
+    let server = server().await;
+    let group = "rbac.authorization.k8s.io";
+    let rules = json!([{"verbs": ["update", "patch"], "apiGroups": [""], "resources": ["limitranges", "configmaps"]}]);
+    let role = json!({"metadata": {"name": "changer"}, "rules": rules});
+    server.admin.post(&format!("{RBAC}/namespaces/default/roles"), role).await.ok();
+    let binding = json!({"metadata": {"name": "jane"}, "roleRef": {"apiGroup": group, "kind": "Role", "name": "changer"},
+        "subjects": [{"kind": "User", "name": "jane", "apiGroup": group}]});
+    server.admin.post(&format!("{RBAC}/namespaces/default/rolebindings"), binding).await.ok();
+    let jane = nobody(&server);
+    until(async || jane.patch("merge", &format!("{CONFIG_MAPS}/none"), json!({})).await.code == 404).await;
+    let refused = "User \\\"jane\\\" cannot create resource";
+    jane.patch("apply", &format!("{CONFIG_MAPS}/a?fieldManager=x"), config_map("a")).await.fails(403, refused);
+    let path = "/api/v1/namespaces/default/limitranges/a";
+    let range = json!({"metadata": {"name": "a"}, "spec": {"limits": []}});
+    jane.put(path, range.clone()).await.fails(403, refused);
+    server.admin.put(path, range.clone()).await.ok();
+    jane.put(path, range).await.ok();
+}
+
+#[tokio::test]
 async fn whoever_may_only_read_runs_nothing() {
     let server = server().await.with_account().await;
     server.admin.post(PODS, pod("a")).await.ok();

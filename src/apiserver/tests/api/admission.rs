@@ -254,6 +254,9 @@ async fn claims_and_ingresses_get_the_default_class() {
     let made = admin.post(claims, claim).await.ok();
     assert_eq!(made["spec"]["storageClassName"], "fast");
     assert_eq!(made["metadata"]["finalizers"], json!(["kubernetes.io/pvc-protection"]));
+    let attributes = json!({"metadata": {"name": "a"}, "driverName": "x.example", "parameters": {"a": "b"}});
+    let made = admin.post("/apis/storage.k8s.io/v1/volumeattributesclasses", attributes).await.ok();
+    assert_eq!(made["metadata"]["finalizers"], json!(["kubernetes.io/vac-protection"]));
     let grow = json!({"spec": {"resources": {"requests": {"storage": "2Gi"}}}});
     admin.patch("merge", &format!("{claims}/c/status"), json!({"status": {"phase": "Bound"}})).await.ok();
     admin

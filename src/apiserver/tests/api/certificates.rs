@@ -75,6 +75,17 @@ async fn an_approved_request_is_signed_and_others_are_not() {
     let refused = admin.patch("json", &format!("{path}/status"), less).await;
     refused.fails(422, "status.conditions: Forbidden: updates may not remove a condition of type \\\"Approved\\\"");
 
+    // What is handed in as a certificate must be one.
+    for (text, why) in [
+        ("nonsense", "must contain at least one CERTIFICATE PEM block"),
+        ("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "x509: malformed certificate"),
+        ("-----BEGIN X-----\nAAAA\n-----END X-----\n", "only CERTIFICATE PEM blocks are allowed, found \\\"X\\\""),
+    ] {
+        let given = json!({"status": {"certificate": STANDARD.encode(text)}});
+        let refused = admin.patch("merge", &format!("{path}/status"), given).await;
+        refused.fails(422, &format!("status.certificate: Invalid value: \\\"<certificate data>\\\": {why}"));
+    }
+
     // An approval cannot be taken back, and the rest of the object is not its to change.
     let mut object = admin.get(&path).await.ok();
     object["status"]["conditions"] = json!([]);

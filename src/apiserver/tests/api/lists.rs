@@ -165,3 +165,36 @@ async fn a_long_list_comes_in_pieces_and_is_whole() {
     let list = server.admin.get(CONFIG_MAPS).await.ok();
     assert_eq!(names(&list).len(), 90);
 }
+
+#[tokio::test]
+async fn people_get_what_they_can_read_and_wait_no_longer_than_they_say() {
+    let server = server().await;
+    let admin = &server.admin;
+    admin.post(CONFIG_MAPS, config_map("a")).await.ok();
+    let path = format!("{CONFIG_MAPS}/a");
+    let plain = admin.get(&path).await;
+    for (query, agent, pretty) in [
+        ("", "kubectl/v1", false),
+        ("?pretty=true", "kubectl/v1", true),
+        ("", "curl/8", true),
+        ("?pretty=0", "curl/8", false),
+    ] {
+        let seen = admin.send("GET", &format!("{path}{query}"), &[("user-agent", agent)], "").await;
+        assert_eq!(
+            (&seen.body, seen.text.contains("\n  \"data\": {\n    \"k\": ")),
+            (&plain.body, pretty),
+            "{}",
+            seen.text
+        );
+    }
+    admin
+        .get(&format!("{path}?timeout=1"))
+        .await
+        .fails(400, "invalid timeout specified in the request URL - time: missing unit");
+    admin.get(&format!("{path}?timeout=1m")).await.ok();
+    // A body that never ends.
+    let body = axum::body::Body::from_stream(futures::stream::pending::<Result<Vec<u8>, std::io::Error>>());
+    let seen =
+        admin.send("POST", &format!("{CONFIG_MAPS}?timeout=20ms"), &[("content-type", "application/json")], body).await;
+    seen.fails(504, "request did not complete within the allotted timeout");
+}

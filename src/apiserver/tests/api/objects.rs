@@ -378,3 +378,69 @@ async fn yaml_goes_both_ways() {
         .await
         .fails(500, ".data.true: expected string, got &value.valueUnstructured{Value:false}");
 }
+
+#[tokio::test]
+async fn who_wrote_what_is_noted_of_everything() {
+    let server = server().await;
+    let admin = &server.admin;
+    let leases = "/apis/coordination.k8s.io/v1/namespaces/default/leases";
+    let lease = json!({"metadata": {"name": "a"}, "spec": {"holderIdentity": "x"}});
+    let made = admin.post(&format!("{leases}?fieldManager=one"), lease).await.ok();
+    let managed = |object: &Value| {
+        let entries = object["metadata"]["managedFields"].as_array().cloned().unwrap_or_default();
+        entries.iter().map(|e| format!("{} {} {}", e["manager"], e["apiVersion"], e["fieldsV1"])).collect::<Vec<_>>()
+    };
+    assert_eq!(managed(&made), [r#""one" "coordination.k8s.io/v1" {"f:spec":{"f:holderIdentity":{}}}"#]);
+    let renewed = json!({"spec": {"leaseDurationSeconds": 40}});
+    let renewed = admin.patch("merge", &format!("{leases}/a?fieldManager=two"), renewed).await.ok();
+    assert_eq!(managed(&renewed)[1], r#""two" "coordination.k8s.io/v1" {"f:spec":{"f:leaseDurationSeconds":{}}}"#);
+
+    let events = "/apis/events.k8s.io/v1/namespaces/default/events?fieldManager=one";
+    let event = json!({"metadata": {"name": "e"}, "regarding": {"namespace": "default"}, "reason": "r", "action": "a",
+        "note": "n", "type": "Normal", "eventTime": "2026-01-02T03:04:05.000000Z",
+        "reportingController": "c", "reportingInstance": "i"});
+    let made = admin.post(events, event).await.ok();
+    let entry = &managed(&made)[0];
+    assert!(entry.starts_with("\"one\" \"events.k8s.io/v1\"") && entry.contains("\"f:note\":{}"), "{entry}");
+    let kept = admin.get("/api/v1/namespaces/default/events/e").await.ok();
+    assert_eq!(managed(&kept), managed(&made));
+}
+
+#[tokio::test]
+async fn what_becomes_of_dependents_is_each_versions_own_custom() {
+    let server = server().await;
+    let admin = &server.admin;
+    let jobs = "/apis/batch/v1/namespaces/default/jobs";
+    let job = |name: &str| {
+        let template = json!({"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}]}});
+        json!({"metadata": {"name": name}, "spec": {"template": template}})
+    };
+    for name in ["a", "b", "c"] {
+        admin.post(jobs, job(name)).await.ok();
+    }
+    let told = "299 - \"child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to \
+                remove them or set propagationPolicy=Orphan to suppress this warning\"";
+    let seen = admin.delete(&format!("{jobs}/a"), Value::Null).await;
+    assert_eq!(seen.warnings(), [told]);
+    assert_eq!(seen.ok()["metadata"]["finalizers"], json!(["orphan"]));
+    let seen = admin.delete(&format!("{jobs}/b?propagationPolicy=Background"), Value::Null).await;
+    assert_eq!(seen.warnings(), [""; 0]);
+    assert_eq!(seen.ok()["status"], "Success");
+    let seen = admin.delete(&format!("{jobs}?fieldSelector=metadata.name=c"), Value::Null).await;
+    assert_eq!(seen.warnings(), [told]);
+    assert_eq!(seen.ok()["items"][0]["metadata"]["finalizers"], json!(["orphan"]));
+}
+
+#[tokio::test]
+async fn preconditions_of_a_deletion_of_many_are_each_ones() {
+    let server = server().await;
+    let admin = &server.admin;
+    let uid = admin.post(CONFIG_MAPS, config_map("a")).await.ok()["metadata"]["uid"].clone();
+    let labelled = json!({"metadata": {"name": "b", "labels": {"b": "b"}}});
+    admin.post(CONFIG_MAPS, labelled).await.ok();
+    let options = json!({"preconditions": {"uid": uid}});
+    admin.delete(&format!("{CONFIG_MAPS}?labelSelector=b"), options.clone()).await.fails(409, "Precondition failed");
+    admin.get(&named("b")).await.ok();
+    admin.delete(&format!("{CONFIG_MAPS}?fieldSelector=metadata.name=a"), options).await.ok();
+    admin.get(&named("a")).await.fails(404, "");
+}

@@ -48,7 +48,11 @@ async fn an_old_deployment_is_one_of_today_with_the_defaults_it_had() {
         same
     });
     again.await.fails(409, "deployments.apps \\\"web\\\" already exists");
-    server.admin.delete(&format!("{OLD}/deployments/web"), Value::Null).await.ok();
+    // Dependents of what is deleted in an old version stay, unless the deletion says otherwise.
+    let gone = server.admin.delete(&format!("{OLD}/deployments/web"), Value::Null).await.ok();
+    assert_eq!(gone["metadata"]["finalizers"], json!(["orphan"]));
+    let background = json!({"propagationPolicy": "Background"});
+    server.admin.delete(&format!("{OLD}/deployments/web"), background).await.ok();
     server.admin.get("/apis/apps/v1/namespaces/default/deployments/web").await.fails(404, "not found");
 }
 

@@ -158,7 +158,7 @@ fn days_before(year: i64, month: i64, day: i64) -> i64 {
 }
 
 /// Reads a duration as Go writes it: `1h30m`, `-1.5s`, `0`. In nanoseconds.
-pub(crate) fn parse_duration(text: &str) -> Option<i64> {
+pub fn parse_duration(text: &str) -> Option<i64> {
     let (sign, mut rest) = match text.as_bytes().first()? {
         b'-' => (-1, &text[1..]),
         b'+' => (1, &text[1..]),

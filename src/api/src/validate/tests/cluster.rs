@@ -105,6 +105,40 @@ fn flow_control() {
 }
 
 #[test]
+fn what_flow_control_cannot_do_without() {
+    let group = "flowcontrol.apiserver.k8s.io/v1";
+    let level = |name: &str, spec: Value| json!({"metadata": {"name": name}, "spec": spec});
+    let exempt = |lendable: u64| json!({"type": "Exempt", "exempt": {"lendablePercent": lendable}});
+    let limited = |shares: u64| json!({"type": "Limited", "limited": {"nominalConcurrencyShares": shares, "limitResponse": {"type": "Reject"}}});
+    let kind = "PriorityLevelConfiguration";
+    check(group, kind, level("exempt", exempt(50)), &[]);
+    check(group, kind, level("catch-all", limited(5)), &[]);
+    check(
+        group,
+        kind,
+        level("catch-all", limited(6)),
+        &[
+            "spec: Invalid value: {\"limited\":{\"lendablePercent\":0,\"limitResponse\":{\"type\":\"Reject\"},\"nominalConcurrencyShares\":6},\"type\":\"Limited\"}: spec of 'catch-all' must equal the fixed value",
+        ],
+    );
+    let fault = create(&self::kind(group, kind), &complete(&self::kind(group, kind), level("exempt", limited(5))));
+    assert_eq!(
+        fault.last().unwrap().detail,
+        "spec of 'exempt' except the 'spec.exempt' field must equal the fixed value"
+    );
+    let schema = |precedence: u64| {
+        json!({"metadata": {"name": "exempt"}, "spec": {"matchingPrecedence": precedence,
+            "priorityLevelConfiguration": {"name": "exempt"},
+            "rules": [{"subjects": [{"kind": "Group", "group": {"name": "system:masters"}}],
+                "resourceRules": [{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"], "clusterScope": true, "namespaces": ["*"]}],
+                "nonResourceRules": [{"verbs": ["*"], "nonResourceURLs": ["*"]}]}]}})
+    };
+    check(group, "FlowSchema", schema(1), &[]);
+    let faults = create(&self::kind(group, "FlowSchema"), &schema(2));
+    assert_eq!(faults.last().unwrap().detail, "spec of 'exempt' must equal the fixed value");
+}
+
+#[test]
 fn admission() {
     let hooks = |more: Value| {
         let mut hook = json!({"name": "a.b.c", "clientConfig": {"url": "https://a/b"}, "sideEffects": "None", "admissionReviewVersions": ["v1"]});

@@ -224,6 +224,44 @@ fn storage_classes_and_drivers() {
         class("a"),
         &["provisioner: Invalid value: \"b\": field is immutable"],
     );
+    let changed = |field: &str, value: Value| {
+        let mut class = json!({"provisioner": "a", "parameters": {"a": "b"}, "reclaimPolicy": "Delete", "volumeBindingMode": "Immediate"});
+        class[field] = value;
+        class
+    };
+    for (field, value, faults) in [
+        ("parameters", json!({"a": "c"}), vec!["parameters: Invalid value: {\"a\":\"c\"}: field is immutable"]),
+        ("reclaimPolicy", json!("Retain"), vec!["reclaimPolicy: Invalid value: \"Retain\": field is immutable"]),
+        (
+            "volumeBindingMode",
+            json!("X"),
+            vec![
+                "volumeBindingMode: Unsupported value: \"X\": supported values: \"Immediate\", \"WaitForFirstConsumer\"",
+                "volumeBindingMode: Invalid value: \"X\": field is immutable",
+            ],
+        ),
+        ("allowVolumeExpansion", json!(true), vec![]),
+        (
+            "allowedTopologies",
+            json!([{"matchLabelExpressions": [{"key": "a", "values": []}]}]),
+            vec!["allowedTopologies[0].matchLabelExpressions[0].values: Required value"],
+        ),
+    ] {
+        let old = changed("x", Value::Null);
+        check_update("storage.k8s.io/v1", "StorageClass", Part::Main, changed(field, value), old, &faults);
+    }
+    let capacity = |class: &str, size: &str| json!({"storageClassName": class, "capacity": size});
+    check_update(
+        "storage.k8s.io/v1",
+        "CSIStorageCapacity",
+        Part::Main,
+        capacity("b", "-1"),
+        capacity("a", "1"),
+        &[
+            "capacity: Invalid value: \"-1\": must be greater than or equal to 0",
+            "storageClassName: Invalid value: \"b\": field is immutable",
+        ],
+    );
     check(
         "storage.k8s.io/v1",
         "CSIDriver",

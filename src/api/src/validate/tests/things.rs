@@ -177,6 +177,100 @@ fn the_cluster() {
     );
 }
 
+/// An event in the form in which it is kept.
+fn event(more: Value) -> Value {
+    let mut event = json!({"involvedObject": {"kind": "Pod", "namespace": "default"}, "reason": "r", "action": "a",
+        "reportingComponent": "c", "reportingInstance": "i", "type": "Normal", "eventTime": "2026-01-02T03:04:05.000000Z"});
+    for (key, value) in more.as_object().unwrap() {
+        event[key] = value.clone();
+    }
+    event
+}
+
+#[test]
+fn events() {
+    let bare = json!({"reportingComponent": "", "reportingInstance": "", "action": "", "reason": ""});
+    for (group, controller) in [("v1", "reportingComponent"), ("events.k8s.io/v1", "reportingController")] {
+        check(group, "Event", event(json!({})), &[]);
+        check(
+            group,
+            "Event",
+            event(bare.clone()),
+            &[
+                &format!("{controller}: Required value"),
+                &format!("{controller}: Invalid value: \"\": name part must be non-empty"),
+                &format!("{controller}: Invalid value: \"\": name part must consist of..."),
+                "reportingInstance: Required value",
+                "action: Required value",
+                "reason: Required value",
+            ],
+        );
+        let long = |n: usize| "x".repeat(n);
+        check(
+            group,
+            "Event",
+            event(
+                json!({"reportingInstance": long(129), "action": long(129), "reason": long(129), "message": long(1025)}),
+            ),
+            &[
+                "reportingInstance: Invalid value: \"\": can have at most 128 characters",
+                "action: Invalid value: \"\": can have at most 128 characters",
+                "reason: Invalid value: \"\": can have at most 128 characters",
+                "message: Invalid value: \"\": can have at most 1024 characters",
+            ],
+        );
+    }
+    // An event with a time may be about what is elsewhere, but not about nowhere.
+    check("v1", "Event", event(json!({"involvedObject": {"namespace": "other"}})), &[]);
+    let nowhere = json!({"involvedObject": {}, "metadata": {"namespace": "n"}});
+    check(
+        "v1",
+        "Event",
+        event(nowhere),
+        &["involvedObject.namespace: Invalid value: \"\": does not match event.namespace"],
+    );
+    let old = json!({"involvedObject": {"namespace": "default"}, "firstTimestamp": "t", "count": 1, "series": {}});
+    check("v1", "Event", old.clone(), &[]);
+    check(
+        "events.k8s.io/v1",
+        "Event",
+        json!({"involvedObject": {"namespace": "default"}, "firstTimestamp": "t", "lastTimestamp": "t", "count": 1,
+            "source": {"component": "c"}, "series": {"count": 1}}),
+        &[
+            "series.count: Invalid value: \"\": should be at least 2",
+            "series.lastObservedTime: Required value",
+            "eventTime: Required value",
+            "type: Invalid value: \"\": has invalid value: ",
+            "firstTimestamp: Invalid value: \"\": needs to be unset",
+            "lastTimestamp: Invalid value: \"\": needs to be unset",
+            "count: Invalid value: \"\": needs to be unset",
+            "source: Invalid value: \"\": needs to be unset",
+        ],
+    );
+}
+
+#[test]
+fn events_change_in_their_series_only() {
+    let series = json!({"series": {"count": 2, "lastObservedTime": "t"}, "source": {}});
+    let group = "events.k8s.io/v1";
+    check_update(group, "Event", Part::Main, event(series.clone()), event(json!({})), &[]);
+    check_update("v1", "Event", Part::Main, event(json!({"reason": "s"})), event(json!({})), &[]);
+    check_update(
+        group,
+        "Event",
+        Part::Main,
+        event(json!({"reason": "s", "count": 2, "reportingComponent": "d", "series": {"count": 1}})),
+        event(series),
+        &[
+            "series.count: Invalid value: \"\": should be at least 2",
+            "series.lastObservedTime: Required value",
+            "reason: Invalid value: \"s\": field is immutable",
+            "count: Invalid value: 2: field is immutable",
+            "reportingController: Invalid value: \"d\": field is immutable",
+        ],
+    );
+}
+
 #[test]
 fn what_metadata_never_changes() {
     let old = json!({"metadata": {"uid": "u", "deletionTimestamp": "t", "finalizers": ["a.b/c"]}});
