@@ -186,7 +186,7 @@ impl ApiServer {
             aggregator: Arc::new(Aggregator::new(front)),
             clock,
             random: parts.random,
-            metrics: Metrics::default(),
+            metrics: Arc::default(),
             outbound,
             token_webhook,
             access_webhook,
