@@ -3,11 +3,13 @@
 //! In: the static table of built-in resources, and rows for custom resources. Out: look-ups by
 //! resource, by kind and by the names that people type. Knows a kind's fields only by their schema (`schema.rs`).
 
+mod chosen;
 mod identity;
 mod removed;
 mod table;
 mod verbs;
 
+pub use chosen::Chosen;
 pub use identity::{Gvk, Gvr, Word, group_resource, join_api_version, split_api_version, version_rank};
 pub use removed::{REMOVED_GROUPS, Removed};
 pub use verbs::{Sub, Verb, Verbs};

@@ -13,6 +13,7 @@ mod config;
 mod definition;
 mod device;
 mod diff;
+mod early;
 mod expressions;
 mod extension;
 mod flow;
@@ -155,8 +156,16 @@ fn content(kind: &Kind, object: &Object, old: Option<&Object>, out: &mut Out) {
             "ResourceClaimTemplate" => device::claim_template(object, old, out),
             "ResourceSlice" => device::slice(object, old, out),
             "DeviceTaintRule" => device::taint_rule(object, old, out),
+            "ResourcePoolStatusRequest" => early::pool_request(object, old, out),
             _ => {}
         },
+        ("coordination.k8s.io", "LeaseCandidate") => early::lease_candidate(object, old, out),
+        ("certificates.k8s.io", "ClusterTrustBundle") => early::trust_bundle(object, old, out),
+        ("certificates.k8s.io", "PodCertificateRequest") => early::pod_certificate(object, old, out),
+        ("storagemigration.k8s.io", "StorageVersionMigration") => early::migration(object, old, out),
+        ("internal.apiserver.k8s.io", "StorageVersion") if old.is_none() => early::storage_version(object, out),
+        ("scheduling.k8s.io", "Workload") => early::workload(object, old, out),
+        ("scheduling.k8s.io", "PodGroup") => early::pod_group(object, old, out),
         ("rbac.authorization.k8s.io", "Role" | "ClusterRole") => access::role(object, kind.namespaced, out),
         ("rbac.authorization.k8s.io", "RoleBinding" | "ClusterRoleBinding") => {
             access::binding(object, old, kind.namespaced, out);
@@ -198,6 +207,11 @@ fn status(kind: &Kind, part: Part, object: &Object, old: &Object, out: &mut Out)
         ("flowcontrol.apiserver.k8s.io", _) => flow::status(object, out),
         ("resource.k8s.io", "ResourceClaim") => device::claim_status(object, old, out),
         ("resource.k8s.io", "DeviceTaintRule") => device::taint_rule_status(object, out),
+        ("resource.k8s.io", "ResourcePoolStatusRequest") => early::pool_request_status(object, old, out),
+        ("storagemigration.k8s.io", "StorageVersionMigration") => early::migration_status(object, old, out),
+        ("internal.apiserver.k8s.io", "StorageVersion") => early::storage_version(object, out),
+        ("scheduling.k8s.io", "PodGroup") => early::pod_group_status(object, out),
+        ("certificates.k8s.io", "PodCertificateRequest") => early::pod_certificate_status(object, old, out),
         ("apiregistration.k8s.io", "APIService") => extension::api_service_status(object, out),
         ("certificates.k8s.io", "CertificateSigningRequest") => {
             access::request_status(part, object, old, out);

@@ -16,6 +16,7 @@ use crate::random::Random;
 use crate::registry::convert::Converter;
 use crate::streams::NodeStreams;
 use crate::vault::settings::Encryption;
+use kedge_api::kinds::Chosen;
 use kedge_plugin_api::{AdmissionPlugins, NoAdmissionPlugins};
 use std::sync::Arc;
 
@@ -45,8 +46,8 @@ pub struct Config {
     pub authentication: Authentication,
     /// Bounds.
     pub limits: Limits,
-    /// Which address-making kinds are served: also alpha and beta ones.
-    pub every_version: bool,
+    /// Which alpha and beta versions are served, none of which is by default.
+    pub versions: Chosen,
     /// Whether versions that Kubernetes no longer serves are served too, so that old manifests still apply.
     pub removed_versions: bool,
     /// Which admission plugins run, and what they are told.
@@ -73,7 +74,7 @@ impl Default for Config {
             encryption: Encryption::default(),
             authentication: Authentication::default(),
             limits: Limits::default(),
-            every_version: false,
+            versions: Chosen::default(),
             removed_versions: true,
             admission: AdmissionConfig::default(),
             audit: None,

@@ -150,7 +150,7 @@ impl ApiServer {
         more.push(Arc::new(admission::plugins::Plugins(parts.plugins)));
         let plugins = admission::chain(&config.admission, more)?;
         let presence = Presence::of(&store).await?;
-        let kinds = if config.every_version { Kinds::everything() } else { Kinds::builtin() };
+        let kinds = Kinds::chosen(&config.versions);
         let kinds = if config.removed_versions { kinds.with_removed() } else { kinds };
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let outbound = Outbound::new(store.clone(), clock.clone(), parts.random.clone(), stop.clone(), tasks.clone());
@@ -186,7 +186,7 @@ impl ApiServer {
             aggregator: Arc::new(Aggregator::new(front)),
             clock,
             random: parts.random,
-            metrics: Metrics::default(),
+            metrics: Arc::default(),
             outbound,
             token_webhook,
             access_webhook,

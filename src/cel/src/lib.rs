@@ -25,6 +25,7 @@ pub use estimate::{Estimate, Sizes};
 pub use eval::{Limits, Ran, Variables};
 pub use fault::{Fault, Issue, Issues};
 pub use library::access::{Account, Authorizer, Decision, Question, Resource};
+pub use library::semvers::Semver;
 pub use library::times::{Zones, look_up_zones, parse_duration};
 pub use program::{Checked, Program};
 pub use types::Type;

@@ -184,6 +184,8 @@ mod tests {
         refused("node: many", &["node", "a section of"]);
         refused("api: {maxInFlight: 0}", &["api.maxInFlight", "1 is the least"]);
         refused("api: {eventTtlSeconds: 0}", &["api.eventTtlSeconds", "1 is the least"]);
+        refused("api: {runtimeConfig: {batch/v3: true}}", &["api.runtimeConfig", "batch/v3", "batch has v1"]);
+        refused("api: {runtimeConfig: {api/all: maybe}}", &["maybe"]);
         refused("api: {extraNames: [gate way]}", &["api.extraNames", "gate way", "neither"]);
         refused("node: {name: A_b}", &["node.name", "A_b", "lower case"]);
         refused("node: {labels: {a b: c}}", &["node.labels", "a b"]);
@@ -200,6 +202,7 @@ mod tests {
     fn values_that_work_are_taken() {
         for text in [
             "api: {extraNames: [gateway.example, 192.0.2.7, '2001:db8::1', '*.example']}",
+            "api: {runtimeConfig: {api/all: true, resource.k8s.io/v1alpha3/devicetaintrules: false}}",
             "node: {name: a.b, labels: {example.com/room: Cellar_2}}",
             "authentication: {anonymousPaths: ['*']}",
             "authentication: {anonymousPaths: [/livez, /x/*]}",

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use kedge_api::kinds::Chosen;
 use kedge_apiserver::{AccessWebhookSettings, AuditLog, AuditSettings, TokenWebhookSettings};
 use kedge_apiserver::{ApiServer, Identity, Parts, Probe};
 use kedge_client::Client;
@@ -274,6 +275,8 @@ fn api_config(
         port: listening.port(),
         service_network: (range.base(), range.prefix()),
         removed_versions: config.api.removed_versions,
+        versions: Chosen::parse(config.api.runtime_config.clone())
+            .map_err(|e| format!("the configuration was not accepted: api.runtimeConfig: {e}"))?,
         encryption: kedge_apiserver::Encryption {
             secrets: config.store.encrypt_secrets,
             config: config.store.encryption_config.clone(),

@@ -56,6 +56,7 @@ const SERVICE: &[Row] =
 const REPLICAS: &[Row] = &[row("status.replicas", &[&["status", "replicas"]], "0")];
 const JOB: &[Row] = &[row("status.successful", &[&["status", "succeeded"]], "0")];
 const SIGNER: &[Row] = &[row("spec.signerName", &[&["spec", "signerName"]], "")];
+const CANDIDATE: &[Row] = &[row("spec.leaseName", &[&["spec", "leaseName"]], "")];
 const POD_CERTIFICATE: &[Row] = &[
     row("spec.signerName", &[&["spec", "signerName"]], ""),
     row("spec.podName", &[&["spec", "podName"]], ""),
@@ -76,6 +77,7 @@ pub(super) fn rows(group: &str, kind: &str) -> &'static [Row] {
         ("batch", "Job") => JOB,
         ("certificates.k8s.io", "CertificateSigningRequest" | "ClusterTrustBundle") => SIGNER,
         ("certificates.k8s.io", "PodCertificateRequest") => POD_CERTIFICATE,
+        ("coordination.k8s.io", "LeaseCandidate") => CANDIDATE,
         ("resource.k8s.io", "ResourceSlice") => SLICE,
         _ => &[],
     }

@@ -1,6 +1,7 @@
 //! Rules in rows: an object with defaults, and every fault that it must have.
 
 mod cluster;
+mod early;
 mod jobs;
 mod kinds;
 mod large;

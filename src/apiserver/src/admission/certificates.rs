@@ -1,11 +1,11 @@
 //! Certificates: who may approve, sign and vouch for a signer, and which subjects nobody gets.
 //!
-//! In: CertificateSigningRequests and ClusterTrustBundles. Out: 403, or nothing.
+//! In: requests for certificates and ClusterTrustBundles. Out: 403 (422 for pods' certificates), or nothing.
 
 use async_trait::async_trait;
 use base64::Engine as _;
 use kedge_api::Object;
-use kedge_api::field::quote;
+use kedge_api::field::{FieldError, Path, quote};
 use kedge_api::kinds::Sub;
 use kedge_api::meta::{at, text_at};
 use kedge_api::status::Status;
@@ -34,6 +34,7 @@ pub struct ClusterTrustBundleAttest;
 
 const GROUP: &str = "certificates.k8s.io";
 const REQUESTS: &str = "certificatesigningrequests";
+const POD_REQUESTS: &str = "podcertificaterequests";
 const CLIENTS: &str = "kubernetes.io/kube-apiserver-client";
 
 /// Whether the one who asks may do that for the signer, or for all signers of its domain.
@@ -105,7 +106,7 @@ impl Admission for CertificateSigning {
     }
 
     fn concerns(&self, attributes: &Attributes<'_>, _reader: Reader<'_>) -> bool {
-        attributes.concerns(GROUP, REQUESTS)
+        attributes.concerns(GROUP, REQUESTS) || attributes.concerns(GROUP, POD_REQUESTS)
     }
 
     async fn validate(
@@ -115,15 +116,21 @@ impl Admission for CertificateSigning {
         old: Option<&Object>,
         reader: Reader<'_>,
     ) -> Result<(), Status> {
-        let signs = attributes.operation == Operation::Update
-            && attributes.subresource == Some(Sub::Status)
-            && attributes.concerns(GROUP, REQUESTS);
+        let signs = attributes.operation == Operation::Update && attributes.subresource == Some(Sub::Status);
         let (Some(new), Some(old)) = (object.filter(|_| signs), old) else { return Ok(()) };
-        let same = ["certificate", "conditions"]
-            .iter()
-            .all(|field| at(new, &["status", field]) == at(old, &["status", field]));
+        let for_pod = attributes.concerns(GROUP, POD_REQUESTS);
+        let same = match for_pod {
+            true => new.get("status") == old.get("status"),
+            false => ["certificate", "conditions"].iter().all(|f| at(new, &["status", f]) == at(old, &["status", f])),
+        };
         if same || may(attributes, reader, "sign", signer(old)).await {
             return Ok(());
+        }
+        if for_pod {
+            let (user, of) = (quote(&attributes.who.name), quote(signer(old)));
+            let rule = format!("User {user} is not permitted to \"sign\" for signer {of}");
+            let fault = FieldError::forbidden(&Path::root("spec").child("signerName"), rule);
+            return Err(Status::invalid(GROUP, &attributes.kind.kind, attributes.name, &[fault]));
         }
         Err(attributes.forbidden(format!("user not permitted to sign requests with signerName {}", quote(signer(old)))))
     }

@@ -32,5 +32,6 @@ mod starts;
 mod streams;
 mod subresources;
 mod support;
+mod versions;
 mod watches;
 mod webhooks;

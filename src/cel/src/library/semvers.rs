@@ -26,7 +26,8 @@ enum Part {
 }
 
 impl Semver {
-    fn parse(text: &str) -> Result<Semver, String> {
+    /// Reads it; every part must be there.
+    pub fn parse(text: &str) -> Result<Semver, String> {
         if text.is_empty() {
             return Err("Version string empty".to_owned());
         }

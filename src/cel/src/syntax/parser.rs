@@ -9,14 +9,14 @@ use super::{DEEPEST, LONGEST, MOST_NODES, NESTED, RESERVED, macros, quote};
 use crate::fault::Issue;
 
 /// The tree of a text, and how many nodes were numbered.
-pub fn parse(text: &str) -> Result<(Expr, u32), Vec<Issue>> {
+pub fn parse(text: &str, bind: bool) -> Result<(Expr, u32), Vec<Issue>> {
     let size = text.chars().count();
     if size > LONGEST {
         let why = format!("expression code point size exceeds limit: size: {size}, limit {LONGEST}");
         return Err(vec![Issue::whole(why)]);
     }
     let (tokens, mut issues) = tokens(text);
-    let mut parser = Parser { tokens, next: 0, nesting: 0, nodes: Nodes::default() };
+    let mut parser = Parser { tokens, next: 0, nesting: 0, nodes: Nodes { count: 0, bind } };
     match parser.whole() {
         Ok(expr) if issues.is_empty() => Ok((expr, parser.nodes.count)),
         Ok(_) => Err(issues),
@@ -31,6 +31,8 @@ pub fn parse(text: &str) -> Result<(Expr, u32), Vec<Issue>> {
 #[derive(Debug, Default)]
 pub(super) struct Nodes {
     count: u32,
+    /// Whether `cel.bind` is a macro.
+    pub(super) bind: bool,
 }
 
 impl Nodes {

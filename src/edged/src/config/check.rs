@@ -5,6 +5,7 @@
 
 use std::net::IpAddr;
 
+use kedge_api::kinds::Chosen;
 use kedge_api::name;
 use kedge_network::Range;
 
@@ -71,6 +72,7 @@ fn api(api: &Api) -> Result<(), Refused> {
     if api.event_ttl_seconds == 0 {
         return Err(("api.eventTtlSeconds", "0 would keep no Event; 1 is the least".to_owned()));
     }
+    Chosen::parse(api.runtime_config.clone()).map_err(|fault| ("api.runtimeConfig", fault))?;
     let useful = |name: &String| {
         let host = name.strip_prefix("*.").unwrap_or(name);
         name.parse::<IpAddr>().is_ok() || name::check_subdomain(host).is_ok()

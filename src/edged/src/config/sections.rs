@@ -44,6 +44,8 @@ pub struct Api {
     pub event_ttl_seconds: u64,
     /// Whether versions that Kubernetes no longer serves (`extensions/v1beta1` and the like) are served too.
     pub removed_versions: bool,
+    /// Alpha and beta versions that are served too: the keys and values of Kubernetes' `--runtime-config`.
+    pub runtime_config: BTreeMap<String, bool>,
 }
 
 impl Default for Api {
@@ -54,6 +56,7 @@ impl Default for Api {
             max_in_flight: 64,
             event_ttl_seconds: 3600,
             removed_versions: true,
+            runtime_config: BTreeMap::new(),
         }
     }
 }
