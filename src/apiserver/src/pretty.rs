@@ -17,8 +17,10 @@ const HANDS: [&str; 3] = ["curl", "Wget", "Mozilla/5.0"];
 
 /// Whether somebody reads the answer.
 pub fn is_wanted(query: &Query, headers: &HeaderMap) -> bool {
-    let asked = media::choices(&media::accept(headers)).first().is_some_and(|choice| choice.param("pretty") == "1");
-    if asked {
+    // Hardly anybody asks that way, and every request comes by here.
+    let mentions =
+        headers.get_all(header::ACCEPT).iter().any(|accept| accept.as_bytes().windows(6).any(|w| w == b"pretty"));
+    if mentions && media::choices(&media::accept(headers)).first().is_some_and(|choice| choice.param("pretty") == "1") {
         return true;
     }
     match query.get("pretty").filter(|said| !said.is_empty()) {

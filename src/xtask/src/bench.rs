@@ -6,7 +6,7 @@
 
 mod api;
 mod cycle;
-mod device;
+pub(crate) mod device;
 mod etcd;
 mod http;
 mod idle;

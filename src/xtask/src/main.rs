@@ -4,6 +4,7 @@
 
 mod bench;
 mod command;
+mod conformance;
 mod demo;
 mod fuzz;
 mod guests;
@@ -41,6 +42,8 @@ enum Verb {
     Images,
     /// Measure a device beside its peers and print a table.
     Bench(bench::Options),
+    /// Run Kubernetes' conformance suite, whose program you bring, and count what passes by area.
+    Conformance(conformance::Options),
     /// Run fuzz targets, guided by coverage.
     Fuzz(fuzz::Options),
     /// Build one plugin of `plugins/` to a component.
@@ -57,6 +60,7 @@ fn main() -> std::process::ExitCode {
         Verb::Test(options) => tiers::run(&options),
         Verb::Demo(options) => demo::run(&options),
         Verb::Bench(options) => bench::run(&options),
+        Verb::Conformance(options) => conformance::run(&options),
         Verb::Fuzz(options) => fuzz::run(&options),
         Verb::Images => images::build().map(|paths| paths.iter().for_each(|path| println!("{}", path.display()))),
         Verb::Guests => guests::build(),

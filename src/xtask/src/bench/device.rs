@@ -89,9 +89,14 @@ impl Device {
     /// The client program.
     pub fn edgectl(&self) -> Command {
         let mut edgectl = Command::new(binary("edgectl"));
-        edgectl.arg("--kubeconfig").arg(self.folder.data().join("admin.kubeconfig"));
+        edgectl.arg("--kubeconfig").arg(self.kubeconfig());
         edgectl.stdin(Stdio::null()).stdout(Stdio::null());
         edgectl
+    }
+
+    /// How its administrator gets in.
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.folder.data().join("admin.kubeconfig")
     }
 
     /// Where files for this device may be put.
