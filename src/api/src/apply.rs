@@ -169,7 +169,7 @@ pub fn apply(
     let is_changed = live.is_none() || !is_same(&result, old);
     let same = before.filter(|before| !is_changed && before.fields == wanted);
     managers.put(mine, wanted, same.map_or(writer.now.into(), |before| before.time));
-    managers::write(managers.to_json(), &mut result);
+    managers::write(managers.into_json(), &mut result);
     Ok(Applied { object: result, is_changed })
 }
 
@@ -225,7 +225,7 @@ pub fn update(schema: Struct<'_>, writer: &Writer<'_>, old: Option<&Value>, new:
         managers.put(mine, fields, writer.now.into());
         managers.cap();
     }
-    managers::write(managers.to_json(), new);
+    managers::write(managers.into_json(), new);
 }
 
 /// Field managers are named at most this long.

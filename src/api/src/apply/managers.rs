@@ -154,7 +154,7 @@ impl<'v> Managers<'v> {
     }
 
     /// The list as objects have it; null for nobody.
-    pub(super) fn to_json(mut self) -> Value {
+    pub(super) fn into_json(mut self) -> Value {
         self.sort();
         match self.0.is_empty() {
             true => Value::Null,

@@ -92,7 +92,7 @@ impl Semver {
     }
 
     /// Which is earlier.
-    pub fn cmp(&self, other: &Semver) -> Ordering {
+    pub fn compare(&self, other: &Semver) -> Ordering {
         order(self, other)
     }
 }

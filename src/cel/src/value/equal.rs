@@ -63,7 +63,7 @@ impl<'a> Value<'a> {
             (Value::Cidr(a, m), Value::Cidr(b, n)) => a == b && m == n,
             (Value::Url(a), Value::Url(b)) => a.text == b.text,
             (Value::Quantity(a), Value::Quantity(b)) => a == b,
-            (Value::Semver(a), Value::Semver(b)) => a.cmp(b) == Ordering::Equal,
+            (Value::Semver(a), Value::Semver(b)) => a.compare(b) == Ordering::Equal,
             (Value::Format(a), Value::Format(b)) => a.name == b.name,
             _ => matches!(numbers(self, other), Some(Some(Ordering::Equal))),
         }
