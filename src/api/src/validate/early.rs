@@ -39,7 +39,7 @@ pub(super) fn lease_candidate(object: &Value, old: Option<&Value>, out: &mut Out
     out.filled(&binary);
     let is = version(&binary, out);
     if let (Some(is), Some(emulates)) = (&is, &emulates)
-        && is.cmp(emulates).is_lt()
+        && is.compare(emulates).is_lt()
     {
         out.invalid(&binary, "must be greater than or equal to `emulationVersion`");
     }
