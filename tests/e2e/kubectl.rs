@@ -287,7 +287,8 @@ fn debug(kubectl: &Kubectl<'_>) {
     // The first process that it sees is its target's, not its own shell.
     assert_eq!(kubectl.says(&["logs", &pod, "-c", "look"], &[]), "looking\n0\n");
     kubectl.says(&["get", "pod", &pod], &["1/1", "Running"]);
-    kubectl.says(&["get", "events"], &["Started container look"]);
+    let started = "-o=jsonpath={.items[?(@.reason==\"Started\")].involvedObject.fieldPath}";
+    kubectl.says(&["get", "events", started], &["spec.ephemeralContainers{look}"]);
 }
 
 /// Verbs and flags that came after 2020.

@@ -60,6 +60,7 @@ pub fn declare() -> Controller {
         ("status.readyReplicas", Integer),
         ("status.availableReplicas", Integer),
         ("status.conditions[type=ReplicaFailure]", Json),
+        ("status.terminatingReplicas", Integer),
     ];
     Controller {
         name: "deployment-controller".into(),
@@ -130,6 +131,7 @@ fn read_set(row: Row<'_>) -> Set {
         ready: n(10),
         available: n(11),
         failure: Some(world::json(row.text(12))).filter(|c| c["status"] == "True"),
+        terminating: row.integer(13),
     }
 }
 

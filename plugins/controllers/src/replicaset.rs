@@ -73,6 +73,7 @@ pub fn declare(flavour: Flavour) -> Controller {
 }
 
 /// A set, as far as decisions go.
+#[derive(Default)]
 struct Set {
     namespace: String,
     name: String,
@@ -107,7 +108,7 @@ pub fn reconcile(flavour: Flavour, key: &Key) -> Outcome {
         let pods: Vec<Pod> = world::rows(PODS, owned(&set)).iter().map(read_pod).collect();
         work(flavour, &set, plan::plan(set.replicas, &pods))
     };
-    let status = status(&set, &seen, now, worked.as_ref().err());
+    let status = status(flavour, &set, &seen, now, worked.as_ref().err());
     write_status(flavour, &set, &status)?;
     worked.map_err(|failed| failed.message)?;
     Ok(seen.available_in.map(|micros| Duration::from_micros(micros.max(1000).unsigned_abs())))
@@ -124,6 +125,8 @@ struct Seen {
     fully_labelled: i64,
     ready: i64,
     available: i64,
+    /// Asked to end, and not at their end.
+    terminating: i64,
     /// Microseconds until the next pod has been ready for long enough.
     available_in: Option<i64>,
 }
@@ -152,6 +155,9 @@ impl Seen {
     }
 
     fn add(&mut self, pod: &Pod, count: i64, labels: Option<&str>, set: &Set, now: i64) {
+        if pod.terminating() {
+            self.terminating += count;
+        }
         if !pod.active() {
             return;
         }
@@ -238,7 +244,7 @@ fn owner(flavour: Flavour, set: &Set) -> Owner {
     Owner::new(flavour.kind(), &set.namespace, &set.name, &set.uid)
 }
 
-fn status(set: &Set, seen: &Seen, now: i64, failed: Option<&Failed>) -> Value {
+fn status(flavour: Flavour, set: &Set, seen: &Seen, now: i64, failed: Option<&Failed>) -> Value {
     let number = |n: i64| if n == 0 { Value::Null } else { json!(n) };
     let mut conditions: Vec<Value> = set.status["conditions"].as_array().cloned().unwrap_or_default();
     let place = conditions.iter().position(|c| c["type"] == "ReplicaFailure");
@@ -258,6 +264,8 @@ fn status(set: &Set, seen: &Seen, now: i64, failed: Option<&Failed>) -> Value {
         "fullyLabeledReplicas": number(seen.fully_labelled),
         "readyReplicas": number(seen.ready),
         "availableReplicas": number(seen.available),
+        // Zero as well: that it is there says that it is counted. ReplicationControllers have no such field.
+        "terminatingReplicas": if flavour == Flavour::ReplicaSet { json!(seen.terminating) } else { Value::Null },
         "conditions": if conditions.is_empty() { Value::Null } else { Value::Array(conditions) },
     })
 }
@@ -279,5 +287,23 @@ fn write_status(flavour: Flavour, set: &Set, status: &Value) -> Result<(), Strin
         Ok(_) => Ok(()),
         Err(e) if e.code == 404 || e.code == 409 => Ok(()),
         Err(e) => Err(world::said("write the status of", &flavour.kind().kind, &set.name, &e)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pods_that_are_ending_are_counted_apart() {
+        let pod = |phase: &str, deleting| Pod { phase: phase.into(), deleting, ready: true, ..Pod::default() };
+        let (set, mut seen) = (Set::default(), Seen::default());
+        for (phase, deleting) in [("Running", false), ("Running", true), ("Pending", true), ("Failed", true)] {
+            seen.add(&pod(phase, deleting), 2, None, &set, 0);
+        }
+        let told = status(Flavour::ReplicaSet, &set, &seen, 0, None);
+        assert_eq!((&told["replicas"], &told["terminatingReplicas"]), (&json!(2), &json!(4)));
+        assert_eq!(status(Flavour::ReplicaSet, &set, &Seen::default(), 0, None)["terminatingReplicas"], json!(0));
+        assert_eq!(status(Flavour::ReplicationController, &set, &seen, 0, None)["terminatingReplicas"], Value::Null);
     }
 }

@@ -40,6 +40,8 @@ use crate::vault::Vault;
 /// See the module.
 pub(crate) struct Core {
     pub config: Config,
+    /// The device's addresses: the configured ones until somebody says that it moved.
+    pub addresses: tokio::sync::watch::Sender<Vec<IpAddr>>,
     pub store: Vault,
     /// The store's revision at the start: what lived in memory only before it is unknown.
     pub started_at: Revision,
@@ -153,7 +155,7 @@ impl Core {
             return given;
         }
         let reachable = |a: &&IpAddr| !a.is_loopback() && !a.is_unspecified() && a.is_ipv4();
-        self.config.addresses.iter().find(reachable).copied().unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))
+        self.addresses.borrow().iter().find(reachable).copied().unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))
     }
 
     /// The time as objects carry it.

@@ -172,6 +172,7 @@ impl ApiServer {
             gate: Gate::new(&config.limits),
             flow: Arc::new(FlowControl::new(config.limits.seats)),
             services: Services::new(config.service_network, config.node_ports),
+            addresses: tokio::sync::watch::Sender::new(config.addresses.clone()),
             config,
             started_at,
             store,
@@ -284,7 +285,9 @@ impl ApiServer {
                 tracing::error!(error = &error as &dyn std::error::Error, "cannot renew the admin's kubeconfig");
             }
         };
-        core.tasks.spawn(upkeep::certificates(core.clone(), serving, self.last_seen.clone(), renew_admin));
+        let this = self.clone();
+        let addresses = move || this.addresses(address.ip());
+        core.tasks.spawn(upkeep::certificates(core.clone(), serving, self.last_seen.clone(), addresses, renew_admin));
         tracing::info!(%address, "the API is served");
         let ended = listen::serve(
             core.clone(),
@@ -296,6 +299,15 @@ impl ApiServer {
         .await;
         core.health.stopping.store(true, Ordering::Release);
         Ok(ended?)
+    }
+
+    /// The device has these addresses from now on: its certificate and the endpoints of `kubernetes` follow.
+    pub fn set_addresses(&self, addresses: Vec<IpAddr>) {
+        self.core.addresses.send_if_modified(|old| {
+            let moved = *old != addresses;
+            *old = addresses;
+            moved
+        });
     }
 
     /// Writes `admin.kubeconfig` for a server listening there; out: its path.
@@ -401,7 +413,7 @@ impl ApiServer {
     fn addresses(&self, listening: IpAddr) -> Vec<IpAddr> {
         let mut addresses =
             vec![IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST), self.core.services.first()];
-        addresses.extend(self.core.config.addresses.iter().copied());
+        addresses.extend(self.core.addresses.borrow().iter().copied());
         addresses.extend([listening, self.core.config.advertise].into_iter().filter(|a| !a.is_unspecified()));
         addresses.sort();
         addresses.dedup();

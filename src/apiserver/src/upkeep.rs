@@ -17,6 +17,7 @@ pub mod roles;
 pub mod secrets;
 pub mod webhooks;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -111,15 +112,18 @@ pub const KUBERNETES: [&str; 3] = [
     "/discovery.k8s.io/endpointslices/default/kubernetes",
 ];
 
-/// Renews the server's certificate and the admin's kubeconfig in time, and remembers the time.
+/// Renews the server's certificate and the admin's kubeconfig in time, and remembers the time. A device that got other
+/// addresses gets a certificate with them at once.
 pub async fn certificates(
     core: Arc<Core>,
     serving: Arc<ServingCertificate>,
     last_seen: LastSeen,
+    addresses: impl Fn() -> Vec<IpAddr> + Send,
     renew_admin: impl Fn() + Send,
 ) {
+    let mut moved = core.addresses.subscribe();
     loop {
-        let wait = match serving.renew() {
+        let wait = match serving.renew(addresses()) {
             Ok(wait) => wait.min(DAY).max(Duration::from_secs(60)),
             Err(error) => {
                 tracing::error!(error = &error as &dyn std::error::Error, "cannot renew the server's certificate");
@@ -128,6 +132,12 @@ pub async fn certificates(
         };
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
+            Ok(()) = moved.changed() => {
+                if let Err(status) = bootstrap::kubernetes(&core).await {
+                    tracing::warn!(%status, "the Service kubernetes does not have the device's new address");
+                }
+                continue;
+            }
             () = core.stop.cancelled() => return,
         }
         renew_admin();

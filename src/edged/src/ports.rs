@@ -18,7 +18,7 @@ use kedge_node::port::{
 };
 use kedge_runtime::RuntimeError;
 use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 /// Sizes of a terminal that wait to be set.
 const RESIZES: usize = 4;
@@ -139,6 +139,10 @@ impl Runtime for RuntimePort {
     async fn stats(&self, id: &str) -> Result<Stats, RuntimeFault> {
         self.0.stats(id).await.map_err(runtime_fault)
     }
+
+    fn fault(&self) -> Option<String> {
+        self.0.fault()
+    }
 }
 
 /// The image store.
@@ -154,20 +158,25 @@ impl Images for ImagesPort {
         }
     }
 
-    async fn pull(&self, reference: &str, logins: &[RegistryLogin]) -> Result<ImageInfo, ImageFault> {
+    async fn pull(&self, reference: &str, logins: &[RegistryLogin]) -> Result<(ImageInfo, Option<usize>), ImageFault> {
         let mut keys = Keys::default();
-        for login in logins {
-            let credential = match &login.identity_token {
+        let credentials: Vec<Credential> = logins
+            .iter()
+            .map(|login| match &login.identity_token {
                 Some(token) => Credential::Identity(token.clone()),
                 None => Credential::Basic { user: login.username.clone(), password: login.password.clone() },
-            };
-            keys.add_login(&login.registry, credential);
+            })
+            .collect();
+        for (login, credential) in logins.iter().zip(&credentials) {
+            keys.add_login(&login.registry, credential.clone());
         }
-        self.0.pull(reference, &keys, |_| {}).await.map_err(|error| match error {
+        let pulled = self.0.pull_and_tell(reference, &keys, |_| {}).await.map_err(|error| match error {
             PullError::Reference(fault) => invalid(reference, &fault),
             other if other.is_unavailable() => ImageFault::RegistryUnavailable(crate::chain(&other)),
             other => ImageFault::Pull(crate::chain(&other)),
-        })
+        })?;
+        let login = pulled.proof.and_then(|proof| credentials.iter().position(|credential| *credential == proof));
+        Ok((pulled.image, login))
     }
 
     async fn list(&self) -> Result<Vec<ImageInfo>, ImageFault> {
@@ -188,12 +197,12 @@ fn invalid(name: &str, fault: &kedge_image::ReferenceFault) -> ImageFault {
     ImageFault::InvalidName { name: name.to_owned(), cause: fault.reason().to_owned() }
 }
 
-/// The pod network, and the machine's address if the configuration names one.
+/// The pod network, and the machine's address, which may change.
 pub struct NetworkPort {
     /// The network.
     pub network: kedge_network::PodNetwork,
-    /// `node.address`.
-    pub address: Option<IpAddr>,
+    /// The configured one, or what `run` follows.
+    pub addresses: watch::Receiver<Vec<IpAddr>>,
 }
 
 #[async_trait]
@@ -224,11 +233,12 @@ impl PodNetwork for NetworkPort {
         Ok(self.network.host_dns())
     }
 
-    async fn node_ips(&self) -> Result<Vec<IpAddr>, NetworkFault> {
-        Ok(vec![match self.address {
-            Some(address) => address,
-            None => self.network.node_ip().await,
-        }])
+    fn node_ips(&self) -> watch::Receiver<Vec<IpAddr>> {
+        self.addresses.clone()
+    }
+
+    fn fault(&self) -> Option<String> {
+        self.network.fault()
     }
 }
 

@@ -61,6 +61,7 @@ pub async fn daemon(
         Some(address) => address,
         None => network.node_ip().await,
     };
+    let (moves, node_ips) = tokio::sync::watch::channel(vec![node_ip]);
     // Expressions name time zones as CronJobs do.
     kedge_cel::look_up_zones(kedge_plugin_host::zone_offset);
     let node_side = NodeSide::default();
@@ -115,6 +116,21 @@ pub async fn daemon(
         });
     }
 
+    if config.node.address.is_none() {
+        let (network, api, stop) = (network.clone(), api.clone(), stop.clone());
+        let around = vec![network.gateway(), listening.ip()];
+        tasks.spawn(async move {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                error = follow_address(&network, &api, &moves, &around) => {
+                    tracing::error!(error = %crate::chain(&error), "changes of this machine's address are not followed");
+                    stop.cancelled().await;
+                }
+            }
+            ("address", Ok(()))
+        });
+    }
+
     let runtime = Runtime::connect(zygote, runtime_options(&layout, &config)).await?;
     let images = kedge_image::Images::open(image_options(&layout, &config))?;
     preload(&images, &layout, &config).await;
@@ -123,7 +139,7 @@ pub async fn daemon(
         api: Arc::new(ClientApi::loopback(client(&api, Identity::node(&node_name)))),
         runtime: Arc::new(RuntimePort(runtime)),
         images: Arc::new(ImagesPort(images.clone())),
-        network: Arc::new(NetworkPort { network: network.clone(), address: config.node.address }),
+        network: Arc::new(NetworkPort { network: network.clone(), addresses: node_ips }),
         mounts: Arc::new(LinuxMounts),
         clock: Arc::new(SystemClock::new()),
         dice: Arc::new(SystemDice),
@@ -180,6 +196,37 @@ pub async fn daemon(
         tracing::warn!("some parts did not end in time");
     }
     outcome
+}
+
+/// Tells everyone when the machine gets another address: the node's status, pods' and the API's certificate follow.
+/// Ends only with an error of the kernel's.
+async fn follow_address(
+    network: &kedge_network::PodNetwork,
+    api: &ApiServer,
+    moves: &tokio::sync::watch::Sender<Vec<IpAddr>>,
+    around: &[IpAddr],
+) -> kedge_network::NetworkError {
+    loop {
+        let known = moves.borrow().first().copied().unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        let address = match network.moved_from(known).await {
+            Ok(address) => address,
+            Err(error) => return error,
+        };
+        tracing::info!(from = %known, to = %address, "this machine has another address");
+        api.set_addresses(reachable(address, around));
+        moves.send_replace(vec![address]);
+    }
+}
+
+/// The addresses under which the API is reached: the machine's first, each once.
+fn reachable(node_ip: IpAddr, around: &[IpAddr]) -> Vec<IpAddr> {
+    let mut addresses = vec![node_ip];
+    for address in around.iter().copied().chain([IpAddr::V4(Ipv4Addr::LOCALHOST)]) {
+        if !address.is_unspecified() && !addresses.contains(&address) {
+            addresses.push(address);
+        }
+    }
+    addresses
 }
 
 fn client(api: &ApiServer, who: Identity) -> Client {
@@ -255,15 +302,7 @@ fn api_config(
     node_ip: IpAddr,
     gateway: IpAddr,
 ) -> Result<kedge_apiserver::Config, Fault> {
-    let mut addresses = vec![node_ip];
-    for address in [gateway, IpAddr::V4(Ipv4Addr::LOCALHOST)] {
-        if !addresses.contains(&address) {
-            addresses.push(address);
-        }
-    }
-    if !listening.ip().is_unspecified() && !addresses.contains(&listening.ip()) {
-        addresses.push(listening.ip());
-    }
+    let addresses = reachable(node_ip, &[gateway, listening.ip()]);
     let range = kedge_network::Range::parse(&config.network.service_range)
         .map_err(|e| format!("the configuration was not accepted: network.serviceRange: {e}"))?;
     let mut settings = kedge_apiserver::Config {

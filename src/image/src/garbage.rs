@@ -75,7 +75,7 @@ mod tests {
                 Record {
                     id: digest(words[0]),
                     tags: BTreeSet::new(),
-                    digests: BTreeSet::new(),
+                    digests: Vec::new(),
                     layers: words[2].split(',').map(digest).collect(),
                     config: Default::default(),
                     config_size: 0,

@@ -28,7 +28,7 @@ pub use digest::{Digest, DigestFault};
 pub use garbage::Collected;
 pub use images::{Images, LoadError, Loaded, OpenError, Options};
 pub use manifest::{ManifestFault, Platform};
-pub use pull::{Progress, PullError};
+pub use pull::{Progress, PullError, Pulled};
 pub use reference::{Reference, ReferenceFault};
 pub use registry::RegistryError;
 pub use registry::config::{Patience, Registries};

@@ -19,7 +19,7 @@ use crate::images::{Images, LoadError};
 use crate::manifest::{ConfigFile, Descriptor, Document, MAX_DOCUMENT, Manifest};
 use crate::reference::{Reference, ReferenceFault};
 use crate::registry::RegistryError;
-use crate::registry::keys::Keys;
+use crate::registry::keys::{Credential, Keys};
 use crate::registry::session::{self, Connection, Session};
 use crate::store::{Incoming, StoreError};
 
@@ -61,6 +61,15 @@ impl PullError {
     }
 }
 
+/// An image that was pulled.
+#[derive(Debug)]
+pub struct Pulled {
+    /// The image.
+    pub image: ImageInfo,
+    /// The credential that the registry asked for and took; none if it gives the image to everyone.
+    pub proof: Option<Credential>,
+}
+
 /// How far a pull is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Progress {
@@ -95,6 +104,16 @@ impl Images {
         keys: &Keys,
         progress: impl Fn(Progress) + Send + Sync,
     ) -> Result<ImageInfo, PullError> {
+        self.pull_and_tell(reference, keys, progress).await.map(|pulled| pulled.image)
+    }
+
+    /// The same, and tells what opened the registry.
+    pub async fn pull_and_tell(
+        &self,
+        reference: &str,
+        keys: &Keys,
+        progress: impl Fn(Progress) + Send + Sync,
+    ) -> Result<Pulled, PullError> {
         let reference = Reference::parse(reference)?;
         self.pull_parsed(&reference, keys, &progress).await.map_err(|fault| match fault {
             Fault::Registry(source) => PullError::Registry { image: reference.to_string(), source },
@@ -107,7 +126,7 @@ impl Images {
         reference: &Reference,
         keys: &Keys,
         progress: &(impl Fn(Progress) + Send + Sync),
-    ) -> Result<ImageInfo, Fault> {
+    ) -> Result<Pulled, Fault> {
         let registries = self.registries.clone();
         let connection = self.blocking(move |_| session::open(&registries)).await??;
         let (session, first, top) = self.resolve(&connection, reference, keys).await?;
@@ -134,7 +153,8 @@ impl Images {
         let names = vec![reference.with_digest(&top), reference.with_digest(&digest)];
         let tags = if reference.digest.is_none() { reference.tagged().into_iter().collect() } else { Vec::new() };
         let layers = manifest.layers.len();
-        Ok(self
+        let proof = session.proof().await;
+        let image = self
             .blocking(move |store| {
                 let incoming = Incoming { config: &config, tags, digests: names, pin: false, layers };
                 let folder = scratch.path().to_owned();
@@ -143,7 +163,8 @@ impl Images {
                 drop(scratch);
                 added
             })
-            .await??)
+            .await??;
+        Ok(Pulled { image, proof })
     }
 
     /// Asks the mirrors and the registry, with each credential that fits, for what the reference names.

@@ -230,7 +230,10 @@ impl Store {
         };
         record.pinned |= incoming.pin;
         record.tags.extend(incoming.tags.iter().cloned());
-        record.digests.extend(incoming.digests);
+        for name in incoming.digests.into_iter().rev() {
+            record.digests.retain(|old| *old != name);
+            record.digests.insert(0, name);
+        }
         record.used = self.now();
         for loser in &mut losers {
             loser.tags.retain(|t| !incoming.tags.contains(t));
@@ -282,7 +285,7 @@ impl Store {
         });
         if let Some(name) = by_name.filter(|_| !is_id(reference)) {
             record.tags.remove(&name);
-            record.digests.remove(&name);
+            record.digests.retain(|digest| *digest != name);
             if !record.tags.is_empty() {
                 self.save(&record)?;
                 self.state().images.insert(id.clone(), record);
@@ -421,7 +424,7 @@ impl Store {
         ImageInfo {
             id: record.id.to_string(),
             tags: record.tags.iter().cloned().collect(),
-            digests: record.digests.iter().cloned().collect(),
+            digests: record.digests.clone(),
             size,
             layers: record.layers.iter().rev().map(|chain| self.layer(chain).join("fs")).collect(),
             config: record.config.clone(),

@@ -9,6 +9,7 @@ mod guard;
 mod host;
 mod leases;
 mod link;
+mod moves;
 mod namespace;
 mod netlink;
 mod nft;

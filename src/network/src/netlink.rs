@@ -26,12 +26,23 @@ const BUFFER: usize = 64 * 1024;
 /// The group that is told of changes to nftables: number 7, so bit 6.
 const TABLES: u32 = 1 << 6;
 
+/// The groups that are told of changes to IPv4 addresses (number 5) and IPv4 routes (number 7).
+const ADDRESSES_AND_ROUTES: u32 = 1 << 4 | 1 << 6;
+
 /// Opens a socket, which does not block, for notices about nftables in this thread's network namespace.
 pub fn listen_to_tables() -> Result<OwnedFd, Errno> {
+    listen(Some(rustix::net::netlink::NETFILTER), TABLES)
+}
+
+/// The same for notices about IPv4 addresses and routes.
+pub fn listen_to_addresses() -> Result<OwnedFd, Errno> {
+    listen(None, ADDRESSES_AND_ROUTES)
+}
+
+fn listen(family: Option<Protocol>, groups: u32) -> Result<OwnedFd, Errno> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let family = Some(rustix::net::netlink::NETFILTER);
     let socket = rustix::net::socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, family)?;
-    rustix::net::bind(&socket, &SocketAddrNetlink::new(0, TABLES))?;
+    rustix::net::bind(&socket, &SocketAddrNetlink::new(0, groups))?;
     Ok(socket)
 }
 

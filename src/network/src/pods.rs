@@ -10,6 +10,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use kedge_api::machine::{DnsConfig, PodAddresses, PortMapping, Protocol};
 
@@ -18,6 +19,7 @@ use crate::guard::Guard;
 use crate::host::{self, SwitchError};
 use crate::leases::{Lease, LeaseError, Leases};
 use crate::link::{LinkError, MAX_NAME, Pair, mac_of};
+use crate::moves::Moves;
 use crate::namespace::{Namespace, NamespaceError};
 use crate::netlink::Netlink;
 use crate::nft::{self, NftError};
@@ -29,6 +31,10 @@ use crate::traffic::{self, Traffic};
 const POD_LINK: &str = "eth0";
 /// The loopback link is the first of each namespace.
 const LOOPBACK: u32 = 1;
+/// Rules that could not be made again are tried again after this long.
+const RETRY: Duration = Duration::from_secs(10);
+/// A new lease changes an address and some routes one after the other; what is in between is nobody's address.
+const SETTLING: Duration = Duration::from_millis(500);
 
 /// What a pod network needs to know.
 #[derive(Clone, Debug)]
@@ -113,6 +119,8 @@ struct Inner {
     changes: AtomicU64,
     /// The change up to which the rules are applied.
     applied: tokio::sync::Mutex<u64>,
+    /// Why the rules are not as they should be.
+    fault: Mutex<Option<String>>,
 }
 
 impl PodNetwork {
@@ -130,6 +138,7 @@ impl PodNetwork {
                 host: Mutex::new(host),
                 changes: AtomicU64::new(1),
                 applied: tokio::sync::Mutex::new(0),
+                fault: Mutex::default(),
             })
         })
         .await?;
@@ -241,8 +250,9 @@ impl PodNetwork {
                 "somebody removed the rules of the pod network: they are made again"
             );
             self.inner.changes.fetch_add(1, Ordering::SeqCst);
-            if let Err(error) = self.apply_rules().await {
-                tracing::error!(%error, "the rules of the pod network cannot be made again; the next change tries once more");
+            while let Err(error) = self.apply_rules().await {
+                tracing::error!(%error, "the rules of the pod network cannot be made again yet");
+                tokio::time::sleep(RETRY).await;
             }
         }
     }
@@ -258,8 +268,26 @@ impl PodNetwork {
 
     /// This machine's address: the one towards the world, else any of another link than loopback, else the bridge's.
     pub async fn node_ip(&self) -> IpAddr {
+        self.own_address().await.unwrap_or(self.gateway())
+    }
+
+    /// Returns this machine's address as soon as it is another one than `known`. While it has none, as without a lease
+    /// of DHCP, the one that is known stays.
+    pub async fn moved_from(&self, known: IpAddr) -> Result<IpAddr, NetworkError> {
+        // Listening comes before looking, so that no change falls between the two.
+        let mut moves = Moves::open().map_err(NetworkError::Socket)?;
+        loop {
+            match self.own_address().await {
+                Some(address) if address != known => return Ok(address),
+                _ => moves.next().await.map_err(NetworkError::Socket)?,
+            }
+            tokio::time::sleep(SETTLING).await;
+        }
+    }
+
+    async fn own_address(&self) -> Option<IpAddr> {
         if let Some(address) = host::outward_address() {
-            return address;
+            return Some(address);
         }
         let inner = self.inner.clone();
         let found = blocking(move || {
@@ -272,7 +300,12 @@ impl PodNetwork {
             Ok(addresses.iter().find(good).map(|(_, _, ip)| IpAddr::V4(*ip)))
         })
         .await;
-        found.ok().flatten().unwrap_or(IpAddr::V4(self.inner.options.range.gateway()))
+        found.ok().flatten()
+    }
+
+    /// Why pods may not reach each other or the world: the rules could not be applied.
+    pub fn fault(&self) -> Option<String> {
+        self.inner.fault.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The bridge's address: the host, as pods see it.
@@ -317,7 +350,9 @@ impl PodNetwork {
         }
         let upto = inner.changes.load(Ordering::SeqCst);
         let text = rules::ruleset(&inner.snapshot());
-        nft::apply(&inner.options.nft, &text).await?;
+        let outcome = nft::apply(&inner.options.nft, &text).await;
+        *inner.fault.lock().unwrap_or_else(PoisonError::into_inner) = outcome.as_ref().err().map(ToString::to_string);
+        outcome?;
         *applied = upto;
         Ok(())
     }

@@ -169,6 +169,26 @@ fn pods_reach_each_other_the_host_and_the_world() {
 }
 
 #[test]
+fn the_machines_address_is_followed() {
+    on_a_host(|folder| async move {
+        let _world = world();
+        let network = PodNetwork::open(options(&folder)).await.unwrap();
+        let first = IpAddr::from([192, 0, 2, 1]);
+        let follow = |known| tokio::time::timeout(PATIENCE, network.moved_from(known));
+        assert_eq!(follow(network.gateway()).await.unwrap().unwrap(), first, "one that was decided too early");
+        // As with another lease of DHCP: for a while there is none, and that is no address.
+        let change = async {
+            ip("addr del 192.0.2.1/24 dev up0");
+            tokio::task::yield_now().await;
+            ip("addr add 192.0.2.7/24 dev up0");
+            ip("route add default via 192.0.2.2");
+        };
+        let (moved, ()) = tokio::join!(follow(first), change);
+        assert_eq!(moved.unwrap().unwrap(), IpAddr::from([192, 0, 2, 7]));
+    });
+}
+
+#[test]
 fn mapped_ports_lead_to_the_pod_from_everywhere() {
     on_a_host(|folder| async move {
         let world = world();

@@ -7,7 +7,7 @@ mod sandbox;
 mod volumes;
 
 pub(crate) use launch::{Launch, Launched, Target, launch};
-pub(crate) use sandbox::{make_sandbox, remove_sandbox};
+pub(crate) use sandbox::{host_ports, make_sandbox, remove_sandbox};
 pub(crate) use volumes::{Prepared, clear, make_volumes, refresh_volumes};
 
 use std::sync::Arc;

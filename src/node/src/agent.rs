@@ -87,10 +87,11 @@ pub async fn start(config: NodeConfig, ports: Ports, stop: CancellationToken) ->
     let tasks = TaskTracker::new();
     let facts = ports.machine.facts();
     let (events, write_events) = Events::new(ports.api.clone(), ports.clock.clone(), config.node_name.clone());
-    let puller = Puller::new(ports.images, ports.api.clone(), ports.clock.clone(), config.registry_logins.clone());
+    let (logins, record) = (config.registry_logins.clone(), config.state_dir.join("pulled.json"));
+    let puller = Puller::new(ports.images, ports.api.clone(), ports.clock.clone(), logins, record);
     let shared = Arc::new(Shared {
         allocatable: allocatable(&facts, &config),
-        host_ips: ports.network.node_ips().await.unwrap_or_default(),
+        host_ips: ports.network.node_ips(),
         sources: Sources::new(ports.api.clone(), tasks.clone(), stop.clone()),
         api: ports.api,
         runtime: ports.runtime,
@@ -342,14 +343,19 @@ impl Agent {
         let inputs: Vec<Arc<Pod>> = self
             .held
             .values()
-            .map(|held| held.input.borrow().pod.clone())
+            // What is gone from the API takes no room, even if its containers are still being ended.
+            .filter_map(|held| Some(held.input.borrow()).filter(|input| !input.removed).map(|input| input.pod.clone()))
             .filter(|pod| {
                 let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
                 !matches!(phase, Some("Succeeded" | "Failed"))
             })
             .collect();
-        let room =
-            Room { labels: &self.labels, allocatable: self.shared.allocatable, max_pods: self.shared.config.max_pods };
+        let room = Room {
+            name: &self.shared.config.node_name,
+            labels: &self.labels,
+            allocatable: self.shared.allocatable,
+            max_pods: self.shared.config.max_pods,
+        };
         refuse(pod, inputs.iter().map(Arc::as_ref), &room)
     }
 }

@@ -29,6 +29,7 @@ mod pod;
 pub mod port;
 mod probe;
 mod pull;
+mod pulled;
 mod registrar;
 mod shared;
 mod sources;

@@ -114,9 +114,54 @@ fn images(images: &[ImageInfo]) -> Vec<Value> {
         .collect()
 }
 
+/// Why pods cannot run here.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Faults {
+    /// Of the container runtime.
+    pub runtime: Option<String>,
+    /// Of the pod network.
+    pub network: Option<String>,
+}
+
+impl Faults {
+    /// In Kubernetes' words; nothing if all is well.
+    fn told(&self) -> Option<String> {
+        let told = |what: &str, reason: &str, fault: &Option<String>| {
+            fault.as_ref().map(|fault| format!("container runtime{what}=false reason:{reason} message:{fault}"))
+        };
+        let runtime = told(" not ready: RuntimeReady", "RuntimeDown", &self.runtime);
+        let network = told(" network not ready: NetworkReady", "NetworkPluginNotReady", &self.network);
+        match (runtime, network) {
+            (Some(runtime), Some(network)) => Some(format!("[{runtime}, {network}]")),
+            (one, other) => one.or(other),
+        }
+    }
+}
+
+/// The reasons of the Events that tell how conditions changed; at first all of them are told.
+pub fn turns(before: &[Value], after: &[Value]) -> Vec<&'static str> {
+    let told = |condition: &&Value| {
+        let old = before.iter().find(|old| old["type"] == condition["type"]);
+        old.is_none_or(|old| old["status"] != condition["status"])
+    };
+    let name = |condition: &Value| match (condition["type"].as_str()?, condition["status"] == "True") {
+        ("MemoryPressure", true) => Some("NodeHasInsufficientMemory"),
+        ("MemoryPressure", false) => Some("NodeHasSufficientMemory"),
+        ("DiskPressure", true) => Some("NodeHasDiskPressure"),
+        ("DiskPressure", false) => Some("NodeHasNoDiskPressure"),
+        ("PIDPressure", true) => Some("NodeHasInsufficientPID"),
+        ("PIDPressure", false) => Some("NodeHasSufficientPID"),
+        ("Ready", true) => Some("NodeReady"),
+        ("Ready", false) => Some("NodeNotReady"),
+        _ => None,
+    };
+    after.iter().filter(told).filter_map(name).collect()
+}
+
 /// The conditions; a transition keeps its time while its status stays.
-pub fn conditions(pressure: Pressure, before: &[Value], wall: SystemTime) -> Vec<Value> {
-    let row = |short: bool, kind: &'static str, bad: [&'static str; 2], good: [&'static str; 2]| {
+pub fn conditions(pressure: Pressure, faults: &Faults, before: &[Value], wall: SystemTime) -> Vec<Value> {
+    let unready = faults.told();
+    let row = |short: bool, kind: &'static str, bad: [&'static str; 2], good: [&'static str; 2]| -> (_, _, [&str; 2]) {
         (kind, short, if short { bad } else { good })
     };
     let rows = [
@@ -138,7 +183,10 @@ pub fn conditions(pressure: Pressure, before: &[Value], wall: SystemTime) -> Vec
             ["KubeletHasInsufficientPID", "kubelet has insufficient PID available"],
             ["KubeletHasSufficientPID", "kubelet has sufficient PID available"],
         ),
-        ("Ready", true, ["KubeletReady", "kubelet is posting ready status"]),
+        match &unready {
+            None => ("Ready", true, ["KubeletReady", "kubelet is posting ready status"]),
+            Some(message) => ("Ready", false, ["KubeletNotReady", message.as_str()]),
+        },
     ];
     let now = json!(time(wall));
     rows.into_iter()
@@ -227,15 +275,39 @@ mod tests {
 
     #[test]
     fn transitions_keep_their_time_while_nothing_changes() {
-        let first = conditions(Pressure::default(), &[], wall());
+        let first = conditions(Pressure::default(), &Faults::default(), &[], wall());
         let later = wall() + Duration::from_secs(60);
         let disk = Pressure { disk: true, ..Pressure::default() };
-        let second = conditions(disk, &first, later);
+        let second = conditions(disk, &Faults::default(), &first, later);
         let find = |kind: &str| second.iter().find(|c| c["type"] == kind).unwrap();
         assert_eq!(find("Ready")["lastTransitionTime"], "2026-01-01T00:00:00Z");
         assert_eq!(find("Ready")["lastHeartbeatTime"], "2026-01-01T00:01:00Z");
         assert_eq!(find("DiskPressure")["lastTransitionTime"], "2026-01-01T00:01:00Z");
         assert_eq!(find("DiskPressure")["reason"], "KubeletHasDiskPressure");
+        assert_eq!(turns(&first, &second), ["NodeHasDiskPressure"]);
+        let all = ["NodeHasSufficientMemory", "NodeHasNoDiskPressure", "NodeHasSufficientPID", "NodeReady"];
+        assert_eq!(turns(&[], &first), all);
+    }
+
+    #[test]
+    fn a_node_without_runtime_or_network_is_not_ready() {
+        let faults = |runtime: Option<&str>, network: Option<&str>| Faults {
+            runtime: runtime.map(str::to_owned),
+            network: network.map(str::to_owned),
+        };
+        let runtime = "container runtime not ready: RuntimeReady=false reason:RuntimeDown message:r";
+        let network = "container runtime network not ready: NetworkReady=false reason:NetworkPluginNotReady message:n";
+        for (faults, message) in [
+            (faults(Some("r"), None), runtime.to_owned()),
+            (faults(None, Some("n")), network.to_owned()),
+            (faults(Some("r"), Some("n")), format!("[{runtime}, {network}]")),
+        ] {
+            let all = conditions(Pressure::default(), &faults, &[], wall());
+            let ready = all.last().unwrap();
+            assert_eq!((&ready["type"], &ready["status"]), (&json!("Ready"), &json!("False")));
+            assert_eq!((&ready["reason"], &ready["message"]), (&json!("KubeletNotReady"), &json!(message)));
+            assert_eq!(turns(&[], &all).last(), Some(&"NodeNotReady"));
+        }
     }
 
     #[test]

@@ -3,7 +3,8 @@
 //! In: the container's words, the pod's pull secrets. Out: an image that is present, or the reason why not, with
 //! Kubernetes' events on the way. The same image is pulled once at a time, and few at once.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use base64::Engine as _;
@@ -17,6 +18,7 @@ use crate::events::{About, Events, Level};
 use crate::pod::observed::Reason;
 use crate::pod::spec;
 use crate::port::{Api, Clock, ImageFault, Images, Kind, RegistryLogin};
+use crate::pulled::{Proof, Pulled};
 
 /// A slow link and a small CPU gain nothing from more.
 const PULLS_AT_ONCE: usize = 2;
@@ -27,6 +29,7 @@ pub struct Puller {
     api: Arc<dyn Api>,
     clock: Arc<dyn Clock>,
     machine_logins: Vec<RegistryLogin>,
+    pulled: Pulled,
     slots: Semaphore,
     busy: Mutex<HashMap<String, Weak<AsyncMutex<()>>>>,
     /// Told whenever an image has come.
@@ -34,18 +37,20 @@ pub struct Puller {
 }
 
 impl Puller {
-    /// Over that image store.
+    /// Over that image store; `record` is the file that remembers with whose secrets images came.
     pub fn new(
         images: Arc<dyn Images>,
         api: Arc<dyn Api>,
         clock: Arc<dyn Clock>,
         machine_logins: Vec<RegistryLogin>,
+        record: PathBuf,
     ) -> Self {
         Self {
             images,
             api,
             clock,
             machine_logins,
+            pulled: Pulled::open(record),
             slots: Semaphore::new(PULLS_AT_ONCE),
             busy: Mutex::default(),
             arrived: Notify::new(),
@@ -82,17 +87,17 @@ impl Puller {
         };
         match (policy, present) {
             (Policy::Always, _) => {}
-            (_, Some(info)) => {
-                let message = format!("Container image \"{name}\" already present on machine");
-                events.tell(about, Level::Normal, "Pulled", message);
+            (_, Some(info)) if self.may_have(pod, name, &info, &about, events).await => {
+                events.tell(about, Level::Normal, "Pulled", here(name));
                 return Ok(info);
             }
-            (Policy::Never, None) => {
+            // That it is here is not told to one who may not have it.
+            (Policy::Never, _) => {
                 let message = format!("Container image \"{name}\" is not present with pull policy of Never");
                 events.tell(about, Level::Warning, "ErrImageNeverPull", message.clone());
                 return Err(Reason::new("ErrImageNeverPull", message));
             }
-            (Policy::IfNotPresent, None) => {}
+            (Policy::IfNotPresent, _) => {}
         }
         self.pull(pod, name, policy, about, events).await
     }
@@ -113,14 +118,13 @@ impl Puller {
         let _slot = self.slots.acquire().await;
         if policy == Policy::IfNotPresent
             && let Ok(Some(info)) = self.images.present(name).await
+            && self.may_have(pod, name, &info, &about, events).await
         {
-            let message = format!("Container image \"{name}\" already present on machine");
-            events.tell(about, Level::Normal, "Pulled", message);
+            events.tell(about, Level::Normal, "Pulled", here(name));
             return Ok(info);
         }
         let began = self.clock.mono();
-        let logins = self.logins(pod).await;
-        match self.images.pull(name, &logins).await {
+        match self.fetch(pod, name, &about, events).await {
             Ok(info) => {
                 let now = self.clock.mono();
                 let message = format!(
@@ -143,6 +147,7 @@ impl Puller {
                 events.tell(about.clone(), Level::Warning, "Failed", message);
                 if matches!(fault, ImageFault::RegistryUnavailable(_))
                     && let Ok(Some(info)) = self.images.present(name).await
+                    && self.may_have(pod, name, &info, &about, events).await
                 {
                     // Without a network a device starts from what it has: better than not at all.
                     let message = format!(
@@ -173,8 +178,43 @@ impl Puller {
         turn
     }
 
+    /// Asks the registry, and remembers whose secret opened it.
+    async fn fetch(&self, pod: &Pod, name: &str, about: &About, events: &Events) -> Result<ImageInfo, ImageFault> {
+        let (proofs, logins): (Vec<_>, Vec<_>) = self.logins(pod, about, events).await.into_iter().unzip();
+        let known = match self.images.present(name).await {
+            Ok(Some(image)) => self.pulled.knows(name, &image),
+            _ => false,
+        };
+        if proofs.iter().all(Option::is_none) && !known {
+            return self.images.pull(name, &logins).await.map(|(image, _)| image);
+        }
+        // A pull that will most likely bring what is here costs the flash nothing.
+        if !known {
+            let begun = self.pulled.begin(name);
+            begun.map_err(|error| ImageFault::Store(format!("failed to record image pull intent: {error}")))?;
+        }
+        let answer = self.images.pull(name, &logins).await;
+        let here: HashSet<String> =
+            self.images.list().await.unwrap_or_default().into_iter().map(|image| image.id).collect();
+        let came = answer.as_ref().ok().map(|(image, login)| {
+            let proof = login.and_then(|at| proofs.get(at).cloned().flatten());
+            (image, proof)
+        });
+        self.pulled.end(name, came, &here);
+        answer.map(|(image, _)| image)
+    }
+
+    /// Whether the pod may have an image that is here.
+    async fn may_have(&self, pod: &Pod, name: &str, image: &ImageInfo, about: &About, events: &Events) -> bool {
+        let proofs = async {
+            let logins = self.logins(pod, about, events).await;
+            logins.into_iter().filter_map(|(proof, _)| proof).collect()
+        };
+        self.pulled.may_have(name, image, proofs).await
+    }
+
     /// The pod's pull secrets, then its service account's, then the machine's own.
-    async fn logins(&self, pod: &Pod) -> Vec<RegistryLogin> {
+    async fn logins(&self, pod: &Pod, about: &About, events: &Events) -> Vec<(Option<Proof>, RegistryLogin)> {
         let namespace = pod.metadata.namespace.as_deref();
         let own = spec(pod).image_pull_secrets.iter().flatten();
         let mut names: Vec<String> = own.map(|reference| reference.name.clone()).collect();
@@ -185,14 +225,27 @@ impl Puller {
             names.extend(more.filter_map(|secret| Some(secret["name"].as_str()?.to_owned())));
         }
         names.dedup();
-        let mut all = Vec::new();
+        let (mut all, mut missing) = (Vec::new(), Vec::new());
         for name in names {
             // One that is missing is no fault: the image may be public.
-            if let Ok(secret) = self.api.get(Kind::Secret, namespace, &name).await {
-                all.extend(logins_of(&secret));
+            match self.api.get(Kind::Secret, namespace, &name).await {
+                Ok(secret) => {
+                    let uid = secret["metadata"]["uid"].as_str().unwrap_or_default();
+                    all.extend(logins_of(&secret).into_iter().map(|login| (Some(Proof::new(uid, &login)), login)));
+                }
+                Err(_) => missing.push(name),
             }
         }
-        all.extend(self.machine_logins.iter().cloned());
+        if !missing.is_empty()
+            && let About::Pod(id) | About::Container(id, _, _) = about
+        {
+            let message = format!(
+                "Unable to retrieve some image pull secrets ({}); attempting to pull the image may not succeed.",
+                missing.join(", ")
+            );
+            events.tell(About::Pod(id.clone()), Level::Warning, "FailedToRetrieveImagePullSecret", message);
+        }
+        all.extend(self.machine_logins.iter().map(|login| (None, login.clone())));
         all
     }
 }
@@ -222,10 +275,26 @@ fn policy(container: &Container) -> Policy {
     }
 }
 
+fn here(name: &str) -> String {
+    format!("Container image \"{name}\" already present on machine and can be accessed by the pod")
+}
+
+/// To the millisecond, as Go writes it: `0s`, `345ms`, `1.5s`, `2m0.25s`.
 fn millis(duration: std::time::Duration) -> String {
-    match duration.as_millis() {
-        short @ 0..1000 => format!("{short}ms"),
-        _ => format!("{:.3}s", duration.as_secs_f64()),
+    let millis = duration.as_millis();
+    if millis == 0 {
+        return "0s".to_owned();
+    }
+    if millis < 1000 {
+        return format!("{millis}ms");
+    }
+    let (hours, minutes, rest) = (millis / 3_600_000, millis / 60_000 % 60, millis % 60_000);
+    let fraction = format!(".{:03}", rest % 1000);
+    let seconds = format!("{}{}s", rest / 1000, fraction.trim_end_matches('0').trim_end_matches('.'));
+    match (hours, minutes) {
+        (0, 0) => seconds,
+        (0, _) => format!("{minutes}m{seconds}"),
+        _ => format!("{hours}h{minutes}m{seconds}"),
     }
 }
 
@@ -283,6 +352,15 @@ mod tests {
         check("registry:5000/nginx", None, Policy::Always);
         check("nginx@sha256:0", None, Policy::IfNotPresent);
         check("nginx", Some("Never"), Policy::Never);
+    }
+
+    #[test]
+    fn durations_are_written_as_go_does() {
+        let rows =
+            [(0, "0s"), (345, "345ms"), (1500, "1.5s"), (2000, "2s"), (120_250, "2m0.25s"), (3_600_000, "1h0m0s")];
+        for (given, want) in rows {
+            assert_eq!(millis(std::time::Duration::from_millis(given)), want);
+        }
     }
 
     #[test]

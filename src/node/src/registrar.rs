@@ -10,8 +10,9 @@ use std::sync::atomic::Ordering;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
+use crate::events::{About, Level};
 use crate::machine::{Machine, Pressure};
-use crate::node_object::{LEASES, Surroundings, conditions, labels, lease, node, status};
+use crate::node_object::{Faults, LEASES, Surroundings, conditions, labels, lease, node, status, turns};
 use crate::port::{ApiFault, Kind, Mono, PatchForm};
 use crate::shared::Shared;
 
@@ -50,6 +51,7 @@ impl Registrar {
 
     /// Works until `stop`.
     pub async fn run(mut self, stop: CancellationToken) {
+        let mut host_ips = self.shared.host_ips.clone();
         loop {
             if let Err(fault) = self.turn().await {
                 tracing::warn!(%fault, "the node could not be registered or renewed; tried again with the next lease");
@@ -61,6 +63,8 @@ impl Registrar {
                 () = renewal => {}
                 // A new image is told at once; the lease is renewed early with it.
                 () = shared.puller.arrived.notified() => {}
+                // So is another address.
+                Ok(()) = host_ips.changed() => {}
             }
         }
     }
@@ -70,18 +74,37 @@ impl Registrar {
         let wanted = self.status().await;
         let pressure = self.machine.pressure().steady(now, &mut self.short);
         self.make_room(pressure, now).await;
-        let next = conditions(pressure, &self.conditions, self.shared.clock.wall());
+        let faults = Faults { runtime: self.shared.runtime.fault(), network: self.shared.network.fault() };
         if self.uid.is_none() {
-            self.register(&wanted, &next).await?;
-        } else if wanted != self.written || self.changed(&next) || now >= self.report_at {
+            self.register(&wanted, pressure, &faults).await?;
+            self.written = wanted;
+            self.report_at = now + self.shared.config.status_report;
+            return self.renew().await;
+        }
+        let next = conditions(pressure, &faults, &self.conditions, self.shared.clock.wall());
+        if wanted != self.written || self.changed(&next) || now >= self.report_at {
             self.write(&wanted, &next).await?;
         } else {
             return self.renew().await;
         }
         self.written = wanted;
-        self.conditions = next;
+        self.told(next);
         self.report_at = now + self.shared.config.status_report;
         self.renew().await
+    }
+
+    /// The API has these conditions: what changed with them is told.
+    fn told(&mut self, conditions: Vec<Value>) {
+        for reason in turns(&self.conditions, &conditions) {
+            let message = format!("Node {} status is now: {reason}", self.shared.config.node_name);
+            self.tell(Level::Normal, reason, message);
+        }
+        self.conditions = conditions;
+    }
+
+    fn tell(&self, level: Level, reason: &str, message: String) {
+        let about = About::Node(self.shared.config.node_name.clone());
+        self.shared.events.tell(about, level, reason, message);
     }
 
     /// Under disk pressure, images that nobody uses go; looked at once a minute.
@@ -98,9 +121,10 @@ impl Registrar {
     }
 
     fn changed(&self, next: &[Value]) -> bool {
-        let statuses =
-            |list: &[Value]| -> Vec<Value> { list.iter().map(|condition| condition["status"].clone()).collect() };
-        statuses(next) != statuses(&self.conditions)
+        let said = |list: &[Value]| -> Vec<[Value; 2]> {
+            list.iter().map(|condition| [condition["status"].clone(), condition["message"].clone()]).collect()
+        };
+        said(next) != said(&self.conditions)
     }
 
     async fn status(&self) -> Value {
@@ -108,31 +132,53 @@ impl Registrar {
         status(&Surroundings {
             facts: &self.shared.facts,
             config: &self.shared.config,
-            ips: &self.shared.host_ips,
+            ips: &self.shared.ips(),
             images: &images,
         })
     }
 
-    async fn register(&mut self, status: &Value, conditions: &[Value]) -> Result<(), ApiFault> {
+    async fn register(&mut self, status: &Value, pressure: Pressure, faults: &Faults) -> Result<(), ApiFault> {
         let (api, config) = (self.shared.api.clone(), &self.shared.config);
+        let wall = self.shared.clock.wall();
         let mut whole = status.clone();
-        whole["conditions"] = json!(conditions);
+        whole["conditions"] = json!(conditions(pressure, faults, &self.conditions, wall));
         let body = node(&self.shared.facts, config, &whole);
+        let mut rejoins = false;
         let made = match api.create(Kind::Node, None, &body).await {
             Ok(made) => made,
             Err(ApiFault::Exists(_)) => {
                 let old = api.get(Kind::Node, None, &config.node_name).await?;
                 self.rejoin(&old).await?;
+                rejoins = true;
                 old
             }
             Err(fault) => return Err(fault),
         };
         let uid = made["metadata"]["uid"].as_str().unwrap_or_default().to_owned();
         // A create drops the status; it is written through its own path in any case.
-        self.write(status, conditions).await?;
+        // What an earlier life said stays said: a transition keeps its time, and only what changed is told.
+        let before = made["status"]["conditions"].as_array().cloned().unwrap_or_default();
+        let told = if rejoins { before } else { Vec::new() };
+        let next = conditions(pressure, faults, &told, wall);
+        self.write(status, &next).await?;
+        if rejoins {
+            self.rebooted(&made);
+        }
+        self.conditions = told;
+        self.told(next);
         self.uid = Some(uid);
         self.shared.registered.store(true, Ordering::Release);
         Ok(())
+    }
+
+    /// A Node of an earlier boot tells that it was started anew.
+    fn rebooted(&self, old: &Value) {
+        let before = old["status"]["nodeInfo"]["bootID"].as_str().unwrap_or_default();
+        let boot = &self.shared.facts.boot_id;
+        if !before.is_empty() && before != boot {
+            let message = format!("Node {} has been rebooted, boot id: {boot}", self.shared.config.node_name);
+            self.tell(Level::Warning, "Rebooted", message);
+        }
     }
 
     /// The Node was there before: our labels are put right, and the taints of a node that was away go.

@@ -39,7 +39,8 @@ pub struct Shared {
     pub dirs: Dirs,
     pub facts: MachineFacts,
     pub allocatable: Allocatable,
-    pub host_ips: Vec<IpAddr>,
+    /// The machine's addresses, primary first.
+    pub host_ips: watch::Receiver<Vec<IpAddr>>,
     pub starts: Semaphore,
     pub directory: Directory,
     /// The Node object has been written by this daemon.
@@ -47,6 +48,11 @@ pub struct Shared {
 }
 
 impl Shared {
+    /// The machine's addresses now.
+    pub fn ips(&self) -> Vec<IpAddr> {
+        self.host_ips.borrow().clone()
+    }
+
     /// A new identity: 32 hexadecimal digits.
     pub fn new_id(&self) -> String {
         let bytes = self.dice.roll();

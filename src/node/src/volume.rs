@@ -59,7 +59,7 @@ impl Dirs {
         self.pod(id).join(container).join(format!("{attempt}.log"))
     }
 
-    /// Memory that all pods share for small files: secrets never touch flash, and config does not wear it.
+    /// Memory in which each pod has its own for small files: secrets never touch flash, and config does not wear it.
     pub fn memory(&self) -> PathBuf {
         self.state.join("memory")
     }

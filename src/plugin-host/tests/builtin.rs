@@ -63,7 +63,7 @@ fn the_built_in_predicates_answer() {
     let Some(stage) = stage() else { return };
     let mut nodes = three();
     let mut asks = pod(&mut nodes, "ns");
-    let tainted: (&str, &[usize]) = ("node(s) had untolerated taint {gpu: yes}", &[1]);
+    let tainted: (&str, &[usize]) = ("node(s) had untolerated taint(s)", &[1]);
     asks.requests = vec![(3, 1)];
     check(&stage, &nodes, &asks, &[0, 2], &[tainted]);
     asks.requests = vec![(3, 1), (0, 1000)];
@@ -78,7 +78,7 @@ fn deltas_reach_the_plugin() {
     let mut nodes = three();
     let mut asks = pod(&mut nodes, "ns");
     asks.requests = vec![(0, 400)];
-    let tainted: (&str, &[usize]) = ("node(s) had untolerated taint {gpu: yes}", &[1]);
+    let tainted: (&str, &[usize]) = ("node(s) had untolerated taint(s)", &[1]);
     check(&stage, &nodes, &asks, &[0, 2], &[tainted]);
     nodes.use_row(0, |usage| usage.requested = vec![200]);
     check(&stage, &nodes, &asks, &[2], &[tainted, ("Insufficient cpu", &[0])]);

@@ -81,6 +81,12 @@ impl Cgroups {
 
     /// Sets limits.
     pub fn limit(&self, cgroup: &Path, resources: &Resources) -> io::Result<()> {
+        if let (Self::V1(_), Some(_)) = (self, resources.memory_limit)
+            && let Some(folder) = self.folder("memory", cgroup)
+        {
+            // The limit of both may not be below the one of memory: it goes out of the way first.
+            let _ = unified::write_existing(&folder.join(MEMORY_AND_SWAP), "-1");
+        }
         for (controller, file, value) in self.settings(resources) {
             let Some(folder) = self.folder(controller, cgroup) else {
                 return Err(no_controller(controller));
@@ -90,11 +96,15 @@ impl Cgroups {
                 _ => error,
             })?;
         }
-        Ok(())
+        match (self, resources.memory_limit) {
+            (Self::V1(_), Some(_)) => self.folder("memory", cgroup).map_or(Ok(()), |folder| limit_swap(&folder)),
+            _ => Ok(()),
+        }
     }
 
-    /// Makes a container's processes one for the OOM killer, and keeps them out of swap, as Kubernetes does. Only
-    /// version 2 can; where it has no swap there is nothing to keep out of.
+    /// Makes a container's processes one for the OOM killer, which only version 2 can, and keeps them out of swap, as
+    /// Kubernetes does; version 1 does that with the limit of memory. Where there is no swap there is nothing to keep
+    /// out of.
     pub fn bind_together(&self, cgroup: &Path) -> io::Result<()> {
         if *self == Self::V2 {
             for (file, value) in [("memory.oom.group", "1"), ("memory.swap.max", "0")] {
@@ -355,6 +365,18 @@ fn below(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
+/// Version 1's limit of memory and swap together; only kernels that count swap have it.
+const MEMORY_AND_SWAP: &str = "memory.memsw.limit_in_bytes";
+
+/// The same limit for memory alone and with swap leaves no swap.
+fn limit_swap(folder: &Path) -> io::Result<()> {
+    let memory = fs::read_to_string(folder.join("memory.limit_in_bytes"))?;
+    match write(&folder.join(MEMORY_AND_SWAP), memory.trim()) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
 fn no_controller(controller: &str) -> io::Error {
     let text = format!("the machine has no cgroup controller {controller}, which a limit needs");
     io::Error::new(io::ErrorKind::Unsupported, text)
@@ -414,6 +436,24 @@ mod tests {
             &["cpu.cfs_period_us=100000", "cpu.cfs_quota_us=-1", "memory.limit_in_bytes=-1", "pids.max=max"],
             &["cpu.max=max 100000", "memory.max=max", "pids.max=max"],
         );
+    }
+
+    #[test]
+    fn a_limit_of_memory_leaves_no_swap_on_version_1() {
+        let root = tempfile::tempdir().unwrap();
+        let cgroups = Cgroups::V1(vec![(vec!["memory".to_owned()], root.path().to_owned())]);
+        let limited = Resources { memory_limit: Some(32 << 20), ..Resources::default() };
+        for (cgroup, counts_swap) in [("counts", true), ("does-not", false)] {
+            let folder = root.path().join(cgroup);
+            fs::create_dir(&folder).unwrap();
+            fs::write(folder.join("memory.limit_in_bytes"), "").unwrap();
+            if counts_swap {
+                fs::write(folder.join(MEMORY_AND_SWAP), "").unwrap();
+            }
+            cgroups.limit(Path::new(cgroup), &limited).unwrap();
+            let both = fs::read_to_string(folder.join(MEMORY_AND_SWAP)).ok();
+            assert_eq!(both.as_deref(), counts_swap.then_some("33554432"));
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -26,6 +27,8 @@ const DYING: Duration = Duration::from_secs(1);
 /// The zygote of now.
 pub struct Link {
     current: Mutex<Current>,
+    /// Why there is no zygote.
+    fault: std::sync::Mutex<Option<String>>,
 }
 
 struct Current {
@@ -36,7 +39,7 @@ struct Current {
 impl Link {
     /// Over a zygote that was forked first.
     pub fn new(zygote: Zygote) -> Self {
-        Self { current: Mutex::new(Current { zygote, generation: 0 }) }
+        Self { current: Mutex::new(Current { zygote, generation: 0 }), fault: std::sync::Mutex::default() }
     }
 
     /// Begins an operation: asks the zygote to fork, sends the body, reads the first reply. When the zygote is gone
@@ -103,6 +106,11 @@ impl Link {
         self.current.lock().await.zygote.pid
     }
 
+    /// Why containers cannot be made: there is no zygote.
+    pub fn fault(&self) -> Option<String> {
+        self.fault.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Waits until the zygote is gone and makes a new one; comes back when that is done.
     pub async fn regain(&self) {
         let (socket, generation) = {
@@ -132,7 +140,9 @@ impl Link {
             return Ok(());
         }
         zygote::reap(current.zygote.pid);
-        current.zygote = zygote::run_again()?;
+        let made = zygote::run_again();
+        *self.fault.lock().unwrap_or_else(PoisonError::into_inner) = made.as_ref().err().map(ToString::to_string);
+        current.zygote = made?;
         current.generation += 1;
         tracing::warn!(pid = current.zygote.pid, "the zygote was lost and has been made again");
         Ok(())

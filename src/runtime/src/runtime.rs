@@ -288,6 +288,11 @@ impl Runtime {
         Ok(())
     }
 
+    /// Why no container can be made now: the zygote is lost and cannot be made again yet. Containers go on.
+    pub fn fault(&self) -> Option<String> {
+        self.inner.link.fault()
+    }
+
     /// The zygote's process ID.
     pub async fn zygote_pid(&self) -> i32 {
         self.inner.link.pid().await

@@ -20,7 +20,7 @@ pub use devices::{Device, devices_below};
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Paths that show or change the machine rather than the container.
-const MASKED: [&str; 11] = [
+const MASKED: [&str; 12] = [
     "/proc/asound",
     "/proc/acpi",
     "/proc/interrupts",
@@ -32,6 +32,7 @@ const MASKED: [&str; 11] = [
     "/proc/sched_debug",
     "/proc/scsi",
     "/sys/firmware",
+    "/sys/devices/virtual/powercap",
 ];
 
 /// Paths that a container may read only.
@@ -51,8 +52,23 @@ pub struct Host {
     pub shared_pid: bool,
     /// The PID namespace of the container that this one looks at.
     pub pid_of: Option<PathBuf>,
+    /// Counters of heat, one folder for each CPU that has them: they tell of what others compute.
+    pub heat: Vec<PathBuf>,
     /// The machine's devices; only asked for when a container is privileged.
     pub devices: Vec<Device>,
+}
+
+/// The counters of heat below `/sys/devices/system/cpu`.
+pub fn heat_below(cpus: &Path) -> Vec<PathBuf> {
+    let mut found: Vec<PathBuf> = std::fs::read_dir(cpus)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path().join("thermal_throttle"))
+        .filter(|path| path.is_dir())
+        .collect();
+    found.sort();
+    found
 }
 
 /// The capabilities that a container ends up with.
@@ -87,7 +103,8 @@ pub fn configuration(spec: &ContainerSpec, layout: &Layout, host: &Host) -> Valu
         linux["cgroupsPath"] = json!("/");
     }
     if spec.security.mask_proc && !spec.security.privileged {
-        linux["maskedPaths"] = json!(MASKED);
+        let heat = host.heat.iter().map(|path| json!(path));
+        linux["maskedPaths"] = MASKED.iter().map(|path| json!(path)).chain(heat).collect();
         linux["readonlyPaths"] = json!(READ_ONLY);
     }
     if spec.security.privileged {
@@ -198,4 +215,20 @@ fn namespaces(spec: &ContainerSpec, layout: &Layout, host: &Host) -> Value {
         list.push(json!({ "type": "cgroup" }));
     }
     list.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_tells_of_the_machines_power_and_heat_is_masked() {
+        let cpus = tempfile::tempdir().expect("a folder");
+        for cpu in ["cpu0/thermal_throttle", "cpu1/thermal_throttle", "cpu2/topology", "cpufreq"] {
+            std::fs::create_dir_all(cpus.path().join(cpu)).expect("made");
+        }
+        let heat = heat_below(cpus.path());
+        assert_eq!(heat, ["cpu0", "cpu1"].map(|cpu| cpus.path().join(cpu).join("thermal_throttle")));
+        assert!(MASKED.contains(&"/sys/devices/virtual/powercap"));
+    }
 }

@@ -1,7 +1,7 @@
 //! Why a pod has no node, in one sentence.
 //!
 //! In: reasons with the nodes that they concern. Out: what people know from `kubectl describe`:
-//! `0/3 nodes are available: 1 Insufficient cpu, 2 node(s) had untolerated taint {a: b}. preemption: …`.
+//! `0/3 nodes are available: 1 Insufficient cpu, 2 node(s) had untolerated taint(s). preemption: …`.
 
 use std::collections::BTreeMap;
 
@@ -54,14 +54,14 @@ mod tests {
     #[test]
     fn reasons_are_counted_and_sorted() {
         let reasons =
-            [reason("node(s) had untolerated taint {a: b}", 0b011, true), reason("Insufficient cpu", 0b100, false)];
+            [reason("node(s) had untolerated taint(s)", 0b011, true), reason("Insufficient cpu", 0b100, false)];
         assert_eq!(
             of(3, &reasons, true),
-            "0/3 nodes are available: 1 Insufficient cpu, 2 node(s) had untolerated taint {a: b}. preemption: 0/3 nodes are available: 1 No preemption victims found for incoming pod, 2 Preemption is not helpful for scheduling."
+            "0/3 nodes are available: 1 Insufficient cpu, 2 node(s) had untolerated taint(s). preemption: 0/3 nodes are available: 1 No preemption victims found for incoming pod, 2 Preemption is not helpful for scheduling."
         );
         assert_eq!(
             of(3, &reasons, false),
-            "0/3 nodes are available: 1 Insufficient cpu, 2 node(s) had untolerated taint {a: b}. preemption: not eligible due to preemptionPolicy=Never."
+            "0/3 nodes are available: 1 Insufficient cpu, 2 node(s) had untolerated taint(s). preemption: not eligible due to preemptionPolicy=Never."
         );
         let same = [reason("Insufficient cpu", 0b011, true), reason("Insufficient cpu", 0b100, false)];
         assert!(of(3, &same, true).starts_with("0/3 nodes are available: 3 Insufficient cpu. preemption: 0/3 nodes are available: 1 No preemption victims found for incoming pod, 2 Preemption is not helpful"));

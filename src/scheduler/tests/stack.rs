@@ -122,7 +122,7 @@ async fn a_pod_is_placed_or_told_why_not() {
     assert_eq!(event["message"], "Successfully assigned default/fits to small");
 
     stack.pod("large", "2", json!({})).await;
-    let message = "0/3 nodes are available: 1 Insufficient cpu, 1 node(s) had untolerated taint {gpu: yes}, \
+    let message = "0/3 nodes are available: 1 Insufficient cpu, 1 node(s) had untolerated taint(s), \
                    1 node(s) were unschedulable. preemption: 0/3 nodes are available: \
                    3 Preemption is not helpful for scheduling.";
     let refused = stack.until("pods", |pod| condition(pod)["message"] == message).await;

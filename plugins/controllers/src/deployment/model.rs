@@ -58,6 +58,8 @@ pub struct Set {
     pub status_replicas: i64,
     pub ready: i64,
     pub available: i64,
+    /// Pods that are ending; `None` when nobody has counted them.
+    pub terminating: Option<i64>,
     /// The condition `ReplicaFailure`, whole, when it is true.
     pub failure: Option<Value>,
 }

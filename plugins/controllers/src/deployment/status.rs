@@ -41,6 +41,7 @@ pub fn judge(
         "availableReplicas": available,
         "unavailableReplicas": (sum(|s| s.replicas).max(deployment.replicas) - available).max(0),
     });
+    status["terminatingReplicas"] = json!(terminating(sets));
     if collisions > 0 {
         status["collisionCount"] = json!(collisions);
     }
@@ -70,6 +71,13 @@ pub fn judge(
     }
     status["conditions"] = Value::Array(conditions);
     Judged { status, deadline_in }
+}
+
+/// Pods that are ending; nothing while a ReplicaSet has not told how many of its own are.
+fn terminating(sets: &[Set]) -> Option<i64> {
+    // One that is new has no pods that could end.
+    let counted = sets.iter().filter(|set| set.terminating.is_some() || set.observed_generation != 0);
+    counted.map(|set| set.terminating).sum()
 }
 
 fn progress(
@@ -236,6 +244,25 @@ mod tests {
         let again =
             judge(&deployment(whole.status.clone()), &[set_of("web-a", 3, 3)], Some(0), None, 0, NOW + 5_000_000);
         assert_eq!(again.status, whole.status, "nothing changes where nothing happens");
+    }
+
+    #[test]
+    fn ending_pods_are_summed_when_every_set_has_counted_its_own() {
+        let check = |counts: &[(i64, Option<i64>)], want: Value| {
+            let sets: Vec<Set> = counts
+                .iter()
+                .map(|(observed, terminating)| Set {
+                    observed_generation: *observed,
+                    terminating: *terminating,
+                    ..set_of("web-a", 1, 1)
+                })
+                .collect();
+            let told = judge(&deployment(Value::Null), &sets, Some(0), None, 0, NOW).status;
+            assert_eq!(told["terminatingReplicas"], want, "{counts:?}");
+        };
+        check(&[], json!(0));
+        check(&[(1, Some(2)), (3, Some(1)), (0, None)], json!(3));
+        check(&[(1, Some(2)), (1, None)], Value::Null);
     }
 
     #[test]

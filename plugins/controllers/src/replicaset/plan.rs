@@ -28,6 +28,11 @@ impl Pod {
         !self.deleting && self.phase != "Succeeded" && self.phase != "Failed"
     }
 
+    /// It was asked to end and has not ended.
+    pub fn terminating(&self) -> bool {
+        self.deleting && self.phase != "Succeeded" && self.phase != "Failed"
+    }
+
     /// Ready for at least so many seconds.
     pub fn available(&self, min_ready_seconds: i64, now: i64) -> bool {
         self.ready

@@ -26,10 +26,16 @@ pub struct ServingCertificate {
     authority: Arc<Authority>,
     provider: Arc<CryptoProvider>,
     names: Vec<String>,
-    addresses: Vec<IpAddr>,
-    current: RwLock<(Arc<CertifiedKey>, Validity)>,
+    current: RwLock<Current>,
     clock: Clock,
     lifetime: Duration,
+}
+
+#[derive(Debug)]
+struct Current {
+    key: Arc<CertifiedKey>,
+    validity: Validity,
+    addresses: Vec<IpAddr>,
 }
 
 impl ServingCertificate {
@@ -41,24 +47,23 @@ impl ServingCertificate {
         addresses: Vec<IpAddr>,
         clock: Clock,
     ) -> Result<Arc<Self>, AuthorityError> {
-        let first = certified(&authority, &provider, &names, &addresses, &clock, LEAF_LIFETIME)?;
+        let first = certified(&authority, &provider, &names, addresses, &clock, LEAF_LIFETIME)?;
         Ok(Arc::new(ServingCertificate {
             authority,
             provider,
             names,
-            addresses,
             current: RwLock::new(first),
             clock,
             lifetime: LEAF_LIFETIME,
         }))
     }
 
-    /// Makes a new certificate if it is time; tells how long until it is time again.
-    pub fn renew(&self) -> Result<Duration, AuthorityError> {
+    /// Makes a new certificate if it is time or the addresses are others; tells how long until it is time again.
+    pub fn renew(&self, addresses: Vec<IpAddr>) -> Result<Duration, AuthorityError> {
         let now = self.clock.now();
-        if self.validity().needs_renewal(now) {
-            let fresh =
-                certified(&self.authority, &self.provider, &self.names, &self.addresses, &self.clock, self.lifetime)?;
+        let moved = self.current.read().unwrap_or_else(|e| e.into_inner()).addresses != addresses;
+        if moved || self.validity().needs_renewal(now) {
+            let fresh = certified(&self.authority, &self.provider, &self.names, addresses, &self.clock, self.lifetime)?;
             *self.current.write().unwrap_or_else(|e| e.into_inner()) = fresh;
         }
         Ok(self.validity().until_renewal(now))
@@ -66,7 +71,7 @@ impl ServingCertificate {
 
     /// The time the certificate in use is good for.
     pub fn validity(&self) -> Validity {
-        self.current.read().unwrap_or_else(|e| e.into_inner()).1
+        self.current.read().unwrap_or_else(|e| e.into_inner()).validity
     }
 }
 
@@ -74,22 +79,22 @@ fn certified(
     authority: &Authority,
     provider: &CryptoProvider,
     names: &[String],
-    addresses: &[IpAddr],
+    addresses: Vec<IpAddr>,
     clock: &Clock,
     lifetime: Duration,
-) -> Result<(Arc<CertifiedKey>, Validity), AuthorityError> {
-    let issued = authority.issue_server(names, addresses, clock.now(), lifetime)?;
+) -> Result<Current, AuthorityError> {
+    let issued = authority.issue_server(names, &addresses, clock.now(), lifetime)?;
     let key = provider
         .key_provider
         .load_private_key(issued.key)
         .map_err(|_| AuthorityError::Issue(rcgen::Error::KeyGenerationUnavailable))?;
     let chain = vec![issued.certificate, authority.certificate().clone()];
-    Ok((Arc::new(CertifiedKey::new(chain, key)), issued.validity))
+    Ok(Current { key: Arc::new(CertifiedKey::new(chain, key)), validity: issued.validity, addresses })
 }
 
 impl ResolvesServerCert for ServingCertificate {
     fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.current.read().unwrap_or_else(|e| e.into_inner()).0.clone())
+        Some(self.current.read().unwrap_or_else(|e| e.into_inner()).key.clone())
     }
 }
 
@@ -140,10 +145,20 @@ mod tests {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let serving = ServingCertificate::issue(authority, provider, vec!["localhost".into()], vec![], clock).unwrap();
         let first = serving.validity();
-        assert!(!serving.renew().unwrap().is_zero());
+        assert!(!serving.renew(vec![]).unwrap().is_zero());
         assert_eq!(serving.validity(), first);
+        let shown = |serving: &ServingCertificate| {
+            let current = serving.current.read().unwrap();
+            (current.key.cert[0].clone(), current.addresses.clone())
+        };
+        let (before, _) = shown(&serving);
+        let moved: IpAddr = [192, 0, 2, 7].into();
+        serving.renew(vec![moved]).unwrap();
+        let (after, addresses) = shown(&serving);
+        assert_eq!(addresses, [moved]);
+        assert!(after.windows(4).any(|part| part == [192, 0, 2, 7]) && before != after);
         seconds.fetch_add(300 * 24 * 3600, Ordering::Relaxed);
-        assert!(!serving.renew().unwrap().is_zero());
+        assert!(!serving.renew(vec![moved]).unwrap().is_zero());
         assert!(serving.validity().not_after > first.not_after);
     }
 }

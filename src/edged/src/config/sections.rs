@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 pub struct Node {
     /// The Node's name; `null` takes the host name.
     pub name: Option<String>,
-    /// The Node's address; `null` takes the address of the default route.
+    /// The Node's address; `null` takes the address of the default route, and follows it when it changes.
     pub address: Option<IpAddr>,
     /// Labels beside the well-known ones.
     pub labels: BTreeMap<String, String>,

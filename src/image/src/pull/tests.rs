@@ -283,7 +283,9 @@ async fn a_token_is_fetched_with_the_credentials_that_fit() {
     let denied = bench.pull(&name).await.unwrap_err();
     assert!(denied.contains("refused access"), "{denied}");
     assert!(bench.images.pull(&name, &keys("you"), |_| {}).await.is_err());
-    assert!(bench.images.pull(&name, &keys("me"), |_| {}).await.is_ok());
+    let pulled = bench.images.pull_and_tell(&name, &keys("me"), |_| {}).await.unwrap();
+    let me = Credential::Basic { user: "me".into(), password: "secret".into() };
+    assert_eq!(pulled.proof, Some(me), "what opened the registry is told");
 }
 
 #[tokio::test]

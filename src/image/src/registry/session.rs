@@ -98,6 +98,12 @@ impl<'a> Session<'a> {
         &self.endpoint.authority
     }
 
+    /// The credential that the registry asked for and took.
+    pub async fn proof(&self) -> Option<Credential> {
+        let asked = self.authorization.lock().await.is_some();
+        (asked && self.credential != Credential::Anonymous).then(|| self.credential.clone())
+    }
+
     /// A manifest or an index by tag or digest, with the digest of what came.
     pub async fn manifest(&self, wanted: &str) -> Result<(Vec<u8>, Digest), RegistryError> {
         let answer = self.get("manifests", wanted, Some(manifest::ACCEPT), 0).await?;

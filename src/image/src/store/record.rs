@@ -21,8 +21,8 @@ pub struct Record {
     pub id: Digest,
     /// Names with tags.
     pub tags: BTreeSet<String>,
-    /// Names with digests.
-    pub digests: BTreeSet<String>,
+    /// Names with digests, the one that was pulled last first.
+    pub digests: Vec<String>,
     /// Chain IDs, lowest first.
     pub layers: Vec<Digest>,
     /// How to run it.
@@ -50,16 +50,7 @@ pub struct Layer {
 
 impl Record {
     pub(super) fn new(id: Digest, layers: Vec<Digest>, config: ImageConfig, config_size: u64) -> Self {
-        Self {
-            id,
-            tags: BTreeSet::new(),
-            digests: BTreeSet::new(),
-            layers,
-            config,
-            config_size,
-            pinned: false,
-            used: 0,
-        }
+        Self { id, tags: BTreeSet::new(), digests: Vec::new(), layers, config, config_size, pinned: false, used: 0 }
     }
 
     pub(super) fn write(&self, path: &Path) -> io::Result<()> {

@@ -80,14 +80,13 @@ pub(crate) async fn launch(shared: Arc<Shared>, launch: Launch) -> Launched {
         }
         return Launched::Refused(Reason::new("CreateContainerError", message));
     }
-    let name = &launch.container.name;
-    let normal = |reason: &str, text: String| {
+    let normal = |reason: &str, text: &str| {
         shared.events.tell(about.clone(), Level::Normal, reason, text);
     };
-    normal("Created", format!("Created container: {name}"));
+    normal("Created", "Container created");
     match shared.runtime.start(&launch.run.id).await {
         Ok(started) => {
-            normal("Started", format!("Started container {name}"));
+            normal("Started", "Container started");
             shared.metrics.container_started(shared.clock.mono() - began);
             Launched::Running(started.at)
         }

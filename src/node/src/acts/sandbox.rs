@@ -49,7 +49,7 @@ pub(crate) async fn make_sandbox(shared: Arc<Shared>, id: PodId, pod: Arc<Pod>) 
             })?;
             addresses.ips
         }
-        _ => shared.host_ips.clone(),
+        _ => shared.ips(),
     };
     let dns = shared.network.host_dns().await.unwrap_or_default();
     let files = [

@@ -17,7 +17,7 @@ use crate::port::Mounts;
 use crate::shared::Shared;
 use crate::volume::{Dirs, effects};
 
-/// Memory that small files of all pods share: a thousand ConfigMaps of a few KB; the kernel takes only what is used.
+/// Memory of the folders in which pods' own memory is mounted.
 const MEMORY: u64 = 64 << 20;
 
 /// What earlier lives of the agent left: looked at before anything new is made.
@@ -90,7 +90,7 @@ pub(super) async fn orphans(
         }
         // Memory of pods that left no folder.
         for uid in memory {
-            let _ = fs::remove_dir_all(dirs.memory().join(uid));
+            let _ = effects::clear_folder(&dirs.memory().join(uid), mounts.as_ref());
         }
     };
     if let Err(error) = tokio::task::spawn_blocking(work).await {

@@ -121,6 +121,23 @@ impl Device {
         }
     }
 
+    /// Waits for the Event that says that a container started.
+    async fn started(&self, pod: &str, container: &str) {
+        let about = format!("{{{container}}}");
+        let wait = self.api.until(|api| {
+            let mine = |event: &Value| {
+                let involved = &event["involvedObject"];
+                event["reason"] == "Started"
+                    && involved["name"] == pod
+                    && involved["fieldPath"].as_str().is_some_and(|path| path.ends_with(&about))
+            };
+            api.all(Kind::Event).iter().any(mine).then_some(())
+        });
+        if tokio::time::timeout(Duration::from_secs(3600), wait).await.is_err() {
+            panic!("{container} of {pod} never started: {:#?}", self.api.events(pod));
+        }
+    }
+
     pub fn running(&self) -> Vec<String> {
         let all = self.runtime.all().into_iter();
         all.filter(|(_, state)| matches!(state, ContainerState::Running { .. })).map(|(spec, _)| spec.id).collect()

@@ -1,6 +1,6 @@
 //! An image store in memory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
@@ -13,7 +13,7 @@ pub fn image(name: &str) -> ImageInfo {
     ImageInfo {
         id: format!("sha256:{name}"),
         tags: vec![name.into()],
-        digests: vec![format!("{name}@sha256:0")],
+        digests: vec![format!("example.test/{}@sha256:0", name.split(':').next().unwrap_or_default())],
         size: 1000,
         layers: vec!["/layers/0".into()],
         config: ImageConfig { cmd: vec!["/bin/app".into()], ..ImageConfig::default() },
@@ -33,6 +33,7 @@ struct State {
     remote: BTreeMap<String, ImageInfo>,
     pulls: Vec<(String, Vec<RegistryLogin>)>,
     offline: bool,
+    private: BTreeSet<String>,
 }
 
 impl FakeImages {
@@ -55,6 +56,11 @@ impl FakeImages {
     pub fn publish(&self, info: ImageInfo) {
         let name = info.tags.first().cloned().unwrap_or_default();
         self.lock().remote.insert(name, info);
+    }
+
+    /// This registry lets nobody in whose password is not `good`.
+    pub fn make_private(&self, host: &str) {
+        self.lock().private.insert(host.into());
     }
 
     /// No registry answers from now on.
@@ -81,7 +87,7 @@ impl Images for FakeImages {
         Ok(self.lock().present.get(reference).cloned())
     }
 
-    async fn pull(&self, reference: &str, logins: &[RegistryLogin]) -> Result<ImageInfo, ImageFault> {
+    async fn pull(&self, reference: &str, logins: &[RegistryLogin]) -> Result<(ImageInfo, Option<usize>), ImageFault> {
         let mut state = self.lock();
         state.pulls.push((reference.into(), logins.to_vec()));
         if state.offline {
@@ -90,8 +96,16 @@ impl Images for FakeImages {
         let Some(info) = state.remote.get(reference).cloned() else {
             return Err(ImageFault::Pull(format!("{reference}: not found")));
         };
+        let host = reference.split('/').next().unwrap_or_default();
+        let login = match state.private.contains(host) {
+            false => None,
+            true => match logins.iter().position(|login| login.registry == host && login.password == "good") {
+                None => return Err(ImageFault::Pull(format!("{reference}: denied"))),
+                found => found,
+            },
+        };
         state.present.insert(reference.into(), info.clone());
-        Ok(info)
+        Ok((info, login))
     }
 
     async fn list(&self) -> Result<Vec<ImageInfo>, ImageFault> {
@@ -101,7 +115,8 @@ impl Images for FakeImages {
     async fn collect_garbage(&self, in_use: &[String], _free: u64) -> Result<u64, ImageFault> {
         let mut state = self.lock();
         let before = state.present.len();
-        state.present.retain(|_, info| info.pinned || in_use.contains(&info.id));
+        let used = |info: &ImageInfo| info.digests.iter().chain([&info.id]).any(|name| in_use.contains(name));
+        state.present.retain(|_, info| info.pinned || used(info));
         Ok((before - state.present.len()) as u64)
     }
 

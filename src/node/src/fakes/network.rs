@@ -7,13 +7,22 @@ use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
 use kedge_api::machine::{DnsConfig, PodAddresses, PortMapping};
+use tokio::sync::watch;
 
 use crate::port::{Connection, NetworkFault, PodNetwork};
 
 /// Gives 10.42.0.2, 10.42.0.3 and so on.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct FakeNetwork {
     state: Mutex<State>,
+    ips: watch::Sender<Vec<IpAddr>>,
+}
+
+impl Default for FakeNetwork {
+    fn default() -> Self {
+        let ips = watch::Sender::new(vec![Ipv4Addr::new(192, 0, 2, 1).into()]);
+        Self { state: Mutex::default(), ips }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -21,6 +30,7 @@ struct State {
     attached: BTreeMap<String, (PodAddresses, Vec<PortMapping>)>,
     given: u8,
     fail: Option<NetworkFault>,
+    down: Option<String>,
 }
 
 impl FakeNetwork {
@@ -32,6 +42,16 @@ impl FakeNetwork {
     /// The next attach fails so.
     pub fn fail_next(&self, fault: NetworkFault) {
         self.lock().fail = Some(fault);
+    }
+
+    /// The machine has another address.
+    pub fn move_to(&self, address: [u8; 4]) {
+        self.ips.send_replace(vec![address.into()]);
+    }
+
+    /// Pods cannot be connected, or can again.
+    pub fn break_down(&self, why: Option<&str>) {
+        self.lock().down = why.map(str::to_owned);
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
@@ -81,7 +101,11 @@ impl PodNetwork for FakeNetwork {
         Ok(DnsConfig { nameservers: vec!["192.0.2.53".into()], ..DnsConfig::default() })
     }
 
-    async fn node_ips(&self) -> Result<Vec<IpAddr>, NetworkFault> {
-        Ok(vec![Ipv4Addr::new(192, 0, 2, 1).into()])
+    fn node_ips(&self) -> watch::Receiver<Vec<IpAddr>> {
+        self.ips.subscribe()
+    }
+
+    fn fault(&self) -> Option<String> {
+        self.lock().down.clone()
     }
 }

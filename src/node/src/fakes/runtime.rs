@@ -54,6 +54,7 @@ struct State {
     calls: Vec<String>,
     listeners: Vec<tokio::sync::mpsc::UnboundedSender<RuntimeEvent>>,
     sandbox_fault: Option<String>,
+    down: Option<String>,
     pids: i32,
 }
 
@@ -71,6 +72,11 @@ impl FakeRuntime {
     /// The next sandbox cannot be made.
     pub fn fail_sandbox(&self, message: &str) {
         self.lock().sandbox_fault = Some(message.into());
+    }
+
+    /// No container can be made, or again can.
+    pub fn break_down(&self, why: Option<&str>) {
+        self.lock().down = why.map(str::to_owned);
     }
 
     /// What was asked, in order: `create ID`, `start ID`, `signal ID 15`, `exec ID cmd`, `remove ID` and so on.
@@ -309,6 +315,10 @@ impl Runtime for FakeRuntime {
         self.lock().listeners.push(sender);
         futures::stream::unfold(receiver, |mut receiver| async move { Some((receiver.recv().await?, receiver)) })
             .boxed()
+    }
+
+    fn fault(&self) -> Option<String> {
+        self.lock().down.clone()
     }
 
     async fn stats(&self, id: &str) -> Result<Stats, RuntimeFault> {

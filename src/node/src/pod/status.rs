@@ -53,6 +53,11 @@ pub fn status(pod: &Pod, seen: &Observed, around: &Surroundings<'_>) -> PodStatu
         _ if phase.terminal() => before_ips(before),
         _ => Vec::new(),
     };
+    // What has ended stays where it was, also when the machine moves.
+    let host_ips = match &before.host_ips {
+        Some(then) if phase.terminal() => then.clone(),
+        _ => around.host_ips.iter().map(|ip| HostIP { ip: ip.to_string() }).collect::<Vec<_>>(),
+    };
     PodStatus {
         phase: Some(phase.name().into()),
         reason: reason.as_ref().map(|reason| reason.reason.clone()),
@@ -61,11 +66,8 @@ pub fn status(pod: &Pod, seen: &Observed, around: &Surroundings<'_>) -> PodStatu
         container_statuses: statuses(&[Role::App]),
         init_container_statuses: statuses(&[Role::Init, Role::Sidecar]),
         ephemeral_container_statuses: statuses(&[Role::Ephemeral]),
-        host_ip: around.host_ips.first().map(IpAddr::to_string),
-        host_ips: (!around.host_ips.is_empty()).then(|| {
-            let host = |ip: &IpAddr| HostIP { ip: ip.to_string() };
-            around.host_ips.iter().map(host).collect()
-        }),
+        host_ip: host_ips.first().map(|host| host.ip.clone()),
+        host_ips: (!host_ips.is_empty()).then_some(host_ips),
         pod_ip: ips.first().map(IpAddr::to_string),
         pod_ips: (!ips.is_empty()).then(|| ips.iter().map(|ip| PodIP { ip: ip.to_string() }).collect()),
         qos_class: Some(Qos::of(pod).name().into()),

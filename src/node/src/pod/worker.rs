@@ -191,6 +191,7 @@ impl Worker {
         mailbox: &mut mpsc::Receiver<Mail>,
         stop: &CancellationToken,
     ) -> End {
+        let mut host_ips = self.shared.host_ips.clone();
         loop {
             let wake = match self.turn() {
                 Turn::Gone => return End::Gone,
@@ -212,6 +213,8 @@ impl Worker {
                     let input = inputs.borrow_and_update().clone();
                     self.words(input);
                 }
+                // The status tells the machine's address.
+                Ok(()) = host_ips.changed() => {}
                 () = timer => {}
             }
         }
@@ -319,11 +322,11 @@ impl Worker {
 
     /// The address that probes and hooks go to.
     fn ip(&self) -> String {
-        let ips = match super::spec(&self.pod).host_network {
-            Some(true) => self.shared.host_ips.as_slice(),
-            _ => self.seen.ips(),
+        let ip = match super::spec(&self.pod).host_network {
+            Some(true) => self.shared.host_ips.borrow().first().copied(),
+            _ => self.seen.ips().first().copied(),
         };
-        ips.first().map(ToString::to_string).unwrap_or_default()
+        ip.map(|ip| ip.to_string()).unwrap_or_default()
     }
 }
 

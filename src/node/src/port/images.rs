@@ -10,8 +10,8 @@ use kedge_api::machine::{ImageInfo, User};
 pub trait Images: Send + Sync + 'static {
     /// The image of that name or ID, if it is whole on this machine.
     async fn present(&self, reference: &str) -> Result<Option<ImageInfo>, ImageFault>;
-    /// Pulls it, trying the logins that fit its registry.
-    async fn pull(&self, reference: &str, logins: &[RegistryLogin]) -> Result<ImageInfo, ImageFault>;
+    /// Pulls it, trying the logins that fit its registry; tells which one the registry took, if it asked for one.
+    async fn pull(&self, reference: &str, logins: &[RegistryLogin]) -> Result<(ImageInfo, Option<usize>), ImageFault>;
     /// Every image, largest first.
     async fn list(&self) -> Result<Vec<ImageInfo>, ImageFault>;
     /// Drops images that are neither in use nor pinned, oldest first, until so many bytes are free.

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use async_trait::async_trait;
 use kedge_api::machine::{DnsConfig, PodAddresses, PortMapping};
+use tokio::sync::watch;
 
 /// Joins pods to the network and takes them off it.
 #[async_trait]
@@ -27,8 +28,10 @@ pub trait PodNetwork: Send + Sync + 'static {
     async fn connect(&self, netns: Option<&Path>, port: u16) -> Result<Connection, NetworkFault>;
     /// The host's resolver settings.
     async fn host_dns(&self) -> Result<DnsConfig, NetworkFault>;
-    /// The machine's own addresses, primary first.
-    async fn node_ips(&self) -> Result<Vec<IpAddr>, NetworkFault>;
+    /// The machine's own addresses, primary first, as they are now and whenever they change.
+    fn node_ips(&self) -> watch::Receiver<Vec<IpAddr>>;
+    /// Why pods cannot be connected, if they cannot.
+    fn fault(&self) -> Option<String>;
 }
 
 /// A connection to a pod.

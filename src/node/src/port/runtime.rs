@@ -37,6 +37,8 @@ pub trait Runtime: Send + Sync + 'static {
     fn events(&self) -> BoxStream<'static, RuntimeEvent>;
     /// What a running container uses.
     async fn stats(&self, id: &str) -> Result<Stats, RuntimeFault>;
+    /// Why no container can be made, if none can.
+    fn fault(&self) -> Option<String>;
 }
 
 /// A process that runs in a container. Dropping `exit` before it is done ends the process, or lets go of the container.

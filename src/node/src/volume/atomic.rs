@@ -27,7 +27,24 @@ pub fn write(folder: &Path, files: &Files, group: Option<u32>, stamp: &str, moun
     }
     let fresh = format!("..{stamp}");
     let target = folder.join(&fresh);
-    fs::DirBuilder::new().mode(0o755).create(&target)?;
+    if let Err(error) = fill(&target, files, group, mounts) {
+        // Half of it is of no use, and takes the room that the next try needs.
+        let _ = fs::remove_dir_all(&target);
+        return Err(error);
+    }
+    let swap = folder.join("..data_tmp");
+    let _ = fs::remove_file(&swap);
+    symlink(&fresh, &swap)?;
+    fs::rename(&swap, folder.join(CURRENT))?;
+    link_names(folder, files)?;
+    if let Some(old) = old {
+        let _ = fs::remove_dir_all(folder.join(old));
+    }
+    Ok(true)
+}
+
+fn fill(target: &Path, files: &Files, group: Option<u32>, mounts: &dyn Mounts) -> io::Result<()> {
+    fs::DirBuilder::new().mode(0o755).create(target)?;
     for (path, file) in files {
         let path = target.join(path);
         if let Some(parent) = path.parent() {
@@ -39,15 +56,7 @@ pub fn write(folder: &Path, files: &Files, group: Option<u32>, stamp: &str, moun
             mounts.chown(&path, None, group)?;
         }
     }
-    let swap = folder.join("..data_tmp");
-    let _ = fs::remove_file(&swap);
-    symlink(&fresh, &swap)?;
-    fs::rename(&swap, folder.join(CURRENT))?;
-    link_names(folder, files)?;
-    if let Some(old) = old {
-        let _ = fs::remove_dir_all(folder.join(old));
-    }
-    Ok(true)
+    Ok(())
 }
 
 /// A group that owns the files can read them.
@@ -130,6 +139,10 @@ mod tests {
         let hidden = fs::read_dir(folder.path()).unwrap().count();
         assert_eq!(hidden, 4, "..3, ..data, a, c");
         assert!(put(&[("c", "3")], "4"), "a key that is gone is a change");
+        let bad = files(&[("c", "4"), ("c/d", "5")]);
+        assert!(write(folder.path(), &bad, None, "5", &mounts).is_err());
+        assert!(!folder.path().join("..5").exists(), "a try that failed takes no room");
+        assert_eq!(read("c").as_deref(), Some("3"));
     }
 
     #[test]

@@ -86,8 +86,16 @@ fn make_one(
         }
         Source::Payload => {
             let files = payload::files(volume, &fetched.payload).map_err(|error| fault(&error))?;
-            private_parent(&path).map_err(|error| fault(&error))?;
-            atomic::write(&path, &files, group, fetched.stamp, mounts).map(drop).map_err(|error| fault(&error))
+            own_memory(&dirs.pod_memory(id), mounts)
+                .and_then(|()| atomic::write(&path, &files, group, fetched.stamp, mounts))
+                .map(drop)
+                .map_err(|error| match error.kind() {
+                    io::ErrorKind::StorageFull => fault(&format!(
+                        "{error}: what a pod shows of configMaps, secrets, tokens and its own fields may take {} MiB",
+                        MEMORY >> 20
+                    )),
+                    _ => fault(&error),
+                })
         }
         Source::Claim(claim) => match fetched.claims.get(&volume.name) {
             Some(target) => {
@@ -102,6 +110,22 @@ fn make_one(
         },
         Source::Unsupported(kind) => Err(fault(&format!("{kind} volumes are not supported by this node"))),
     }
+}
+
+/// The small files of one pod, old and new versions together: no pod can take the room of another's. The kernel takes
+/// only what is used.
+const MEMORY: u64 = 64 << 20;
+
+/// Makes a pod's own memory. One that has files already stays as it is.
+fn own_memory(folder: &Path, mounts: &dyn Mounts) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o750).create(folder)?;
+    if fs::read_dir(folder)?.next().is_some() || mounts.below(folder)?.iter().any(|point| point == folder) {
+        return Ok(());
+    }
+    if let Err(error) = mounts.tmpfs(folder, Some(MEMORY), 0o750) {
+        tracing::warn!(%error, ?folder, "no memory file system for one pod; its small files take the room of all");
+    }
+    Ok(())
 }
 
 fn private_parent(path: &Path) -> io::Result<()> {
@@ -201,19 +225,20 @@ fn bind_part(volume: &Path, part: &str, target: &Path, mounts: &dyn Mounts) -> i
 
 /// Takes away everything of a pod: mounts first, so that no volume's content is deleted through a mount.
 pub fn clear(dirs: &Dirs, id: &PodId, mounts: &dyn Mounts) -> io::Result<()> {
-    for folder in [dirs.pod(id), dirs.pod_memory(id)] {
-        for point in mounts.below(&folder)? {
-            mounts.unmount(&point)?;
-        }
-        let left = mounts.below(&folder)?;
-        if let Some(point) = left.first() {
-            return Err(io::Error::other(format!("{} is still mounted", point.display())));
-        }
-        match fs::remove_dir_all(&folder) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
-        }
+    [dirs.pod(id), dirs.pod_memory(id)].iter().try_for_each(|folder| clear_folder(folder, mounts))
+}
+
+/// The same for one folder.
+pub fn clear_folder(folder: &Path, mounts: &dyn Mounts) -> io::Result<()> {
+    for point in mounts.below(folder)? {
+        mounts.unmount(&point)?;
     }
-    Ok(())
+    let left = mounts.below(folder)?;
+    if let Some(point) = left.first() {
+        return Err(io::Error::other(format!("{} is still mounted", point.display())));
+    }
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }

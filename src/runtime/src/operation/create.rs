@@ -20,7 +20,7 @@ use crate::cgroup::{Cgroups, Visit};
 use crate::executor::{Confined, Start};
 use crate::layout::{ContainerPaths, Layout};
 use crate::life::{Process, Processes};
-use crate::spec::{self, Host, devices_below};
+use crate::spec::{self, Host, devices_below, heat_below};
 use crate::waiter::descriptors;
 use crate::{capabilities, seccomp, sys, wire};
 
@@ -97,6 +97,8 @@ fn confine(cgroups: &Cgroups, cgroup: &Path, spec: &ContainerSpec) -> io::Result
     if spec.security.privileged { Ok(()) } else { cgroups.confine_devices(cgroup) }
 }
 
+const CPUS: &str = "/sys/devices/system/cpu";
+
 fn look_at_host(layout: &Layout, spec: &ContainerSpec, cgroups: &Cgroups) -> Outcome<Host> {
     let status = fs::read_to_string("/proc/self/status").during("read /proc/self/status")?;
     Ok(Host {
@@ -104,6 +106,7 @@ fn look_at_host(layout: &Layout, spec: &ContainerSpec, cgroups: &Cgroups) -> Out
         unified: *cgroups == Cgroups::V2,
         shared_pid: layout.pod(&spec.pod_uid).join("pid").exists(),
         pid_of: spec.pid_of.as_deref().map(|other| pid_namespace(&layout.container(other))).transpose()?,
+        heat: if spec.security.mask_proc { heat_below(Path::new(CPUS)) } else { Vec::new() },
         devices: if spec.security.privileged { devices_below(Path::new("/dev")) } else { Vec::new() },
     })
 }

@@ -38,7 +38,7 @@ async fn one_is_started_beside_its_target_and_reached() {
     );
     let ready = pod["status"]["conditions"].as_array().unwrap().iter().find(|c| c["type"] == "Ready").unwrap();
     assert_eq!(ready["status"], "True", "it does not count");
-    device.event("web", "Started: Started container debug").await;
+    device.started("web", "debug").await;
     let all = device.runtime.all();
     let (spec, _) = all.iter().find(|(spec, _)| spec.args == ["/debug"]).unwrap();
     assert_eq!(spec.pid_of.as_deref(), Some(app.as_str()));
@@ -88,10 +88,10 @@ async fn one_without_its_target_waits_and_says_why() {
     assert_eq!(pod.pointer(&told("waiting/message")).unwrap(), "unable to find target container \"app\"");
     // One without a target does not wait for the init containers either.
     put_in(&device, "web", json!({"name": "look", "image": "web:1", "command": ["/look"]}));
-    device.event("web", "Started: Started container look").await;
+    device.started("web", "look").await;
     let pod = device.until("web", PHASE, "Running").await;
     assert!(pod["status"]["initContainerStatuses"][0]["state"]["terminated"].is_object());
-    device.event("web", "Started: Started container debug").await;
+    device.started("web", "debug").await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -103,7 +103,7 @@ async fn a_pod_that_is_done_takes_it_along() {
     device.pod("job", spec);
     device.until("job", PHASE, "Running").await;
     put_in(&device, "job", json!({"name": "debug", "image": "web:1", "command": ["/debug"]}));
-    device.event("job", "Started: Started container debug").await;
+    device.started("job", "debug").await;
     let pod = device.until("job", PHASE, "Succeeded").await;
     assert!(pod.pointer(EPHEMERAL).unwrap()["terminated"].is_object());
 }

@@ -16,8 +16,10 @@ async fn volumes_show_config_maps_and_follow_them() {
     };
     put("one");
     device.until("web", PHASE, "Running").await;
-    let file = device.state.path().join("memory/uid-web/cfg/k");
+    let own = device.state.path().join("memory/uid-web");
+    let file = own.join("cfg/k");
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "one");
+    assert!(device.mounts_left().contains(&own), "no pod takes the memory of another's small files");
     put("two");
     // The file system says nothing to tokio; its clock goes on only while nothing else can.
     tokio::time::timeout(Duration::from_secs(3600), async {
@@ -55,6 +57,60 @@ async fn pull_secrets_of_pod_and_account_are_used() {
     let (_, logins) = device.images.pulls().remove(0);
     let users: Vec<&str> = logins.iter().map(|login| login.username.as_str()).collect();
     assert_eq!(users, ["own", "accounts"]);
+    let text = "FailedToRetrieveImagePullSecret: Unable to retrieve some image pull secrets (missing); \
+                attempting to pull the image may not succeed.";
+    device.event("web", text).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_image_of_a_secret_is_not_given_to_pods_without_it() {
+    use base64::Engine as _;
+    let mut device = Device::on().await;
+    device.images.make_private("r.example");
+    device.images.publish(crate::fakes::image("r.example/x:1"));
+    let secret = |device: &Device, name: &str, password: &str| {
+        let config = json!({"auths": {"r.example": {"username": "u", "password": password}}}).to_string();
+        let data = base64::engine::general_purpose::STANDARD.encode(config);
+        let meta = json!({"name": name, "namespace": "default"});
+        device.api.put(Kind::Secret, json!({"metadata": meta, "data": {".dockerconfigjson": data}}));
+    };
+    let pod = |device: &Device, name: &str, policy: &str, secrets: Value| {
+        let mut spec = with(json!({"image": "r.example/x:1", "imagePullPolicy": policy}));
+        spec["imagePullSecrets"] = secrets;
+        device.pod(name, spec);
+    };
+    secret(&device, "right", "good");
+    secret(&device, "wrong", "bad");
+    secret(&device, "copy", "good");
+    pod(&device, "owner", "IfNotPresent", json!([{"name": "right"}]));
+    device.until("owner", PHASE, "Running").await;
+    let reason = format!("{STATE}/waiting/reason");
+    for life in ["first", "second"] {
+        let named = |name: &str| format!("{name}-{life}");
+        pod(&device, &named("none"), "IfNotPresent", json!([]));
+        device.until(&named("none"), &reason, "ErrImagePull").await;
+        pod(&device, &named("wrong"), "IfNotPresent", json!([{"name": "wrong"}]));
+        device.until(&named("wrong"), &reason, "ErrImagePull").await;
+        pod(&device, &named("never"), "Never", json!([]));
+        device.until(&named("never"), &reason, "ErrImageNeverPull").await;
+        let pulls = device.images.pulls().len();
+        for (name, secret) in [("same", "right"), ("copy", "copy")] {
+            pod(&device, &named(name), "IfNotPresent", json!([{"name": secret}]));
+            device.until(&named(name), PHASE, "Running").await;
+            let text =
+                "Pulled: Container image \"r.example/x:1\" already present on machine and can be accessed by the pod";
+            device.event(&named(name), text).await;
+        }
+        assert!(device.images.pulls()[pulls..].iter().all(|(_, logins)| !logins.iter().any(|l| l.password == "good")));
+        device.stop().await;
+        device.start().await;
+    }
+    // Without a network, too, nobody gets what he could not have pulled.
+    device.images.go_offline();
+    pod(&device, "offline", "Always", json!([]));
+    device.until("offline", &reason, "RegistryUnavailable").await;
+    pod(&device, "offline-owner", "Always", json!([{"name": "right"}]));
+    device.until("offline-owner", PHASE, "Running").await;
 }
 
 #[tokio::test(start_paused = true)]

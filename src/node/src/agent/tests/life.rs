@@ -20,21 +20,21 @@ async fn a_bound_pod_runs_and_is_told_of() {
     assert_eq!(container["ready"], true);
     assert_eq!(container["started"], true);
     assert_eq!(container["restartCount"], 0);
-    assert_eq!(container["imageID"], "sha256:web:1");
+    assert_eq!(container["imageID"], "example.test/web@sha256:0");
     assert!(container["containerID"].as_str().unwrap().starts_with("kedge://"));
     assert_eq!(container["state"]["running"]["startedAt"], "2026-01-01T00:00:00Z");
     let conditions = status["conditions"].as_array().unwrap();
     let true_ones: Vec<&str> =
         conditions.iter().filter(|c| c["status"] == "True").map(|c| c["type"].as_str().unwrap()).collect();
     assert_eq!(true_ones, ["PodScheduled", "PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady"]);
-    device.event("web", "Started: Started container app").await;
+    device.event("web", "Started: Container started").await;
     let events = device.api.events("web");
     assert_eq!(
         events,
         [
-            "Pulled: Container image \"web:1\" already present on machine",
-            "Created: Created container: app",
-            "Started: Started container app",
+            "Pulled: Container image \"web:1\" already present on machine and can be accessed by the pod",
+            "Created: Container created",
+            "Started: Container started",
         ]
     );
 }
@@ -195,7 +195,7 @@ async fn a_hook_that_fails_ends_the_container() {
     script.exec_codes.insert("hello".into(), 1);
     device.runtime.script("/bin/app", script);
     device.pod("web", with(json!({"lifecycle": {"postStart": {"exec": {"command": ["hello"]}}}})));
-    device.event("web", "FailedPostStartHook: PostStartHook failed: hello\n").await;
+    device.event("web", "FailedPostStartHook: PostStartHook failed").await;
     device.until("web", "/status/containerStatuses/0/restartCount", 1).await;
 }
 
@@ -265,7 +265,7 @@ async fn a_changed_image_is_started_anew() {
     device.until("web", PHASE, "Running").await;
     let change = json!({"spec": {"containers": [{"name": "app", "image": "init:1"}]}});
     device.api.patch(Kind::Pod, Some("default"), "web", None, PatchForm::Merge, &change).await.unwrap();
-    device.until("web", "/status/containerStatuses/0/imageID", "sha256:init:1").await;
+    device.until("web", "/status/containerStatuses/0/imageID", "example.test/init@sha256:0").await;
     device.until("web", "/status/containerStatuses/0/restartCount", 1).await;
     device.event("web", "Killing: Container app definition changed, will be restarted").await;
 }

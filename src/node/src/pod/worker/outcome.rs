@@ -359,8 +359,9 @@ impl Worker {
         let Err(said) = result else {
             return;
         };
-        let text = format!("PostStartHook failed: {said}");
-        self.tell_of(name, Level::Warning, "FailedPostStartHook", text);
+        // What a command said may be secret: it is for the log, not for an Event.
+        tracing::info!(pod = self.id.long(), container = name, said, "a postStart hook failed");
+        self.tell_of(name, Level::Warning, "FailedPostStartHook", "PostStartHook failed");
         let stop = Stop {
             name: name.to_owned(),
             message: "FailedPostStartHook".into(),

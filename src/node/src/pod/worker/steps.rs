@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures::future::{AbortHandle, Abortable};
+use kedge_api::machine::ImageInfo;
 use serde_json::json;
 
 use super::{Done, Worker};
@@ -14,9 +15,18 @@ use crate::pod::plan::{Step, Stop};
 use crate::pod::{ephemeral, fingerprint, member};
 use crate::port::{Kind, Mono, RuntimeFault};
 use crate::probe::ProbeKind;
+use crate::pulled::repository;
 
 /// A kill that shows no effect is repeated after this long.
 const KILL_AGAIN: Duration = Duration::from_secs(10);
+
+/// What `imageID` tells: the name with its digest under which a registry gave the image, or the image's own ID if none
+/// did.
+fn told_id(image: &ImageInfo, name: &str) -> String {
+    let wanted = repository(name);
+    let fits = |full: &&String| full.split('@').next() == Some(wanted.as_str());
+    image.digests.iter().find(fits).or(image.digests.first()).unwrap_or(&image.id).clone()
+}
 
 /// A postStart hook may take as long as it likes; the container's end ends it.
 const HOOK_LIMIT: Duration = Duration::from_secs(u32::MAX as u64);
@@ -125,7 +135,7 @@ impl Worker {
             id: self.shared.new_id(),
             attempt: self.seen.member(name).next_attempt,
             fingerprint: fingerprint(&member.container),
-            image_id: image.id.clone(),
+            image_id: told_id(&image, member.container.image.as_deref().unwrap_or_default()),
             stop_signal: signal_number(signal.as_deref().unwrap_or(&image.config.stop_signal)),
         };
         let launch = acts::Launch {
@@ -193,8 +203,8 @@ impl Worker {
             if let (Some(pre_stop), Some(container)) = (pre_stop, container) {
                 let hook = acts::hook(shared.clone(), run.id.clone(), pre_stop, container, ip, grace);
                 if let Err(said) = hook.await {
-                    let text = format!("PreStopHook failed: {said}");
-                    shared.events.tell(about, Level::Warning, "FailedPreStopHook", text);
+                    tracing::info!(container = run.id, said, "a preStop hook failed");
+                    shared.events.tell(about, Level::Warning, "FailedPreStopHook", "PreStopHook failed");
                 }
             }
             let sent = shared.runtime.signal(&run.id, run.stop_signal).await;
@@ -300,5 +310,29 @@ impl Worker {
         state.waiting = Some(Reason::new("ImagePullBackOff", format!("{text}: {}: {}", failed.reason, failed.message)));
         self.tell_of(name, Level::Normal, "BackOff", text);
         self.tell_of(name, Level::Warning, "Failed", "Error: ImagePullBackOff");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_that_a_registry_gave_is_told() {
+        let image = |digests: &[&str]| ImageInfo {
+            id: "sha256:id".into(),
+            digests: digests.iter().map(|name| (*name).to_owned()).collect(),
+            ..crate::fakes::image("a:1")
+        };
+        let hub = "docker.io/library/nginx@sha256:1";
+        for (image, name, want) in [
+            (image(&[]), "nginx:1", "sha256:id"),
+            (image(&[hub]), "nginx:1", hub),
+            (image(&["r.example/my-nginx@sha256:1", hub]), "nginx", hub),
+            (image(&[hub, "r:5000/nginx@sha256:2"]), "r:5000/nginx:1", "r:5000/nginx@sha256:2"),
+            (image(&[hub]), "sha256:id", hub),
+        ] {
+            assert_eq!(told_id(&image, name), want, "{name}");
+        }
     }
 }

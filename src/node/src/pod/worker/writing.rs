@@ -34,8 +34,8 @@ impl Worker {
                 None => own.push(condition.clone()),
             }
         }
-        let around =
-            Surroundings { host_ips: &self.shared.host_ips, before: &before, wall: self.shared.clock.wall(), now };
+        let host_ips = self.shared.ips();
+        let around = Surroundings { host_ips: &host_ips, before: &before, wall: self.shared.clock.wall(), now };
         status(&self.pod, &self.seen, &around)
     }
 
