@@ -6,7 +6,7 @@ use wasmtime::Engine;
 
 /// Compiles one component. `target` `None`: for exactly this processor.
 pub fn compile(wasm: &[u8], target: Option<&str>) -> Result<Vec<u8>, String> {
-    let mut config = crate::engine::config();
+    let mut config = crate::engine::config_for(target.unwrap_or(crate::engine::native_target()));
     if let Some(target) = target {
         config.target(target).map_err(|error| format!("target {target}: {error:#}"))?;
     }

@@ -7,31 +7,45 @@ use wasmtime::{Config, ModuleVersionStrategy};
 /// The engine's version, part of every compiled plugin and of the cache's keys. A test holds it against the lock file.
 pub const ENGINE_VERSION: &str = "48.0.8";
 
-/// Address space an instance reserves for its memory at the start: what most never outgrow. Small, since a board with
-/// 32 bits, or with a strict overcommit policy, has no gigabytes to give to each of ten instances.
-const RESERVATION: u64 = 16 << 20;
+/// Address space that an instance has for its memory.
+struct Space {
+    /// Reserved at the start.
+    reservation: u64,
+    /// Reserved beyond the size each time that a memory moves to grow.
+    growth: u64,
+    /// Unmapped behind it: what an access may add to its pointer without a check.
+    guard: u64,
+}
 
-/// Address space reserved beyond the size each time that a memory moves to grow.
-const RESERVATION_FOR_GROWTH: u64 = 16 << 20;
+/// With 64 bits all that a plugin's pointers can reach, so that no access needs a check of its bounds: a seventh less
+/// code. It is address space only, which no overcommit policy counts.
+const WIDE: Space = Space { reservation: 4 << 30, growth: 0, guard: 32 << 20 };
 
-/// Unmapped bytes behind a memory; with explicit bounds checks one page of Wasm is plenty.
-const GUARD: u64 = 64 << 10;
+/// A board with 32 bits has no gigabytes to give to each of many instances: what most never outgrow. Every access is
+/// checked, and one page of Wasm is plenty behind it.
+const NARROW: Space = Space { reservation: 16 << 20, growth: 16 << 20, guard: 64 << 10 };
 
 /// The configuration that compiler and daemon share.
 pub fn config() -> Config {
+    config_for(native_target())
+}
+
+/// The same for another target than this machine's.
+pub fn config_for(target: &str) -> Config {
+    let space = if target == "pulley32" { NARROW } else { WIDE };
     let mut config = Config::new();
     config
         .epoch_interruption(true)
-        .memory_reservation(RESERVATION)
-        .memory_reservation_for_growth(RESERVATION_FOR_GROWTH)
-        .memory_guard_size(GUARD)
+        .memory_reservation(space.reservation)
+        .memory_reservation_for_growth(space.growth)
+        .memory_guard_size(space.guard)
         .guard_before_linear_memory(false)
         .native_unwind_info(false)
         // From machine code back to Wasm: a tenth of a plugin's size, for backtraces that nobody is shown.
         .generate_address_map(false)
         .concurrency_support(false);
-    if native_target().starts_with("pulley") {
-        config.target(native_target()).expect("the interpreter is a known target");
+    if target.starts_with("pulley") {
+        config.target(target).expect("the interpreter is a known target");
     }
     config
         .module_version(ModuleVersionStrategy::Custom(format!("kedge-1/{ENGINE_VERSION}")))
