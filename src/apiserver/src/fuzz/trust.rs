@@ -8,7 +8,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair};
 use rustls_pki_types::CertificateDer;
 use serde_json::Value;
 
@@ -112,8 +112,8 @@ pub fn der(bytes: &[u8]) {
 }
 
 /// An authority that is only for this, and who trusts it.
-fn authority() -> &'static (Issuer<'static, KeyPair>, ClientCertificates) {
-    static AUTHORITY: OnceLock<(Issuer<'static, KeyPair>, ClientCertificates)> = OnceLock::new();
+fn authority() -> &'static (rcgen::Issuer<'static, KeyPair>, ClientCertificates) {
+    static AUTHORITY: OnceLock<(rcgen::Issuer<'static, KeyPair>, ClientCertificates)> = OnceLock::new();
     AUTHORITY.get_or_init(|| {
         let key = KeyPair::generate().expect("keys can be made");
         let mut params = CertificateParams::default();
@@ -121,7 +121,7 @@ fn authority() -> &'static (Issuer<'static, KeyPair>, ClientCertificates) {
         let certificate = params.self_signed(&key).expect("certificates can be made");
         let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
         let trusted = ClientCertificates::trusting(certificate.der(), &provider).expect("is an authority");
-        (Issuer::from_ca_cert_der(certificate.der(), key).expect("is an authority"), trusted)
+        (rcgen::Issuer::from_ca_cert_der(certificate.der(), key).expect("is an authority"), trusted)
     })
 }
 

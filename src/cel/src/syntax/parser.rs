@@ -442,7 +442,7 @@ mod tests {
 
     #[track_caller]
     fn check(text: &str, fault: &str) {
-        let found = super::parse(text).map_err(|all| Issues::new(text, all).to_string());
+        let found = super::parse(text, false).map_err(|all| Issues::new(text, all).to_string());
         match found {
             Ok(_) => assert_eq!("", fault, "{text}"),
             Err(found) => assert!(found.starts_with(fault) && !fault.is_empty(), "{text}\n{found}\nwanted: {fault}"),
@@ -486,7 +486,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_text_is_survived(text in ".*", near in r#"[a-z0-9 .,:?!&|<>=+*/%'"\\(){}\[\]-]{0,60}"#) {
-            let _ = (super::parse(&text).map_err(|all| Issues::new(&text, all).to_string()), super::parse(&near));
+            let _ = (super::parse(&text, false).map_err(|all| Issues::new(&text, all).to_string()), super::parse(&near, true));
         }
     }
 }
