@@ -47,7 +47,11 @@ fn objects_are_patched_replaced_edited_and_compared() {
     assert!(said.ends_with("configmap/m replaced\n"), "{said}");
     assert_eq!(held(&device), "5");
 
-    device.edgectl(&["apply", "-f", &file("5")]).ok();
+    let apply = |words: &[&str]| device.edgectl(&[&["apply", "-f", &file("5")], words].concat());
+    apply(&["--force-conflicts"]).fails(&["--force-conflicts only works with --server-side"]);
+    apply(&["--server-side", "--force"]).fails(&["--force cannot be used with --server-side"]);
+    apply(&["--force", "--dry-run=server"]).fails(&["--dry-run=server cannot be used with --force"]);
+    apply(&[]).ok();
     let same = device.edgectl(&["diff", "-f", &file("5")]);
     assert_eq!((same.code, same.stdout.as_str()), (0, ""), "{same}");
     let other = device.edgectl(&["diff", "-f", &file("6")]);
@@ -64,6 +68,28 @@ fn objects_are_patched_replaced_edited_and_compared() {
     // What is refused comes back, and what is left as it was then is not saved.
     let refused = edit(&device, "sed -i 's/name: m$/name: other/'");
     refused.fails(&["Edit cancelled, no valid changes were saved.", "A copy of your changes"]);
+}
+
+#[test]
+fn what_was_applied_once_is_pruned() {
+    let Some(device) = Device::new("pruned") else { return };
+    let of = |name: &str| {
+        format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}, labels: {{of: set}}}}\ndata: {{a: b}}\n")
+    };
+    let both = device.file("set.yaml", format!("{}---\n{}", of("one"), of("two")).as_bytes());
+    let both = both.to_string_lossy().into_owned();
+    device.edgectl(&["apply", "-f", both.as_str()]).ok();
+    device.edgectl(&["create", "configmap", "foreign", "--from-literal=a=b"]).ok();
+    device.edgectl(&["label", "configmap", "foreign", "of=set"]).ok();
+    let one = device.file("set.yaml", of("one").as_bytes()).to_string_lossy().into_owned();
+    let words = ["apply", "-f", one.as_str(), "--prune", "-l", "of=set"];
+    let said = device.edgectl(&[&words[..], &["--dry-run=server"]].concat()).ok();
+    assert!(said.contains("configmap/two pruned (server dry run)\n"), "{said}");
+    let said = device.edgectl(&words).ok();
+    assert!(said.contains("configmap/two pruned\n") && !said.contains("foreign"), "{said}");
+    device.edgectl(&["get", "configmap", "two"]).fails(&["NotFound"]);
+    device.edgectl(&["get", "configmap", "one", "foreign"]).ok();
+    device.edgectl(&["apply", "-f", one.as_str(), "--prune"]).fails(&["without explicitly passing --all"]);
 }
 
 #[test]

@@ -140,7 +140,7 @@ async fn whoami(session: &Session, output: Option<&str>) -> Result<ExitCode, Fai
     let review = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"});
     let answer = session.client.create(&path, &review, &WriteOptions::default()).await?;
     if let Some(format) = format {
-        print!("{}", output::object(&format, &answer, "")?);
+        output::print(&format, &answer, "")?;
         return Ok(ExitCode::SUCCESS);
     }
     let user = &answer["status"]["userInfo"];
@@ -167,7 +167,7 @@ async fn whoami(session: &Session, output: Option<&str>) -> Result<ExitCode, Fai
 /// Makes roles and bindings grant at least what the files say; never takes anything away.
 async fn reconcile(session: &Session, files: &Files) -> Result<ExitCode, Failure> {
     if files.filename.is_empty() {
-        return Err(Failure::said("must specify one of -f and -k"));
+        return Err(Failure::said("must specify -f"));
     }
     let catalogue = session.catalogue().await?;
     for item in manifest::read(files)? {
@@ -260,6 +260,12 @@ async fn decide(session: &Session, name: &str, kind: &str) -> Result<(), Failure
         }
         let message = format!("This CSR was {} by kubectl certificate {verb}.", kind.to_lowercase());
         conditions.push(json!({"type": kind, "status": "True", "reason": reason, "message": message}));
+        if !request.is_object() {
+            return Err(Failure::said(format!("the server's answer is no request {name}")));
+        }
+        if !request["status"].is_object() {
+            request["status"] = json!({});
+        }
         request["status"]["conditions"] = json!(conditions);
         match session.client.update(&path.clone().subresource("approval"), &request, &WriteOptions::default()).await {
             Ok(_) => return Ok(()),

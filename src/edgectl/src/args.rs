@@ -3,6 +3,7 @@
 //! In: arguments. Out: typed values. Never reads a file and never asks the server.
 
 mod access;
+mod apply;
 mod boolean;
 mod change;
 mod config;
@@ -10,6 +11,7 @@ mod create;
 mod device;
 mod discover;
 mod nodes;
+mod objects;
 mod rollout;
 mod serve;
 mod set;
@@ -20,13 +22,15 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use access::{Auth, AuthWhat, Backup, Certificate, CertificateWhat, CreateRole, Restore, RuleFlags, SubjectFlags};
+pub use apply::{Apply, Delete};
 pub use boolean::{boolean, tell};
 pub use change::{Diff, Edit, Patch, PatchType, Replace, Told, Wait};
 pub use config::{Config, ConfigWhat};
 pub use create::{Create, CreateHow, CreateSecret, CreateWhat, FromData};
 pub use device::{Image, ImageWhat, Plugin, PluginWhat};
-pub use discover::{ApiResources, Events, Explain};
+pub use discover::{ApiResources, ClusterInfo, ClusterInfoWhat, Dump, Events, Explain, Top, TopWhat};
 pub use nodes::{Cordon, Drain, Taint};
+pub use objects::{CreateObject, CreateService, ServicePorts};
 pub use rollout::{Rollout, RolloutWhat};
 pub use serve::{Autoscale, Expose};
 pub use set::{Among, Set, SetWhat};
@@ -71,6 +75,24 @@ pub struct Global {
     /// Do not check the server's certificate. This makes your HTTPS connections insecure.
     #[arg(long, global = true)]
     pub insecure_skip_tls_verify: bool,
+    /// A file with the certificate of the authority that signed the server's.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub certificate_authority: Option<PathBuf>,
+    /// A file with a client certificate.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub client_certificate: Option<PathBuf>,
+    /// A file with the key of the client certificate.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub client_key: Option<PathBuf>,
+    /// The name that the server's certificate must have; else the one in the URL.
+    #[arg(long, global = true, value_name = "NAME")]
+    pub tls_server_name: Option<String>,
+    /// The longest time for one request, e.g. 30s; 0 is no limit.
+    #[arg(long, global = true, value_name = "DURATION")]
+    pub request_timeout: Option<String>,
+    /// Taken for the sake of scripts that pass it to kubectl: there is no log whose level could be set.
+    #[arg(long = "v", short = 'v', global = true, value_name = "LEVEL")]
+    pub verbosity: Option<u8>,
     /// Username to impersonate for the operation.
     #[arg(long = "as", global = true, value_name = "USER")]
     pub impersonate: Option<String>,
@@ -155,7 +177,9 @@ pub enum Verb {
     /// Print the supported API versions on the server, in the form of "group/version".
     ApiVersions,
     /// Display addresses of the control plane and of the cluster's own services.
-    ClusterInfo,
+    ClusterInfo(ClusterInfo),
+    /// Display what nodes or pods use.
+    Top(Top),
     /// Get documentation for a resource and its fields.
     Explain(Explain),
     /// List events.
@@ -182,6 +206,9 @@ pub fn read(line: &str) -> Result<Arguments, clap::Error> {
 impl Verb {
     /// Whether it makes a binding, whose subjects have a flag of the same name as a global one.
     pub fn takes_subjects(&self) -> bool {
+        if let Verb::Set(set) = self {
+            return matches!(set.what, SetWhat::Subject { .. });
+        }
         let Verb::Create(create) = self else { return false };
         matches!(
             create.what,
@@ -207,8 +234,8 @@ pub struct Which {
 /// Manifests.
 #[derive(Clone, Debug, Default, Args)]
 pub struct Files {
-    /// Files or folders with manifests, or - for standard input; may be repeated.
-    #[arg(long, short = 'f', value_name = "FILE")]
+    /// Files or folders with manifests, or - for standard input; may be repeated, or be several with commas between.
+    #[arg(long, short = 'f', value_name = "FILE", value_delimiter = ',')]
     pub filename: Vec<String>,
     /// Read folders with their subfolders.
     #[arg(long, short = 'R')]
@@ -264,6 +291,18 @@ pub struct Get {
     /// Keep managedFields when printing in JSON or YAML.
     #[arg(long)]
     pub show_managed_fields: bool,
+    /// Each name after its kind, as with several kinds.
+    #[arg(long)]
+    pub show_kind: bool,
+    /// Get this subresource of the named objects: status, scale or resize.
+    #[arg(long, value_name = "NAME", value_parser = ["status", "scale", "resize"])]
+    pub subresource: Option<String>,
+    /// Ask for so many objects at once; 0 for all of them.
+    #[arg(long, default_value_t = 500, value_name = "COUNT")]
+    pub chunk_size: u32,
+    /// With --watch: tell what happened to each object.
+    #[arg(long)]
+    pub output_watch_events: bool,
     /// Print what the server answers at this path, as it is: /readyz, /metrics, /api/v1/nodes.
     #[arg(long, value_name = "PATH", conflicts_with_all = ["words", "filename", "output", "watch", "watch_only"])]
     pub raw: Option<String>,
@@ -282,79 +321,6 @@ pub struct Describe {
     /// Show the events about it.
     #[arg(long, default_value = "true")]
     pub show_events: bool,
-}
-
-/// `apply`.
-#[derive(Debug, Args)]
-pub struct Apply {
-    #[command(flatten)]
-    pub files: Files,
-    /// Apply on the server, with field ownership.
-    #[arg(long)]
-    pub server_side: bool,
-    /// With --server-side: take over fields of other managers. Else: delete and create what cannot be patched.
-    #[arg(long, visible_alias = "force-conflicts")]
-    pub force: bool,
-    /// Name of the manager used to track field ownership.
-    #[arg(long, value_name = "NAME")]
-    pub field_manager: Option<String>,
-    /// none, client or server.
-    #[arg(long, value_enum, num_args = 0..=1, default_missing_value = "client", default_value = "none")]
-    pub dry_run: DryRun,
-    /// strict, warn or ignore unknown and duplicate fields.
-    #[arg(long, default_value = "strict", value_name = "WHAT")]
-    pub validate: String,
-    /// Output format: json, yaml or name.
-    #[arg(long, short = 'o', value_name = "FORMAT")]
-    pub output: Option<String>,
-    /// Selector (label query) to filter the manifests on.
-    #[arg(long, short = 'l', value_name = "SELECTOR")]
-    pub selector: Option<String>,
-    /// Leave the annotation of what was applied last as it is: for a diff, which shows what the manifests say.
-    #[arg(skip)]
-    pub plain: bool,
-}
-
-/// `delete`.
-#[derive(Debug, Args)]
-pub struct Delete {
-    #[command(flatten)]
-    pub which: Which,
-    #[command(flatten)]
-    pub files: Files,
-    /// Delete all resources of the given types in the namespace.
-    #[arg(long)]
-    pub all: bool,
-    /// In all namespaces.
-    #[arg(long, short = 'A')]
-    pub all_namespaces: bool,
-    /// What happens to dependents: background, foreground or orphan.
-    #[arg(long, num_args = 0..=1, default_missing_value = "background", default_value = "background", value_name = "HOW")]
-    pub cascade: String,
-    /// Seconds given to the resource to end gracefully; 1 and --force for immediate.
-    #[arg(long, allow_negative_numbers = true, default_value_t = -1)]
-    pub grace_period: i64,
-    /// Shortcut for --grace-period=1.
-    #[arg(long)]
-    pub now: bool,
-    /// Remove at once, without waiting for the node.
-    #[arg(long)]
-    pub force: bool,
-    /// Treat "not found" as success.
-    #[arg(long)]
-    pub ignore_not_found: bool,
-    /// Wait until the resources are gone.
-    #[arg(long, default_value = "true")]
-    pub wait: bool,
-    /// Longest wait, e.g. 30s; 0 waits for ever.
-    #[arg(long, default_value = "0s")]
-    pub timeout: String,
-    /// Output: name for short.
-    #[arg(long, short = 'o', value_name = "FORMAT")]
-    pub output: Option<String>,
-    /// none, client or server.
-    #[arg(long, value_enum, num_args = 0..=1, default_missing_value = "client", default_value = "none")]
-    pub dry_run: DryRun,
 }
 
 /// `logs`.
@@ -397,6 +363,15 @@ pub struct Logs {
     /// Each line after its pod and container.
     #[arg(long)]
     pub prefix: bool,
+    /// Of a workload all pods and not the first one; each line after its pod and container.
+    #[arg(long)]
+    pub all_pods: bool,
+    /// Tell of a log that cannot be read, and go on with the others.
+    #[arg(long)]
+    pub ignore_errors: bool,
+    /// The most logs that are followed at once.
+    #[arg(long, default_value_t = 5, value_name = "COUNT")]
+    pub max_log_requests: usize,
 }
 
 /// `scale`.
@@ -412,6 +387,17 @@ pub struct Scale {
     /// Only if this is the number now.
     #[arg(long)]
     pub current_replicas: Option<i32>,
+    /// Only if the resource has this version.
+    #[arg(long, value_name = "VERSION")]
+    pub resource_version: Option<String>,
+    /// All resources of the types in the namespace.
+    #[arg(long)]
+    pub all: bool,
+    /// Wait so long for the new number of pods, e.g. 30s; 0 does not wait.
+    #[arg(long, default_value = "0s")]
+    pub timeout: String,
+    #[command(flatten)]
+    pub told: Told,
 }
 
 /// `label` and `annotate`.
@@ -432,6 +418,19 @@ pub struct Label {
     /// Only if the resource has this version.
     #[arg(long, value_name = "VERSION")]
     pub resource_version: Option<String>,
+    #[command(flatten)]
+    pub files: Files,
+    /// In all namespaces.
+    #[arg(long, short = 'A')]
+    pub all_namespaces: bool,
+    /// Display the labels or annotations.
+    #[arg(long)]
+    pub list: bool,
+    /// Name of the manager used to track field ownership.
+    #[arg(long, value_name = "NAME")]
+    pub field_manager: Option<String>,
+    #[command(flatten)]
+    pub told: Told,
 }
 
 /// `version`.
@@ -509,6 +508,16 @@ mod tests {
             "edgectl create secret tls t --cert=a --key=b",
             "edgectl create token bot --duration=10m --bound-object-kind=Pod --bound-object-name=p",
             "edgectl completion bash",
+            "edgectl get pods -v=6 --request-timeout=5s",
+            "edgectl --v 2 get pods --certificate-authority a --client-certificate b --client-key c --tls-server-name d",
+            "edgectl apply -f a --prune -l app=web --wait --timeout=5s --grace-period=1 --cascade=orphan",
+            "edgectl apply -f a --prune --all --prune-allowlist=core/v1/ConfigMap --prune-allowlist=apps/v1/Deployment",
+            "edgectl get pod a --subresource=status --show-kind --chunk-size=0 -w --output-watch-events",
+            "edgectl logs deploy/web --all-pods --max-log-requests=9 --ignore-errors",
+            "edgectl scale deploy --all --replicas=1 --timeout=5s --dry-run=server --resource-version=1 -o name",
+            "edgectl label -f a x=y --dry-run -o yaml --field-manager=me",
+            "edgectl label pods a --list",
+            "edgectl annotate pods --all -A x=y",
         ] {
             read(line).unwrap_or_else(|e| panic!("{line}: {e}"));
         }

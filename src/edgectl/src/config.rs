@@ -5,9 +5,10 @@
 
 mod files;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use kedge_api::yaml;
+use kedge_api::{base64, yaml};
 use serde_json::{Map, Value, json};
 
 use crate::args::{Config, ConfigWhat, Global};
@@ -19,9 +20,16 @@ use files::Files;
 const BYTES: [&str; 3] = ["certificate-authority-data", "client-certificate-data", "client-key-data"];
 const WORDS: [&str; 2] = ["password", "token"];
 
+/// The name of what stands in no kubeconfig.
+const OWN: &str = "edgectl";
+
 /// Runs the verb.
 pub fn run(global: &Global, args: Config) -> Result<ExitCode, Failure> {
-    let mut files = Files::read(global.kubeconfig.as_deref())?;
+    let makes = matches!(
+        args.what,
+        ConfigWhat::SetContext { .. } | ConfigWhat::SetCluster { .. } | ConfigWhat::SetCredentials { .. }
+    );
+    let mut files = Files::read(global.kubeconfig.as_deref(), makes)?;
     let merged = files.merged();
     match args.what {
         ConfigWhat::View { raw, minify, flatten, output } => {
@@ -36,12 +44,12 @@ pub fn run(global: &Global, args: Config) -> Result<ExitCode, Failure> {
             if flatten {
                 files::flatten(&mut shown)?;
             }
-            if !raw {
+            if redacts(raw, flatten) {
                 redact(&mut shown);
             }
             match format {
                 Format::Yaml => print!("{}", yaml::text(&shown)),
-                format => print!("{}", output::object(&format, &shown, "")?),
+                format => output::print(&format, &shown, "")?,
             }
         }
         ConfigWhat::CurrentContext => println!("{}", current(&merged)?),
@@ -66,12 +74,53 @@ pub fn run(global: &Global, args: Config) -> Result<ExitCode, Failure> {
             };
             let known = entry(&merged, "contexts", &name).is_some();
             let fields = [("cluster", &global.cluster), ("user", &global.user), ("namespace", &global.namespace)];
-            set_context(files.holding("contexts", &name), &name, &fields);
+            let fields = fields.map(|(field, value)| (field, value.clone().map(Value::from)));
+            set(files.holding("contexts", &name), "contexts", &name, &fields);
             files.write()?;
             println!("Context \"{name}\" {}.", if known { "modified" } else { "created" });
         }
+        ConfigWhat::SetCluster { name, embed_certs } => {
+            set(files.holding("clusters", &name), "clusters", &name, &cluster(global, embed_certs)?);
+            files.write()?;
+            println!("Cluster \"{name}\" set.");
+        }
+        ConfigWhat::SetCredentials { name, embed_certs } => {
+            set(files.holding("users", &name), "users", &name, &user(global, embed_certs)?);
+            files.write()?;
+            println!("User \"{name}\" set.");
+        }
+        ConfigWhat::DeleteCluster { name } => delete(&mut files, &merged, "clusters", &name)?,
+        ConfigWhat::DeleteContext { name } => delete(&mut files, &merged, "contexts", &name)?,
+        ConfigWhat::DeleteUser { name } => delete(&mut files, &merged, "users", &name)?,
+        ConfigWhat::RenameContext { name, new } => rename(&mut files, &merged, &name, &new)?,
+        ConfigWhat::GetClusters => print!("{}", names(&merged, "clusters")),
+        ConfigWhat::GetUsers => print!("{}", names(&merged, "users")),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The kubeconfig with what global flags say of the cluster and the user of this command.
+pub fn adjusted(global: &Global) -> Result<Value, Failure> {
+    let mut config = match Files::read(global.kubeconfig.as_deref(), false) {
+        Ok(files) => files.merged(),
+        // Who names the server needs no kubeconfig.
+        Err(_) if global.kubeconfig.is_none() && global.server.is_some() => json!({}),
+        Err(fault) => return Err(fault),
+    };
+    let name = global.context.clone().or_else(|| current(&config).ok()).unwrap_or_else(|| OWN.to_owned());
+    if entry(&config, "contexts", &name).is_none() && global.context.is_none() {
+        config["current-context"] = json!(name);
+        set(&mut config, "contexts", &name, &[("cluster", Some(json!(OWN))), ("user", Some(json!(OWN)))]);
+        set(&mut config, "clusters", OWN, &[("server", Some(json!(global.server.as_deref().unwrap_or(""))))]);
+    }
+    let context = entry(&config, "contexts", &name).map_or(Value::Null, |entry| entry["context"].clone());
+    let named = |given: &Option<String>, field: &str| {
+        given.clone().or_else(|| context[field].as_str().map(str::to_owned)).unwrap_or_default()
+    };
+    let (of_cluster, of_user) = (named(&global.cluster, "cluster"), named(&global.user, "user"));
+    set(&mut config, "clusters", &of_cluster, &cluster(global, false)?);
+    set(&mut config, "users", &of_user, &user(global, false)?);
+    Ok(config)
 }
 
 fn current(config: &Value) -> Result<String, Failure> {
@@ -84,20 +133,115 @@ fn entry<'a>(config: &'a Value, list: &str, name: &str) -> Option<&'a Value> {
     config[list].as_array().into_iter().flatten().find(|entry| entry["name"] == *name)
 }
 
-fn set_context(file: &mut Value, name: &str, fields: &[(&str, &Option<String>)]) {
-    let list = list_of(file, "contexts");
-    if !list.iter().any(|entry| entry["name"] == *name) {
-        list.push(json!({"name": name, "context": {"cluster": "", "user": ""}}));
+/// The field of an entry of a list that holds its settings.
+fn inside(list: &str) -> &str {
+    list.trim_end_matches('s')
+}
+
+/// Sets fields of an entry, which is made where it is missing; a null takes a field away.
+fn set(file: &mut Value, list: &str, name: &str, fields: &[(&str, Option<Value>)]) {
+    let field = inside(list);
+    let entries = list_of(file, list);
+    if !entries.iter().any(|entry| entry["name"] == *name) {
+        let settings = if list == "contexts" { json!({"cluster": "", "user": ""}) } else { json!({}) };
+        entries.push(json!({"name": name, field: settings}));
     }
-    for entry in list.iter_mut().filter(|entry| entry["name"] == *name) {
-        let context = entry.as_object_mut().map(|entry| entry.entry("context").or_insert_with(|| json!({})));
-        let Some(context) = context.and_then(Value::as_object_mut) else { continue };
+    for entry in entries.iter_mut().filter(|entry| entry["name"] == *name) {
+        let settings = entry.as_object_mut().map(|entry| entry.entry(field).or_insert_with(|| json!({})));
+        let Some(settings) = settings.and_then(Value::as_object_mut) else { continue };
         for (field, value) in fields {
-            if let Some(value) = value {
-                context.insert((*field).to_owned(), json!(value));
+            match value {
+                None => {}
+                Some(Value::Null) => drop(settings.remove(*field)),
+                Some(value) => drop(settings.insert((*field).to_owned(), value.clone())),
             }
         }
     }
+}
+
+/// What is set of a cluster. One way to trust it goes before the other.
+fn cluster(global: &Global, embed: bool) -> Result<Vec<(&'static str, Option<Value>)>, Failure> {
+    let mut fields = vec![
+        ("server", global.server.clone().map(Value::from)),
+        ("tls-server-name", global.tls_server_name.clone().map(Value::from)),
+    ];
+    fields.extend(held("certificate-authority", "certificate-authority-data", &global.certificate_authority, embed)?);
+    if global.insecure_skip_tls_verify {
+        fields.push(("insecure-skip-tls-verify", Some(json!(true))));
+        fields.extend(["certificate-authority", "certificate-authority-data"].map(|field| (field, Some(Value::Null))));
+    } else if global.certificate_authority.is_some() {
+        fields.push(("insecure-skip-tls-verify", Some(Value::Null)));
+    }
+    Ok(fields)
+}
+
+/// What is set of a user.
+fn user(global: &Global, embed: bool) -> Result<Vec<(&'static str, Option<Value>)>, Failure> {
+    let mut fields = vec![("token", global.token.clone().map(Value::from))];
+    fields.extend(held("client-certificate", "client-certificate-data", &global.client_certificate, embed)?);
+    fields.extend(held("client-key", "client-key-data", &global.client_key, embed)?);
+    Ok(fields)
+}
+
+/// A file, as its name or as what is in it; never both.
+fn held(
+    name: &'static str,
+    data: &'static str,
+    file: &Option<PathBuf>,
+    embed: bool,
+) -> Result<Vec<(&'static str, Option<Value>)>, Failure> {
+    let Some(file) = file else { return Ok(Vec::new()) };
+    let fault = |source| Failure::Read { path: file.clone(), source };
+    if embed {
+        let bytes = std::fs::read(file).map_err(fault)?;
+        return Ok(vec![(data, Some(json!(base64::encode(&bytes)))), (name, Some(Value::Null))]);
+    }
+    let path = std::path::absolute(file).map_err(fault)?;
+    Ok(vec![(name, Some(json!(path.display().to_string()))), (data, Some(Value::Null))])
+}
+
+/// Takes an entry out of a list, wherever it stands.
+fn delete(files: &mut Files, merged: &Value, list: &str, name: &str) -> Result<(), Failure> {
+    let what = inside(list);
+    if entry(merged, list, name).is_none() {
+        return Err(Failure::said(format!("cannot delete {what} {name}, not in the kubeconfig")));
+    }
+    while files.has(list, name) {
+        list_of(files.holding(list, name), list).retain(|entry| entry["name"] != *name);
+    }
+    files.write()?;
+    if list == "contexts" && merged["current-context"] == *name {
+        eprintln!(
+            "warning: this removed your active context, use \"edgectl config use-context\" to select a different one"
+        );
+    }
+    println!("deleted {what} {name} from the kubeconfig");
+    Ok(())
+}
+
+fn rename(files: &mut Files, merged: &Value, name: &str, new: &str) -> Result<(), Failure> {
+    if entry(merged, "contexts", name).is_none() {
+        return Err(Failure::said(format!("cannot rename the context \"{name}\", it's not in the kubeconfig")));
+    }
+    if entry(merged, "contexts", new).is_some() {
+        return Err(Failure::said(format!(
+            "cannot rename the context \"{name}\", the context \"{new}\" already exists in the kubeconfig"
+        )));
+    }
+    while files.has("contexts", name) {
+        for entry in list_of(files.holding("contexts", name), "contexts").iter_mut().filter(|e| e["name"] == *name) {
+            entry["name"] = json!(new);
+        }
+    }
+    files.move_current(name, new);
+    files.write()?;
+    println!("Context \"{name}\" renamed to \"{new}\".");
+    Ok(())
+}
+
+fn names(merged: &Value, list: &str) -> String {
+    let all = merged[list].as_array().into_iter().flatten().filter_map(|entry| entry["name"].as_str());
+    std::iter::once("NAME").chain(all).map(|name| format!("{name}\n")).collect()
 }
 
 /// A list of a file; what is no list is made one.
@@ -126,6 +270,11 @@ fn minified(config: &Value, wanted: Option<&str>) -> Result<Value, Failure> {
     small["clusters"] = json!(part("clusters", "cluster"));
     small["users"] = json!(part("users", "user"));
     Ok(small)
+}
+
+/// Whoever asks for one self-contained file wants to use it, as with kubectl.
+fn redacts(raw: bool, flatten: bool) -> bool {
+    !raw && !flatten
 }
 
 /// Takes the secrets out.
@@ -205,6 +354,13 @@ mod tests {
     }
 
     #[test]
+    fn a_whole_or_raw_view_keeps_its_secrets() {
+        for (raw, flatten, expected) in [(false, false, true), (true, false, false), (false, true, false)] {
+            assert_eq!(redacts(raw, flatten), expected, "{raw} {flatten}");
+        }
+    }
+
+    #[test]
     fn secrets_are_left_out() {
         let mut shown = config();
         redact(&mut shown);
@@ -225,11 +381,77 @@ mod tests {
     #[test]
     fn contexts_are_changed_or_made() {
         let mut file = config();
-        let (user, nothing) = (Some("w".to_owned()), None);
-        set_context(&mut file, "a", &[("user", &user), ("cluster", &nothing)]);
+        let user = || Some(json!("w"));
+        set(&mut file, "contexts", "a", &[("user", user()), ("cluster", None)]);
         assert_eq!(file["contexts"][1]["context"], json!({"cluster": "c", "user": "w"}));
         let mut empty = json!({});
-        set_context(&mut empty, "new", &[("user", &user)]);
+        set(&mut empty, "contexts", "new", &[("user", user())]);
         assert_eq!(empty["contexts"], json!([{"name": "new", "context": {"cluster": "", "user": "w"}}]));
+    }
+
+    fn done(path: &std::path::Path, words: &str) -> Result<ExitCode, Failure> {
+        let line = format!("edgectl --kubeconfig={} config {words}", path.display());
+        let parsed = crate::args::read(&line).unwrap();
+        let crate::args::Verb::Config(config) = parsed.verb else { panic!("{line}") };
+        run(&parsed.global, config)
+    }
+
+    #[test]
+    fn a_kubeconfig_is_made_changed_and_emptied() {
+        let folder = std::env::temp_dir().join(format!("edgectl-sets-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let (path, ca) = (folder.join("config"), folder.join("ca.crt"));
+        std::fs::write(&ca, "x").unwrap();
+        let now = || {
+            kedge_api::decode::yaml(&std::fs::read(&path).unwrap(), &kedge_api::decode::Limits::MANIFEST).unwrap().value
+        };
+        assert!(done(&path, "view").is_err());
+        let ca = ca.display();
+        done(&path, &format!("set-cluster c --server=https://a:1 --certificate-authority={ca} --embed-certs")).unwrap();
+        assert_eq!(
+            now()["clusters"][0]["cluster"],
+            json!({"server": "https://a:1", "certificate-authority-data": "eA=="})
+        );
+        done(&path, &format!("set-cluster c --certificate-authority={ca}")).unwrap();
+        let named = json!({"server": "https://a:1", "certificate-authority": ca.to_string()});
+        assert_eq!(now()["clusters"][0]["cluster"], named);
+        done(&path, "set-cluster c --insecure-skip-tls-verify").unwrap();
+        assert_eq!(now()["clusters"][0]["cluster"], json!({"server": "https://a:1", "insecure-skip-tls-verify": true}));
+        done(&path, "set-credentials u --token=t").unwrap();
+        done(&path, "set-context b --cluster=c --user=u").unwrap();
+        done(&path, "use-context b").unwrap();
+        done(&path, "rename-context b d").unwrap();
+        assert!(done(&path, "rename-context b d").is_err());
+        assert_eq!((&now()["current-context"], &now()["contexts"][0]["name"]), (&json!("d"), &json!("d")));
+        for words in ["delete-context d", "delete-user u", "delete-cluster c"] {
+            done(&path, words).unwrap();
+            assert!(done(&path, words).is_err(), "{words}");
+        }
+        assert_eq!((&now()["contexts"], &now()["users"], &now()["clusters"]), (&json!([]), &json!([]), &json!([])));
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn flags_go_before_the_kubeconfig() {
+        let folder = std::env::temp_dir().join(format!("edgectl-flags-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("config");
+        std::fs::write(&path, yaml::text(&config())).unwrap();
+        let global = |flags: &str| crate::args::read(&format!("edgectl get pods {flags}")).unwrap().global;
+        let given = format!(
+            "--kubeconfig={} --certificate-authority=/ca --client-certificate=/c --client-key=/k --tls-server-name=n",
+            path.display()
+        );
+        let made = adjusted(&global(&given)).unwrap();
+        let cluster = json!({"server": "https://h", "certificate-authority": "/ca", "tls-server-name": "n"});
+        assert_eq!(made["clusters"][0]["cluster"], cluster);
+        let user = json!({"token": "t", "client-certificate": "/c", "client-key": "/k"});
+        assert_eq!(made["users"].as_array().unwrap().iter().find(|u| u["name"] == "u").unwrap()["user"], user);
+        std::fs::write(&path, "").unwrap();
+        let bare = format!("--kubeconfig={} -s https://a --certificate-authority=/ca", path.display());
+        let made = adjusted(&global(&bare)).unwrap();
+        assert_eq!(made["current-context"], OWN);
+        assert_eq!(made["clusters"][0]["cluster"], json!({"server": "https://a", "certificate-authority": "/ca"}));
+        std::fs::remove_dir_all(&folder).unwrap();
     }
 }

@@ -2,7 +2,10 @@
 //!
 //! In: files or names and flags. Out: objects created. Never changes an object that is there.
 
+mod objects;
 mod roles;
+
+pub use roles::subjects;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -11,7 +14,7 @@ use kedge_api::base64::encode as base64;
 use kedge_client::{ResourcePath, WriteOptions};
 use serde_json::{Map, Value, json};
 
-use crate::apply::{located, place, validation};
+use crate::apply::{check_keys, located, place, validation};
 use crate::args::{Create, CreateHow, CreateSecret, CreateWhat, DryRun, FromData};
 use crate::error::Failure;
 use crate::manifest::{self, Item};
@@ -26,7 +29,7 @@ pub async fn run(session: Session, args: Create) -> Result<ExitCode, Failure> {
     let (items, how) = match args.what {
         None => {
             if args.files.filename.is_empty() {
-                return Err(Failure::said("must specify one of -f and -k"));
+                return Err(Failure::said("must specify -f"));
             }
             (manifest::read(&args.files)?, args.how)
         }
@@ -45,6 +48,10 @@ pub async fn run(session: Session, args: Create) -> Result<ExitCode, Failure> {
         }
         Some(CreateWhat::Role(what)) => {
             let (object, how) = roles::generate(what, &session.catalogue().await?)?;
+            (vec![Item { origin: "command line".to_owned(), object, duplicates: Vec::new() }], how)
+        }
+        Some(CreateWhat::Object(what)) => {
+            let (object, how) = objects::generate(what, &session).await?;
             (vec![Item { origin: "command line".to_owned(), object, duplicates: Vec::new() }], how)
         }
         Some(what) => {
@@ -66,6 +73,7 @@ async fn send(session: &Session, items: &[Item], how: &CreateHow) -> Result<Exit
     let mut written = Written::new(how.output.as_deref(), how.dry_run)?;
     for item in items {
         let made = async {
+            check_keys(item, validation)?;
             let (resource, object, path) = place(session, &catalogue, item)?;
             let object = if how.dry_run == DryRun::Client {
                 object
@@ -138,7 +146,7 @@ fn generate(what: CreateWhat) -> Result<(Value, CreateHow), Failure> {
             secret["data"] = json!({"tls.crt": base64(&read(&cert)?), "tls.key": base64(&read(&key)?)});
             (secret, how)
         }
-        CreateWhat::Role(_) | CreateWhat::Token { .. } => {
+        CreateWhat::Role(_) | CreateWhat::Object(_) | CreateWhat::Token { .. } => {
             return Err(Failure::said("this is not created from flags alone"));
         }
     })
@@ -170,8 +178,34 @@ fn deployment(name: &str, images: &[String], replicas: i32, port: Option<u16>, c
     })
 }
 
+/// The lines of a file of environment variables. A name without a value takes that of this process.
+fn variables(text: &str) -> Result<Vec<(String, Vec<u8>)>, Failure> {
+    let mut all = Vec::new();
+    for line in text.trim_start_matches('\u{feff}').lines().map(str::trim_start) {
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let (key, value) = match line.split_once('=') {
+            Some((key, value)) => (key, value.to_owned()),
+            None => (line, std::env::var(line).unwrap_or_default()),
+        };
+        if key.is_empty() || key.contains(char::is_whitespace) {
+            return Err(Failure::said(format!("\"{line}\" is no line of a file of variables: it must be KEY=VALUE")));
+        }
+        all.push((key.to_owned(), value.into_bytes()));
+    }
+    Ok(all)
+}
+
 fn data(from: &FromData) -> Result<Vec<(String, Vec<u8>)>, Failure> {
     let mut all = Vec::new();
+    if !from.from_env_file.is_empty() && !(from.from_literal.is_empty() && from.from_file.is_empty()) {
+        return Err(Failure::said("from-env-file cannot be combined with from-file or from-literal"));
+    }
+    for file in &from.from_env_file {
+        let text = String::from_utf8(read(file)?);
+        all.extend(variables(&text.map_err(|_| Failure::said(format!("{} is no text", file.display())))?)?);
+    }
     for literal in &from.from_literal {
         let (key, value) = literal
             .split_once('=')
@@ -253,5 +287,22 @@ mod tests {
         let container = &made["spec"]["template"]["spec"]["containers"][0];
         assert_eq!((&container["name"], &container["ports"][0]["containerPort"]), (&json!("httpd"), &json!(80)));
         assert_eq!(made["spec"]["selector"]["matchLabels"], json!({"app": "web"}));
+    }
+
+    #[test]
+    fn variables_are_read_line_by_line() {
+        let read = |text: &str| {
+            variables(text)
+                .map(|all| all.into_iter().map(|(k, v)| (k, String::from_utf8(v).unwrap())).collect::<Vec<_>>())
+        };
+        let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+        assert_eq!(
+            read("# head\n\n A=b=c\nD= e\nNOBODY_HAS_THIS\n").unwrap(),
+            [pair("A", "b=c"), pair("D", " e"), pair("NOBODY_HAS_THIS", "")]
+        );
+        assert!(read("=x").is_err() && read("a b=c").is_err());
+        let both =
+            FromData { from_env_file: vec!["a".into()], from_literal: vec!["a=b".to_owned()], ..FromData::default() };
+        assert!(data(&both).unwrap_err().to_string().contains("cannot be combined"));
     }
 }

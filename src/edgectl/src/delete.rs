@@ -52,19 +52,13 @@ pub async fn run(session: Session, args: Delete) -> Result<ExitCode, Failure> {
         }
     }
     if args.wait && args.dry_run == DryRun::None {
-        let limit = duration(&args.timeout)?;
-        let waiting = async {
+        within(&args.timeout, async {
             for (path, uid) in &going {
                 gone(&session, path, uid.as_deref()).await?;
             }
-            Ok::<(), Failure>(())
-        };
-        match limit.filter(|limit| !limit.is_zero()) {
-            None => waiting.await?,
-            Some(limit) => tokio::time::timeout(limit, waiting)
-                .await
-                .map_err(|_| Failure::said("timed out waiting for the condition"))??,
-        }
+            Ok(())
+        })
+        .await?;
     }
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
@@ -140,6 +134,16 @@ async fn targets(session: &Session, args: &Delete) -> Result<Vec<One>, Failure> 
         }
     }
     Ok(found)
+}
+
+/// Waits for something for so long; nothing or 0 is for ever.
+pub async fn within(limit: &str, waiting: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    match duration(limit)?.filter(|limit| !limit.is_zero()) {
+        None => waiting.await,
+        Some(limit) => tokio::time::timeout(limit, waiting)
+            .await
+            .map_err(|_| Failure::said("timed out waiting for the condition"))?,
+    }
 }
 
 /// Waits until an object is gone, or has another UID.

@@ -7,11 +7,13 @@ mod access;
 mod batch;
 mod containers;
 mod kinds;
+mod node;
 mod page;
 mod policy;
 mod request;
 mod traffic;
 mod volumes;
+mod workloads;
 
 use std::process::ExitCode;
 use std::time::SystemTime;
@@ -22,12 +24,14 @@ use serde_json::{Value, json};
 use crate::args::Describe;
 use crate::error::Failure;
 use crate::events::{interval, seen};
-use crate::label::targets;
+use crate::label::{One, targets};
 use crate::output::columns;
+use crate::resource::Resource;
 use crate::session::Session;
-use page::Page;
+use page::{Page, items};
 
 pub use kinds::pod_template;
+pub use page::selector;
 
 /// Runs the verb.
 pub async fn run(session: Session, args: Describe) -> Result<ExitCode, Failure> {
@@ -39,67 +43,138 @@ pub async fn run(session: Session, args: Describe) -> Result<ExitCode, Failure> 
     if chosen.is_empty() {
         eprintln!("No resources found in {} namespace.", session.namespace);
     }
+    let mut pages = Pages { session: &session, show_events: args.show_events, printed: 0 };
     let mut failed = false;
-    for (i, (resource, namespace, name)) in chosen.iter().enumerate() {
-        match session.client.get(&resource.path(namespace.as_deref()).name(&**name)).await {
-            Ok(object) => {
-                if i > 0 {
-                    println!("\n");
-                }
-                let mut page = Page::default();
-                let related = related(&session, &resource.kind, &object).await;
-                kinds::describe(&resource.kind, &object, &related, &mut page);
-                if resource.kind == "Node" {
-                    let options =
-                        ListOptions { fields: Some(format!("spec.nodeName={name}")), ..ListOptions::default() };
-                    let pods = session.client.list(&ResourcePath::core("pods"), &options).await?;
-                    kinds::node_pods(&object, &pods, SystemTime::now(), &mut page);
-                }
-                print!("{}", page.text());
-                if args.show_events && !kinds::WITHOUT_EVENTS.contains(&resource.kind.as_str()) {
-                    print!("{}", events(&session, &object).await?);
-                }
-            }
-            Err(e) => {
-                failed = true;
-                eprint!("{}", Failure::Api(e).words());
-            }
+    for one in &chosen {
+        if let Err(failure) = pages.show(one, is_alone(&args)).await {
+            failed = true;
+            eprint!("{}", failure.words());
         }
     }
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-/// What a page shows of other objects: a node's lease, what stands behind services. Who may not read those still sees
-/// the page.
-async fn related(session: &Session, kind: &str, object: &Value) -> Value {
-    let text = |field: &str| object["metadata"][field].as_str().unwrap_or("").to_owned();
-    if kind == "Node" {
-        let path = ResourcePath::new("coordination.k8s.io", "v1", "leases").namespace("kube-node-lease");
-        return session.client.get(&path.name(text("name"))).await.unwrap_or(Value::Null);
-    }
-    if !matches!(kind, "Service" | "Ingress") {
-        return Value::Null;
-    }
-    let list = async |path: ResourcePath| {
-        session.client.list(&path.namespace(text("namespace")), &ListOptions::default()).await.unwrap_or(Value::Null)
-    };
-    let slices = list(ResourcePath::new("discovery.k8s.io", "v1", "endpointslices")).await;
-    let services = if kind == "Ingress" { list(ResourcePath::core("services")).await } else { Value::Null };
-    json!({"slices": slices["items"], "services": services["items"]})
+/// Whether the command line is a type and one word more, which may be but the beginning of names.
+fn is_alone(args: &Describe) -> bool {
+    matches!(args.which.words.as_slice(), [of, _] if !of.contains(['/', ',']))
 }
 
-async fn events(session: &Session, object: &Value) -> Result<String, Failure> {
+/// Pages, one after the other.
+struct Pages<'a> {
+    session: &'a Session,
+    show_events: bool,
+    printed: usize,
+}
+
+impl Pages<'_> {
+    /// Shows an object; of a name that nobody has, those whose names begin so, if that is asked for.
+    async fn show(&mut self, one: &One, or_beginning: bool) -> Result<(), Failure> {
+        let (resource, namespace, name) = one;
+        let missing = match self.session.client.get(&resource.path(namespace.as_deref()).name(&**name)).await {
+            Ok(object) => {
+                self.print(resource, &object).await;
+                return Ok(());
+            }
+            Err(error) if error.is_not_found() && or_beginning => error,
+            Err(error) => return Err(error.into()),
+        };
+        let list = self.session.client.list(&resource.path(namespace.as_deref()), &ListOptions::default()).await?;
+        let begins = |object: &&Value| object["metadata"]["name"].as_str().is_some_and(|n| n.starts_with(&**name));
+        let found: Vec<&Value> = items(&list["items"]).filter(begins).collect();
+        if found.is_empty() {
+            return Err(missing.into());
+        }
+        for object in found {
+            let mut object = object.clone();
+            (object["apiVersion"], object["kind"]) = (json!(resource.api_version()), json!(resource.kind));
+            self.print(resource, &object).await;
+        }
+        Ok(())
+    }
+
+    async fn print(&mut self, resource: &Resource, object: &Value) {
+        if self.printed > 0 {
+            println!("\n");
+        }
+        self.printed += 1;
+        print!("{}", page(self.session, resource, object, self.show_events).await);
+    }
+}
+
+/// The whole page. What the user may not see besides the object is left out or said to be hidden; the rest is shown.
+async fn page(session: &Session, resource: &Resource, object: &Value, show_events: bool) -> String {
+    let layout = kinds::layout(resource);
+    let mut page = Page::default();
+    kinds::describe(layout, object, &related(session, layout, object).await, &mut page);
+    if layout == "Node" {
+        let fields = format!("spec.nodeName={}", object["metadata"]["name"].as_str().unwrap_or(""));
+        let options = ListOptions { fields: Some(fields), ..ListOptions::default() };
+        let pods = session.client.list(&ResourcePath::core("pods"), &options).await.ok();
+        node::pods(object, pods.as_ref(), SystemTime::now(), &mut page);
+    }
+    let mut text = page.text();
+    if show_events && !kinds::WITHOUT_EVENTS.contains(&layout) {
+        text += &events(session, layout, object).await.unwrap_or_default();
+    }
+    text
+}
+
+/// What a page shows of other objects: a node's lease, what stands behind services, a workload's pods. Who may not read
+/// those still sees the page.
+async fn related(session: &Session, layout: &str, object: &Value) -> Value {
+    let text = |field: &str| object["metadata"][field].as_str().unwrap_or("").to_owned();
+    let list = async |path: ResourcePath, labels: Option<String>| {
+        let options = ListOptions { labels, ..ListOptions::default() };
+        let mut list = session.client.list(&path.namespace(text("namespace")), &options).await.unwrap_or(Value::Null);
+        list.get_mut("items").map_or(Value::Null, Value::take)
+    };
+    let wanted = &object["spec"]["selector"];
+    let slices = ResourcePath::new("discovery.k8s.io", "v1", "endpointslices");
+    match layout {
+        "Node" => {
+            let path = ResourcePath::new("coordination.k8s.io", "v1", "leases").namespace("kube-node-lease");
+            session.client.get(&path.name(text("name"))).await.unwrap_or(Value::Null)
+        }
+        "Service" => json!({"slices": list(slices, None).await}),
+        "Ingress" => {
+            let services = list(ResourcePath::core("services"), None).await;
+            json!({"slices": list(slices, None).await, "services": services})
+        }
+        "Deployment" => {
+            let sets = ResourcePath::new("apps", "v1", "replicasets");
+            json!({"sets": list(sets, Some(selector(wanted))).await})
+        }
+        "ReplicaSet" | "StatefulSet" | "DaemonSet" => {
+            json!({"pods": list(ResourcePath::core("pods"), Some(selector(wanted))).await})
+        }
+        "ReplicationController" => {
+            let labels = selector(&json!({"matchLabels": wanted}));
+            json!({"pods": list(ResourcePath::core("pods"), Some(labels)).await})
+        }
+        _ => Value::Null,
+    }
+}
+
+async fn events(session: &Session, layout: &str, object: &Value) -> Result<String, Failure> {
     let meta = &object["metadata"];
-    let namespace = meta["namespace"].as_str().unwrap_or("default");
-    let fields = format!("involvedObject.uid={}", meta["uid"].as_str().unwrap_or(""));
+    let text = |field: &str| meta[field].as_str().unwrap_or("");
+    // Of nodes some tell under their name, as kubelet does, and some under their UID.
+    let fields = match layout {
+        "Node" => format!("involvedObject.kind=Node,involvedObject.name={}", text("name")),
+        _ => format!("involvedObject.uid={}", text("uid")),
+    };
     let options = ListOptions { fields: Some(fields), ..ListOptions::default() };
-    let list = session.client.list(&ResourcePath::core("events").namespace(namespace), &options).await?;
-    let mut found = list["items"].as_array().cloned().unwrap_or_default();
+    let path = ResourcePath::core("events");
+    let path = if text("namespace").is_empty() { path } else { path.namespace(text("namespace")) };
+    let list = session.client.list(&path, &options).await?;
+    Ok(told(list["items"].as_array().cloned().unwrap_or_default(), SystemTime::now()))
+}
+
+fn told(mut found: Vec<Value>, now: SystemTime) -> String {
     if found.is_empty() {
-        return Ok("Events:                     <none>\n".to_owned());
+        return "Events:                     <none>\n".to_owned();
     }
     found.sort_by_key(seen);
-    let now = SystemTime::now();
     let row = |cells: [&str; 5]| cells.map(str::to_owned).to_vec();
     let mut rows =
         vec![row(["Type", "Reason", "Age", "From", "Message"]), row(["----", "------", "----", "----", "-------"])];
@@ -111,5 +186,61 @@ async fn events(session: &Session, object: &Value) -> Result<String, Failure> {
     }
     let table = columns(&rows);
     let lines: String = table.lines().map(|line| format!("  {line}\n")).collect();
-    Ok(format!("Events:\n{lines}"))
+    format!("Events:\n{lines}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::args::{Verb, read};
+    use crate::fake::{self, refusal};
+
+    fn resource(group: &str, kind: &str) -> Resource {
+        let plural = format!("{}s", kind.to_lowercase());
+        Resource {
+            group: group.to_owned(),
+            version: "v1".to_owned(),
+            kind: kind.to_owned(),
+            plural,
+            namespaced: kind != "Node",
+            ..Resource::default()
+        }
+    }
+
+    #[tokio::test]
+    async fn what_the_user_may_not_see_does_not_hide_the_rest() {
+        let (session, log) = fake::session(|_| refusal(403, "Forbidden"));
+        let object = json!({"metadata": {"name": "n", "uid": "u"}});
+        let text = page(&session, &resource("", "Node"), &object, true).await;
+        assert!(text.starts_with("Name:") && text.contains("not authorized") && !text.contains("Events"), "{text}");
+        let asked = log.lines();
+        let events = "GET /api/v1/events?fieldSelector=involvedObject.kind%3DNode%2CinvolvedObject.name%3Dn";
+        assert!(asked.iter().any(|line| line == events), "{asked:?}");
+        let object =
+            json!({"metadata": {"name": "a", "namespace": "b"}, "spec": {"selector": {"matchLabels": {"x": "y"}}}});
+        let text = page(&session, &resource("apps", "ReplicaSet"), &object, true).await;
+        assert!(text.contains("<the pods cannot be listed>"), "{text}");
+        // A kind of the same name in another group is nothing that has pods.
+        let (session, log) = fake::session(|_| refusal(403, "Forbidden"));
+        page(&session, &resource("example.com", "Node"), &object, false).await;
+        assert!(log.lines().is_empty(), "{:?}", log.lines());
+    }
+
+    #[tokio::test]
+    async fn the_beginning_of_a_name_is_enough() {
+        for (line, expected) in [
+            ("edgectl describe pod we --show-events=false", ExitCode::SUCCESS),
+            ("edgectl describe pod x --show-events=false", ExitCode::FAILURE),
+            ("edgectl describe pod/we --show-events=false", ExitCode::FAILURE),
+        ] {
+            let (session, _) = fake::session(|asked| match asked.line.as_str() {
+                "GET /api/v1/namespaces/default/pods" => {
+                    (200, json!({"items": [{"metadata": {"name": "web-1"}}, {"metadata": {"name": "other"}}]}))
+                }
+                _ => refusal(404, "NotFound"),
+            });
+            let Verb::Describe(args) = read(line).unwrap().verb else { panic!("{line}") };
+            assert_eq!(run(session, args).await.unwrap(), expected, "{line}");
+        }
+    }
 }

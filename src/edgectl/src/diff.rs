@@ -38,18 +38,29 @@ pub async fn run(session: Result<Session, Failure>, args: Diff) -> Result<ExitCo
 }
 
 async fn compare(session: Session, args: Diff) -> Result<u8, Failure> {
+    if args.force_conflicts && !args.server_side {
+        return Err(Failure::said("--force-conflicts only works with --server-side"));
+    }
     let items = manifest::selected(&args.files, args.selector.as_deref())?;
     let catalogue = session.catalogue().await?;
     let (live, merged) = (Folder::new("LIVE")?, Folder::new("MERGED")?);
     let as_apply = Apply {
         files: args.files.clone(),
         server_side: args.server_side,
-        force: args.force_conflicts,
+        force_conflicts: args.force_conflicts,
+        force: false,
         field_manager: args.field_manager.clone(),
         dry_run: DryRun::Server,
         validate: String::new(),
         output: None,
         selector: None,
+        prune: false,
+        all: false,
+        prune_allowlist: Vec::new(),
+        cascade: "background".to_owned(),
+        grace_period: -1,
+        timeout: "0s".to_owned(),
+        wait: false,
         plain: true,
     };
     for item in &items {

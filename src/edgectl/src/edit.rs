@@ -40,6 +40,21 @@ pub async fn run(session: Session, args: Edit) -> Result<ExitCode, Failure> {
         return Err(Failure::said("edit cancelled, no objects found"));
     }
     let mut draft = Draft::new(&args.output)?;
+    let done = rounds(&session, &args, &chosen, originals, &mut draft).await;
+    if done.is_err() && draft.holds_changes() {
+        eprintln!("A copy of your changes has been stored to \"{}\"", draft.keep().display());
+    }
+    done
+}
+
+/// Edits until all is saved or the user gives up. On an error the draft holds what the user wrote last.
+async fn rounds(
+    session: &Session,
+    args: &Edit,
+    chosen: &[One],
+    mut originals: Vec<Value>,
+    draft: &mut Draft,
+) -> Result<ExitCode, Failure> {
     let mut body = body(&originals, &args.output);
     let mut reason = String::new();
     loop {
@@ -50,11 +65,7 @@ pub async fn run(session: Session, args: Edit) -> Result<ExitCode, Failure> {
                 eprintln!("Edit cancelled, no changes made.");
                 return Ok(ExitCode::SUCCESS);
             }
-            Seen::Same => {
-                let path = draft.keep();
-                eprintln!("A copy of your changes has been stored to \"{}\"", path.display());
-                return Err(Failure::said("Edit cancelled, no valid changes were saved."));
-            }
+            Seen::Same => return Err(Failure::said("Edit cancelled, no valid changes were saved.")),
             Seen::Empty => {
                 eprintln!("Edit cancelled, saved file was empty.");
                 return Ok(ExitCode::SUCCESS);
@@ -69,7 +80,7 @@ pub async fn run(session: Session, args: Edit) -> Result<ExitCode, Failure> {
                 continue;
             }
         };
-        let faults = save(&session, &args, &chosen, &mut originals, &objects).await?;
+        let faults = save(session, args, chosen, &mut originals, &objects).await?;
         if faults.is_empty() {
             return Ok(ExitCode::SUCCESS);
         }
@@ -85,7 +96,7 @@ async fn original(session: &Session, args: &Edit, path: kedge_client::ResourcePa
     };
     let mut object = session.client.get(&path).await?;
     if !args.show_managed_fields
-        && let Some(meta) = object["metadata"].as_object_mut()
+        && let Some(meta) = object.get_mut("metadata").and_then(Value::as_object_mut)
     {
         meta.remove("managedFields");
     }

@@ -10,6 +10,8 @@ use kedge_api::decode::DecodeError;
 use kedge_client::ClientError;
 use serde_json::Value;
 
+use crate::screen::safe;
+
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
@@ -48,10 +50,11 @@ impl Failure {
 
     /// The words for standard error.
     pub fn words(&self) -> String {
-        match self {
+        let words = match self {
             Failure::Api(error) => api_words(error),
             other => format!("error: {other}\n"),
-        }
+        };
+        safe(&words).into_owned()
     }
 }
 
@@ -108,6 +111,11 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn words_move_no_cursor() {
+        assert_eq!(Failure::said("\u{1b}[2J\r").words(), "error: ^[[2J\\r\n");
+    }
 
     #[test]
     fn an_invalid_object_is_told_cause_by_cause() {

@@ -6,12 +6,14 @@ use std::process::ExitCode;
 use std::time::SystemTime;
 
 use kedge_api::clock;
-use kedge_client::{Informer, ListOptions, ResourcePath, Step, WatchOptions};
+use kedge_client::{ListOptions, ResourcePath};
 use serde_json::{Value, json};
 
 use crate::args::Events;
 use crate::error::Failure;
+use crate::follow::{Event, Follow, parts};
 use crate::output::{self, Format, columns};
+use crate::screen::safe;
 use crate::session::Session;
 
 /// Runs the verb.
@@ -33,8 +35,9 @@ pub async fn run(session: Session, args: Events) -> Result<ExitCode, Failure> {
     };
     let path = ResourcePath::core("events");
     let path = if args.all_namespaces { path } else { path.namespace(&*session.namespace) };
-    let list = session.client.list(&path, &ListOptions { fields: fields.clone(), ..ListOptions::default() }).await?;
-    let mut found = list["items"].as_array().cloned().unwrap_or_default();
+    let mut follow = Follow::new(&session, path, ListOptions { fields, ..ListOptions::default() }, "application/json");
+    let list = follow.list().await?;
+    let mut found: Vec<Value> = parts(&list).filter(|event| event.is_object()).cloned().collect();
     found.retain(|event| is_of(event, &args.types));
     found.sort_by_key(seen);
     if found.is_empty() && !args.watch {
@@ -47,7 +50,7 @@ pub async fn run(session: Session, args: Events) -> Result<ExitCode, Failure> {
     let mut printer = Printer { args: &args, format, widths: Vec::new() };
     printer.all(found)?;
     if args.watch {
-        printer.watch(&session, path, fields).await?;
+        printer.watch(follow).await?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -83,25 +86,19 @@ impl Printer<'_> {
         } else {
             let list =
                 json!({"apiVersion": "v1", "kind": "List", "metadata": {"resourceVersion": ""}, "items": events});
-            print!("{}", output::object(&self.format, &list, "")?);
+            output::print(&self.format, &list, "")?;
         }
         Ok(())
     }
 
     /// Those that come, one by one, until the user ends it.
-    async fn watch(&mut self, session: &Session, path: ResourcePath, fields: Option<String>) -> Result<(), Failure> {
-        let options = WatchOptions { fields, remote: true, ..WatchOptions::default() };
-        let mut informer = Informer::<Value>::new(session.client.clone(), path, options);
-        let mut listed = false;
+    async fn watch(&mut self, mut follow: Follow<'_>) -> Result<(), Failure> {
         loop {
-            let event = match informer.next().await {
-                Step::Synced => {
-                    listed = true;
-                    continue;
-                }
-                Step::Apply(event) if listed && is_of(&event, &self.args.types) => event,
-                _ => continue,
-            };
+            let Event { of_type, object: mut event } = follow.next().await?;
+            if of_type == "DELETED" || !event.is_object() || !is_of(&event, &self.args.types) {
+                continue;
+            }
+            (event["apiVersion"], event["kind"]) = (json!("v1"), json!("Event"));
             match &self.format {
                 Format::Table { .. } => {
                     let row = row(&event, self.args.all_namespaces, SystemTime::now());
@@ -109,7 +106,7 @@ impl Printer<'_> {
                 }
                 format => {
                     let name = format!("event/{}", text(&event["metadata"]["name"]));
-                    print!("{}", output::object(format, &event, &name)?);
+                    output::print(format, &event, &name)?;
                 }
             }
         }
@@ -119,6 +116,7 @@ impl Printer<'_> {
     fn line(&mut self, row: &[String]) -> String {
         self.widths.resize(row.len(), 0);
         let cell = |(cell, width): (&String, &mut usize)| {
+            let cell = safe(cell);
             *width = (*width).max(cell.chars().count());
             format!("{cell:w$}   ", w = *width)
         };
@@ -176,6 +174,29 @@ pub fn interval(event: &Value, now: SystemTime) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn answers_that_are_no_lists_are_no_end_of_the_program() {
+        for answer in [json!([]), json!({"items": [1]})] {
+            let (session, _) = crate::fake::session(move |_| (200, answer.clone()));
+            let line = "edgectl events -o json";
+            let crate::args::Verb::Events(args) = crate::args::read(line).unwrap().verb else { panic!("{line}") };
+            run(session, args).await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_watch_begins_where_the_list_ends() {
+        let (session, log) = crate::fake::session(|asked| match asked.line.contains("watch=true") {
+            true => crate::fake::refusal(403, "Forbidden"),
+            false => (200, json!({"metadata": {"resourceVersion": "4"}, "items": []})),
+        });
+        let line = "edgectl events -w";
+        let crate::args::Verb::Events(args) = crate::args::read(line).unwrap().verb else { panic!("{line}") };
+        assert!(run(session, args).await.is_err());
+        let lines = log.lines();
+        assert!(lines.len() == 2 && lines[1].contains("resourceVersion=4"), "{lines:?}");
+    }
 
     #[test]
     fn an_event_is_a_row() {

@@ -3,6 +3,7 @@
 //! In: the server's OpenAPI documents (version 3). Out: descriptions and fields as text. Never knows a kind by itself, so
 //! that custom ones are explained as well.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::process::ExitCode;
@@ -21,6 +22,9 @@ const WIDTH: usize = 80;
 const VALUES: usize = 4;
 /// Fields within fields: JSON Schema of custom kinds may be this deep, and no deeper.
 const DEEPEST: usize = 64;
+
+/// Schemas that are looked at for one page: the largest kinds have some thousand fields.
+const MOST: usize = 50_000;
 
 /// Runs the verb.
 pub async fn run(session: Session, args: Explain) -> Result<ExitCode, Failure> {
@@ -88,7 +92,7 @@ fn page(document: &Value, resource: &Resource, fields: &[String], recursive: boo
                 && gvk["kind"] == *resource.kind
         })
     };
-    let book = Book(document);
+    let book = Book { document, left: Cell::new(MOST) };
     let schemas = document["components"]["schemas"].as_object();
     let mut schema = schemas.into_iter().flat_map(|map| map.values()).find(is_meant).ok_or_else(|| {
         Failure::said(format!("{} of {} is not in the OpenAPI schema", resource.kind, resource.api_version()))
@@ -125,12 +129,23 @@ fn page(document: &Value, resource: &Resource, fields: &[String], recursive: boo
 }
 
 /// A document whose references are followed.
-struct Book<'a>(&'a Value);
+struct Book<'a> {
+    document: &'a Value,
+    /// Schemas that may still be looked at: in a document that refers to itself many times over there is no end.
+    left: Cell<usize>,
+}
 
 impl<'a> Book<'a> {
     fn resolved(&self, schema: &'a Value) -> &'a Value {
         let name = schema["$ref"].as_str().and_then(|reference| reference.rsplit('/').next());
-        name.and_then(|name| self.0["components"]["schemas"].get(name)).unwrap_or(schema)
+        name.and_then(|name| self.document["components"]["schemas"].get(name)).unwrap_or(schema)
+    }
+
+    /// Whether one more schema may be looked at.
+    fn goes_on(&self, depth: usize) -> bool {
+        let left = self.left.get();
+        self.left.set(left.saturating_sub(1));
+        left > 0 && depth <= DEEPEST
     }
 
     /// The schemas that a schema is made of besides itself: alternatives, items, values.
@@ -142,7 +157,7 @@ impl<'a> Book<'a> {
     }
 
     fn property(&self, schema: &'a Value, name: &str, depth: usize) -> Option<&'a Value> {
-        if depth > DEEPEST {
+        if !self.goes_on(depth) {
             return None;
         }
         let schema = self.resolved(schema);
@@ -151,7 +166,7 @@ impl<'a> Book<'a> {
     }
 
     fn describe(&self, schema: &'a Value, into: &mut String, depth: usize) {
-        if depth > DEEPEST {
+        if !self.goes_on(depth) {
             return;
         }
         let schema = self.resolved(schema);
@@ -188,7 +203,7 @@ impl<'a> Book<'a> {
     /// The fields of a schema; with `recursive` their names and types alone, and those of the fields below.
     fn list(&self, schema: &'a Value, level: usize, recursive: bool, above: &mut BTreeSet<&'a str>, into: &mut String) {
         let reference = schema["$ref"].as_str();
-        if level > DEEPEST || reference.is_some_and(|reference| !above.insert(reference)) {
+        if !self.goes_on(level) || reference.is_some_and(|reference| !above.insert(reference)) {
             return;
         }
         let resolved = self.resolved(schema);
@@ -318,6 +333,30 @@ mod tests {
             true,
             "FIELD: spec <Spec>\n\n\nDESCRIPTION:\n    What is wanted.\n    Spec is what is wanted.\n    \nFIELDS:\n  cups\t<[]Cup>\n    inner\t<Cup>\n    size\t<string>\n  heat\t<string>\n  enum: \"\", low, mid, high, ....\n  labels\t<map[string]string>\n\n",
         );
+    }
+
+    #[test]
+    fn a_document_that_doubles_at_each_step_has_an_end() {
+        let mut schemas = serde_json::Map::new();
+        for i in 0..60 {
+            let next = json!({"$ref": format!("#/components/schemas/s{}", i + 1)});
+            schemas.insert(format!("s{i}"), json!({"description": "d", "allOf": [next, next]}));
+        }
+        let kind = json!([{"group": "a", "version": "v1", "kind": "Kettle"}]);
+        schemas.insert(
+            "top".to_owned(),
+            json!({"x-kubernetes-group-version-kind": kind,
+            "properties": {"a": {"$ref": "#/components/schemas/s0"}}}),
+        );
+        let document = json!({"components": {"schemas": schemas}});
+        let resource = Resource {
+            group: "a".to_owned(),
+            version: "v1".to_owned(),
+            kind: "Kettle".to_owned(),
+            ..Resource::default()
+        };
+        assert!(page(&document, &resource, &["a".to_owned(), "nothing".to_owned()], false).is_err());
+        page(&document, &resource, &["a".to_owned()], true).unwrap();
     }
 
     #[test]

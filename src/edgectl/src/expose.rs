@@ -130,7 +130,8 @@ fn service(args: &Expose, resource: &Resource, object: &Value) -> Result<Value, 
     Ok(made)
 }
 
-fn pairs(text: &str) -> Result<Map<String, Value>, Failure> {
+/// `key=value` pairs, with commas between.
+pub fn pairs(text: &str) -> Result<Map<String, Value>, Failure> {
     text.split(',')
         .filter(|pair| !pair.is_empty())
         .map(|pair| match pair.split_once('=') {
@@ -140,11 +141,21 @@ fn pairs(text: &str) -> Result<Map<String, Value>, Failure> {
         .collect()
 }
 
+/// A kind that can be exposed; another one of that name, of another group, is none.
+fn kind(resource: &Resource) -> &str {
+    match (resource.group.as_str(), resource.kind.as_str()) {
+        ("", kind @ ("Pod" | "Service" | "ReplicationController")) | ("apps", kind @ ("Deployment" | "ReplicaSet")) => {
+            kind
+        }
+        _ => "",
+    }
+}
+
 /// The labels of the pods that a workload makes.
 fn selector(resource: &Resource, object: &Value) -> Result<Map<String, Value>, Failure> {
     let hidden =
         |why: &str| Failure::said(format!("couldn't retrieve selectors via --selector flag or introspection: {why}"));
-    let (found, why) = match resource.kind.as_str() {
+    let (found, why) = match kind(resource) {
         "Pod" => (&object["metadata"]["labels"], "the pod has no labels and cannot be exposed"),
         "Service" | "ReplicationController" => (&object["spec"]["selector"], "it has no pod selector set"),
         "Deployment" | "ReplicaSet" => {
@@ -154,7 +165,10 @@ fn selector(resource: &Resource, object: &Value) -> Result<Map<String, Value>, F
             }
             (&selector["matchLabels"], "it has no matchLabels")
         }
-        other => return Err(Failure::said(format!("cannot expose a {other}"))),
+        _ => {
+            let named = resource.named("");
+            return Err(Failure::said(format!("cannot expose a {}", named.trim_end_matches('/'))));
+        }
     };
     found.as_object().filter(|map| !map.is_empty()).cloned().ok_or_else(|| hidden(why))
 }
@@ -172,11 +186,21 @@ fn ports(args: &Expose, resource: &Resource, object: &Value) -> Result<Vec<Value
         let containers = spec["containers"].as_array().into_iter().flatten();
         containers.flat_map(|c| c["ports"].as_array().into_iter().flatten()).collect()
     };
-    let protocol = |number: u64| {
-        let of = own.iter().find(|port| port[field] == number).and_then(|port| port["protocol"].as_str());
-        args.protocol.clone().or(of.map(str::to_owned)).unwrap_or_else(|| "TCP".to_owned())
+    // One number may be a port of UDP and another of TCP.
+    let protocols = |number: u64| -> Vec<String> {
+        if let Some(given) = &args.protocol {
+            return vec![given.clone()];
+        }
+        let mut found: Vec<String> = Vec::new();
+        for port in own.iter().filter(|port| port[field] == number) {
+            let protocol = port["protocol"].as_str().unwrap_or("TCP");
+            if !found.iter().any(|known| known == protocol) {
+                found.push(protocol.to_owned());
+            }
+        }
+        if found.is_empty() { vec!["TCP".to_owned()] } else { found }
     };
-    let numbers = match &args.port {
+    let mut numbers: Vec<u64> = match &args.port {
         None => own.iter().filter_map(|port| port[field].as_u64()).collect(),
         Some(text) => text
             .split(',')
@@ -186,19 +210,28 @@ fn ports(args: &Expose, resource: &Resource, object: &Value) -> Result<Vec<Value
             })
             .collect::<Result<Vec<u64>, Failure>>()?,
     };
+    let mut seen = std::collections::HashSet::new();
+    numbers.retain(|number| seen.insert(*number));
     let several = numbers.len() > 1;
     let target = |number: u64| match &args.target_port {
         None => json!(number),
         Some(text) => text.parse::<u16>().map_or_else(|_| json!(text), |number| json!(number)),
     };
     let port = |(i, number): (usize, &u64)| {
-        let mut port = json!({"port": number, "protocol": protocol(*number), "targetPort": target(*number)});
-        if several {
-            port["name"] = json!(format!("port-{}", i + 1));
-        }
-        port
+        let protocols = protocols(*number);
+        let twins = protocols.len() > 1;
+        let one = |protocol: String| {
+            let mut port = json!({"port": number, "protocol": protocol, "targetPort": target(*number)});
+            if twins {
+                port["name"] = json!(format!("port-{}-{}", i + 1, protocol.to_lowercase()));
+            } else if several {
+                port["name"] = json!(format!("port-{}", i + 1));
+            }
+            port
+        };
+        protocols.into_iter().map(one).collect::<Vec<Value>>()
     };
-    Ok(numbers.iter().enumerate().map(port).collect())
+    Ok(numbers.iter().enumerate().flat_map(port).collect())
 }
 
 fn check(args: &Autoscale) -> Result<(), Failure> {
@@ -290,6 +323,24 @@ mod tests {
     }
 
     #[test]
+    fn a_number_may_be_a_port_of_two_protocols() {
+        let Verb::Expose(args) = read("edgectl expose pod dns").unwrap().verb else { panic!() };
+        let resource = Resource { kind: "Pod".to_owned(), ..Resource::default() };
+        let port = |number: u64, protocol: &str| json!({"containerPort": number, "protocol": protocol});
+        let ports = json!([port(53, "UDP"), port(53, "TCP"), port(80, "TCP"), port(80, "TCP")]);
+        let object =
+            json!({"metadata": {"name": "dns", "labels": {"a": "b"}}, "spec": {"containers": [{"ports": ports}]}});
+        let made = service(&args, &resource, &object).unwrap();
+        let ports: Vec<String> = made["spec"]["ports"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|p| format!("{} {} {}", p["name"].as_str().unwrap(), p["port"], p["protocol"].as_str().unwrap()))
+            .collect();
+        assert_eq!(ports, ["port-1-udp 53 UDP", "port-1-tcp 53 TCP", "port-2 80 TCP"]);
+    }
+
+    #[test]
     fn flags_come_first() {
         let made =
             exposed("--port=8080 --target-port=http --type=NodePort --name=front -l x=y --selector=z=1").unwrap();
@@ -306,9 +357,9 @@ mod tests {
     fn what_has_no_pods_is_not_exposed() {
         let kind = |kind: &str| Resource { kind: kind.to_owned(), ..Resource::default() };
         for (resource, object, why) in [
-            (kind("Node"), json!({}), "cannot expose a Node"),
+            (kind("Node"), json!({}), "cannot expose a node"),
             (kind("Pod"), json!({"metadata": {}}), "the pod has no labels"),
-            (kind("Deployment"), json!({"spec": {"selector": {"matchExpressions": [{}]}}}), "matchExpressions"),
+            (deployment().0, json!({"spec": {"selector": {"matchExpressions": [{}]}}}), "matchExpressions"),
         ] {
             let said = selector(&resource, &object).unwrap_err().to_string();
             assert!(said.contains(why), "{said}");

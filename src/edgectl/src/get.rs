@@ -8,12 +8,12 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use futures::StreamExt;
-use http::header;
-use kedge_client::{ClientError, Informer, ListOptions, Step, WatchOptions};
+use kedge_client::{ClientError, ListOptions};
 use serde_json::{Value, json};
 
 use crate::args::Get;
 use crate::error::Failure;
+use crate::follow::{Event, Follow, parts};
 use crate::manifest;
 use crate::output::{self, Format, JsonPath};
 use crate::resource::Target;
@@ -22,8 +22,7 @@ use table::Table;
 
 /// The server makes the rows; a server that can't gives objects.
 const AS_TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json";
-/// The largest answer: ten thousand rows with their metadata.
-const LIMIT: usize = 256 << 20;
+const AS_OBJECTS: &str = "application/json";
 
 /// Runs the verb.
 pub async fn run(session: Session, args: Get) -> Result<ExitCode, Failure> {
@@ -33,10 +32,17 @@ pub async fn run(session: Session, args: Get) -> Result<ExitCode, Failure> {
     let format = Format::parse(args.output.as_deref())?;
     let sort = args.sort_by.as_deref().map(sort_path).transpose()?;
     let targets = targets(&session, &args).await?;
+    if args.subresource.is_some() && targets.iter().any(|(target, _)| target.name.is_none()) {
+        return Err(Failure::said("subresource cannot be used when bulk resources are specified"));
+    }
+    if args.output_watch_events && !args.watch && !args.watch_only {
+        return Err(Failure::said("--output-watch-events option can only be used with --watch or --watch-only"));
+    }
     if args.watch || args.watch_only {
         return watch(&session, &args, &format, &targets).await;
     }
-    let mut printer = Printer { args: &args, format: &format, several: targets.len() > 1, failed: false };
+    let several = targets.len() > 1 || args.show_kind;
+    let mut printer = Printer { args: &args, format: &format, several, failed: false };
     match &format {
         Format::Table { wide } => printer.tables(&session, &targets, *wide, sort.as_ref()).await?,
         _ => printer.objects(&session, &targets, sort.as_ref()).await?,
@@ -84,11 +90,11 @@ struct Printer<'a> {
 }
 
 impl Printer<'_> {
-    /// Tells what is missing and goes on; anything else ends the command.
+    /// Tells what the server does not give and goes on with the rest; anything else ends the command.
     fn missing(&mut self, error: ClientError) -> Result<(), Failure> {
         match error {
             e if e.is_not_found() && self.args.ignore_not_found => Ok(()),
-            e if e.is_not_found() => {
+            e @ ClientError::Status { .. } => {
                 eprint!("{}", Failure::Api(e).words());
                 self.failed = true;
                 Ok(())
@@ -176,18 +182,18 @@ impl Printer<'_> {
                 found.push((name(&answer), answer));
                 continue;
             }
-            let Value::Array(items) = answer["items"].take() else { continue };
+            let Some(Value::Array(items)) = answer.get_mut("items").map(Value::take) else {
+                return Err(Failure::said(format!("the server's answer is no list of {}", target.resource.plural)));
+            };
             let (version, kind) = (target.resource.api_version(), target.resource.kind.clone());
-            for mut item in items {
+            for mut item in items.into_iter().filter(Value::is_object) {
                 item["apiVersion"] = json!(version);
                 item["kind"] = json!(kind);
                 found.push((name(&item), item));
             }
         }
         if !self.args.show_managed_fields {
-            for (_, object) in &mut found {
-                object.get_mut("metadata").and_then(Value::as_object_mut).map(|meta| meta.remove("managedFields"));
-            }
+            found.iter_mut().for_each(|(_, object)| unmanaged(object));
         }
         if let Some(path) = sort {
             found.sort_by(|a, b| table::compare(path.find(&a.1).first(), path.find(&b.1).first()));
@@ -204,7 +210,7 @@ impl Printer<'_> {
                 json!({"apiVersion": "v1", "kind": "List", "metadata": {"resourceVersion": ""}, "items": items})
             }
         };
-        print!("{}", output::object(self.format, &value, "")?);
+        output::print(self.format, &value, "")?;
         Ok(())
     }
 }
@@ -216,28 +222,46 @@ async fn fetch(
     namespace: Option<&str>,
     as_table: bool,
 ) -> Result<Value, ClientError> {
-    let mut path = target.resource.path(namespace);
-    let mut query = Vec::new();
-    match &target.name {
-        Some(name) => path = path.name(name),
-        None => {
-            let options = ListOptions {
-                labels: args.which.selector.clone(),
-                fields: args.which.field_selector.clone(),
-                limit: None,
-                ..ListOptions::default()
-            };
-            query = options.query();
+    let path = target.resource.path(namespace);
+    let accept = if as_table { AS_TABLE } else { AS_OBJECTS };
+    if let Some(name) = &target.name {
+        let path = path.name(name);
+        let path = match &args.subresource {
+            Some(part) => path.subresource(&**part),
+            None => path,
+        };
+        return crate::follow::fetch(session, &path.to_string(), accept).await;
+    }
+    let mut options = ListOptions {
+        labels: args.which.selector.clone(),
+        fields: args.which.field_selector.clone(),
+        limit: Some(args.chunk_size).filter(|size| *size > 0),
+        ..ListOptions::default()
+    };
+    let mut whole: Option<Value> = None;
+    loop {
+        let mut page = crate::follow::fetch(session, &path.with_query(&options.query()), accept).await?;
+        options.continuation = page["metadata"]["continue"].as_str().filter(|text| !text.is_empty()).map(str::to_owned);
+        match &mut whole {
+            None => whole = Some(page),
+            Some(whole) => {
+                for list in ["items", "rows"] {
+                    let more = page.get_mut(list).and_then(Value::as_array_mut);
+                    if let (Some(held), Some(more)) = (whole.get_mut(list).and_then(Value::as_array_mut), more) {
+                        held.append(more);
+                    }
+                }
+            }
+        }
+        if let (None, Some(whole)) = (&options.continuation, &mut whole) {
+            return Ok(whole.take());
         }
     }
-    let url = path.with_query(&query);
-    let accept = if as_table { AS_TABLE } else { "application/json" };
-    let request = http::Request::get(&url)
-        .header(header::ACCEPT, accept)
-        .body(bytes::Bytes::new())
-        .map_err(|source| ClientError::Request { path: url.clone(), source })?;
-    let body = session.client.fetch(request, LIMIT).await?;
-    serde_json::from_slice(&body).map_err(|source| ClientError::Decode { path: url, source })
+}
+
+/// The object without the lists of who wrote what.
+fn unmanaged(object: &mut Value) {
+    object.get_mut("metadata").and_then(Value::as_object_mut).map(|meta| meta.remove("managedFields"));
 }
 
 fn sort_path(text: &str) -> Result<JsonPath, Failure> {
@@ -256,47 +280,121 @@ async fn watch(
     let [(target, namespace)] = targets else {
         return Err(Failure::said("you may only specify a single resource type or name when watching"));
     };
-    // A mistake must be told once and not be tried for ever.
-    fetch(session, args, target, namespace.as_deref(), false).await?;
+    if target.name.is_some() {
+        // A mistake must be told once: a name that nobody has would be watched for ever.
+        fetch(session, args, target, namespace.as_deref(), false).await?;
+    }
     let fields = match (&target.name, &args.which.field_selector) {
         (Some(name), None) => Some(format!("metadata.name={name}")),
         (Some(name), Some(more)) => Some(format!("metadata.name={name},{more}")),
         (None, more) => more.clone(),
     };
-    let options = WatchOptions { labels: args.which.selector.clone(), fields, remote: true };
-    let mut informer =
-        Informer::<Value>::new(session.client.clone(), target.resource.path(namespace.as_deref()), options);
-    let mut lines = table::Stream::new(args, matches!(format, Format::Table { wide: true }));
-    let mut quiet = args.watch_only;
-    loop {
-        let object = match informer.next().await {
-            Step::Apply(object) if !quiet => object,
-            Step::Delete(object) => object,
-            Step::Synced => {
-                quiet = false;
-                continue;
-            }
-            Step::Restart | Step::Apply(_) => continue,
-        };
-        match format {
-            Format::Table { .. } => {
-                let name = object.pointer("/metadata/name").and_then(Value::as_str).unwrap_or("").to_owned();
-                let own = object.pointer("/metadata/namespace").and_then(Value::as_str).map(str::to_owned);
-                let one = Target { resource: target.resource.clone(), name: Some(name) };
-                // The object may be gone by now; its last row was shown then.
-                if let Ok(answer) = fetch(session, args, &one, own.as_deref(), true).await {
-                    print!("{}", lines.rows(&answer, &one));
-                }
-            }
-            other => {
-                let name =
-                    target.resource.named(object.pointer("/metadata/name").and_then(Value::as_str).unwrap_or(""));
-                print!("{}", output::object(other, &object, &name)?);
-            }
+    let options = ListOptions { labels: args.which.selector.clone(), fields, ..ListOptions::default() };
+    let is_table = matches!(format, Format::Table { .. });
+    let accept = if is_table { AS_TABLE } else { AS_OBJECTS };
+    let mut follow = Follow::new(session, target.resource.path(namespace.as_deref()), options, accept);
+    let mut lines = table::Stream::new(args, target, matches!(format, Format::Table { wide: true }));
+    let mut printed = 0;
+    let list = follow.list().await?;
+    if !args.watch_only && is_table {
+        print!("{}", lines.rows(&list, "ADDED"));
+    } else if !args.watch_only {
+        for object in parts(&list).filter(|object| object.is_object()) {
+            let event = Event { of_type: "ADDED".to_owned(), object: object.clone() };
+            print(event, args, format, target, &mut printed)?;
         }
-        use std::io::Write;
+    }
+    loop {
         if std::io::stdout().flush().is_err() {
             return Ok(ExitCode::SUCCESS);
         }
+        let event = follow.next().await?;
+        if is_table {
+            print!("{}", lines.rows(&event.object, &event.of_type));
+        } else {
+            print(event, args, format, target, &mut printed)?;
+        }
+    }
+}
+
+/// One object of a watch, in a format that is no table.
+fn print(event: Event, args: &Get, format: &Format, target: &Target, printed: &mut usize) -> Result<(), Failure> {
+    let Event { of_type, mut object } = event;
+    (object["apiVersion"], object["kind"]) = (json!(target.resource.api_version()), json!(target.resource.kind));
+    if !args.show_managed_fields {
+        unmanaged(&mut object);
+    }
+    let name = target.resource.named(object["metadata"]["name"].as_str().unwrap_or(""));
+    if args.output_watch_events && matches!(format, Format::Json | Format::Yaml) {
+        object = json!({"type": of_type, "object": object});
+    }
+    if *format == Format::Yaml && *printed > 0 {
+        println!("---");
+    }
+    *printed += 1;
+    output::print(format, &object, &name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::args::{Verb, read};
+    use crate::fake::{self, refusal};
+
+    fn parsed(line: &str) -> Get {
+        match read(line).unwrap().verb {
+            Verb::Get(get) => get,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn one_refusal_does_not_hide_the_rest() {
+        let (session, log) = fake::session(|asked| match asked.line.contains("pods") {
+            true => refusal(403, "Forbidden"),
+            false => (200, json!({"items": []})),
+        });
+        for format in ["name", "json"] {
+            let done = run(fake::again(&session), parsed(&format!("edgectl get pods,secrets -o {format}"))).await;
+            assert_eq!(done.unwrap(), ExitCode::FAILURE);
+        }
+        assert_eq!(log.lines().iter().filter(|line| line.contains("secrets")).count(), 2);
+    }
+
+    #[tokio::test]
+    async fn answers_that_are_no_lists_are_no_end_of_the_program() {
+        for answer in [json!([]), json!({"items": [1]}), json!(7)] {
+            let given = answer.clone();
+            let (session, _) = fake::session(move |_| (200, given.clone()));
+            let done = run(session, parsed("edgectl get pods -o json")).await;
+            assert_eq!(done.is_ok(), answer["items"].is_array(), "{answer}");
+        }
+    }
+
+    #[tokio::test]
+    async fn long_lists_come_in_pieces() {
+        let (session, log) = fake::session(|asked| {
+            let (name, next) = if asked.line.contains("continue=x") { ("b", "") } else { ("a", "x") };
+            (200, json!({"metadata": {"continue": next}, "items": [{"metadata": {"name": name}}]}))
+        });
+        let args = parsed("edgectl get pods --chunk-size=1 -o name");
+        let target = Target { resource: session.catalogue().await.unwrap().find("pods").unwrap().clone(), name: None };
+        let list = fetch(&session, &args, &target, Some("default"), false).await.unwrap();
+        assert_eq!(list["items"].as_array().unwrap().len(), 2);
+        assert_eq!(log.lines().len(), 2);
+        assert!(log.lines()[0].contains("limit=1"), "{:?}", log.lines());
+    }
+
+    #[tokio::test]
+    async fn a_watch_asks_for_rows_and_never_for_single_objects() {
+        let (session, log) = fake::session(|asked| match asked.line.contains("watch=true") {
+            true => refusal(403, "Forbidden"),
+            false => (200, json!({"kind": "Table", "metadata": {"resourceVersion": "3"}, "rows": []})),
+        });
+        assert!(run(session, parsed("edgectl get pods -w")).await.is_err());
+        let asked = log.all();
+        assert_eq!(asked.len(), 2);
+        assert!(asked.iter().all(|one| one.accept.contains("as=Table")), "{asked:?}");
+        assert!(asked[1].line.contains("resourceVersion=3"), "{asked:?}");
     }
 }

@@ -4,14 +4,16 @@
 
 use std::process::ExitCode;
 
-use kedge_client::{ListOptions, PatchKind, PatchOptions};
+use kedge_api::patch as local;
+use kedge_client::{ListOptions, PatchKind, PatchOptions, WriteOptions};
 use serde_json::{Map, Value, json};
 
-use crate::args::{Files, Label, Which as Chosen};
+use crate::args::{DryRun, Files, Label, Which as Chosen};
 use crate::error::Failure;
 use crate::manifest;
 use crate::resource::Resource;
 use crate::session::Session;
+use crate::written::Written;
 
 /// Which of the two verbs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,56 +37,93 @@ pub type One = (Resource, Option<String>, String);
 type Change = (String, Option<String>);
 
 /// Runs the verb.
-pub async fn run(session: Session, args: Label, which: Which) -> Result<ExitCode, Failure> {
+pub async fn run(mut session: Session, args: Label, which: Which) -> Result<ExitCode, Failure> {
     let (words, changes) = split(&args.words)?;
-    if changes.is_empty() {
-        let what = which.field().trim_end_matches('s');
+    let what = which.field().trim_end_matches('s');
+    if changes.is_empty() && !args.list {
         return Err(Failure::said(format!("at least one {what} update is required")));
+    }
+    if !changes.is_empty() && args.list {
+        return Err(Failure::said(format!("--list takes no {what} to be changed")));
+    }
+    if args.all_namespaces {
+        session.namespace = String::new();
     }
     let chosen = Chosen { words, selector: args.selector.clone(), field_selector: None };
     let all = args.all || args.selector.is_some();
-    let mut failed = false;
-    for (resource, namespace, name) in targets(&session, &chosen, &Files::default(), all).await? {
-        let path = resource.path(namespace.as_deref()).name(&*name);
-        let done = async {
-            let now = session.client.get(&path).await?;
-            let held = &now["metadata"][which.field()];
-            let mut patch = Map::new();
-            for (key, value) in &changes {
-                match value {
-                    Some(new) if held[key].as_str().is_some_and(|old| old != new) && !args.overwrite => {
-                        let old = held[key].as_str().unwrap_or("");
-                        return Err(Failure::said(format!(
-                            "'{key}' already has a value ({old}), and --overwrite is false"
-                        )));
-                    }
-                    Some(new) if held[key].as_str() == Some(new) => {}
-                    Some(new) => drop(patch.insert(key.clone(), json!(new))),
-                    None if held[key].is_null() => {
-                        eprintln!("{} \"{key}\" not found.", which.field().trim_end_matches('s'));
-                    }
-                    None => drop(patch.insert(key.clone(), Value::Null)),
-                }
-            }
-            if patch.is_empty() {
-                return Ok(false);
-            }
-            let mut body = json!({"metadata": {which.field(): patch}});
-            if let Some(version) = &args.resource_version {
-                body["metadata"]["resourceVersion"] = json!(version);
-            }
-            session.client.patch(&path, PatchKind::Merge, &body, &PatchOptions::default()).await?;
-            Ok(true)
-        };
-        match done.await {
-            Ok(changed) => println!("{} {}", resource.named(&name), word(which, changed, &changes)),
-            Err(failure) => {
-                failed = true;
-                eprint!("{}", failure.words());
-            }
+    let chosen = targets(&session, &chosen, &args.files, all).await?;
+    if args.list {
+        return list(&session, &chosen, which).await;
+    }
+    let mut written = Written::new(args.told.output.as_deref(), args.told.dry_run)?;
+    for one in &chosen {
+        match change(&session, &args, which, one, &changes).await {
+            Ok((object, changed)) => written.done(&one.0, object, word(which, changed, &changes)),
+            Err(failure) => written.failed(&failure.words()),
         }
     }
-    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    written.end()
+}
+
+/// What each object has.
+async fn list(session: &Session, chosen: &[One], which: Which) -> Result<ExitCode, Failure> {
+    for (resource, namespace, name) in chosen {
+        let object = session.client.get(&resource.path(namespace.as_deref()).name(&**name)).await?;
+        if chosen.len() > 1 {
+            println!("Listing {} for {}:", which.field(), resource.named(name));
+        }
+        for (key, value) in object["metadata"][which.field()].as_object().into_iter().flatten() {
+            println!("{key}={}", value.as_str().unwrap_or(""));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Changes one object; as it is then, and whether it is another one than before.
+async fn change(
+    session: &Session,
+    args: &Label,
+    which: Which,
+    (resource, namespace, name): &One,
+    changes: &[Change],
+) -> Result<(Value, bool), Failure> {
+    let path = resource.path(namespace.as_deref()).name(&**name);
+    let mut now = session.client.get(&path).await?;
+    let held = &now["metadata"][which.field()];
+    let mut patch = Map::new();
+    for (key, value) in changes {
+        match value {
+            Some(new) if held[key].as_str().is_some_and(|old| old != new) && !args.overwrite => {
+                let old = held[key].as_str().unwrap_or("");
+                return Err(Failure::said(format!("'{key}' already has a value ({old}), and --overwrite is false")));
+            }
+            Some(new) if held[key].as_str() == Some(new) => {}
+            Some(new) => drop(patch.insert(key.clone(), json!(new))),
+            None if held[key].is_null() => {
+                eprintln!("{} \"{key}\" not found.", which.field().trim_end_matches('s'));
+            }
+            None => drop(patch.insert(key.clone(), Value::Null)),
+        }
+    }
+    if patch.is_empty() {
+        return Ok((now, false));
+    }
+    let mut body = json!({"metadata": {which.field(): patch}});
+    if args.told.dry_run == DryRun::Client {
+        local::merge(&mut now, body).map_err(|fault| Failure::said(fault.to_string()))?;
+        return Ok((now, true));
+    }
+    if let Some(version) = &args.resource_version {
+        body["metadata"]["resourceVersion"] = json!(version);
+    }
+    let verb = if which == Which::Labels { "kubectl-label" } else { "kubectl-annotate" };
+    let write = WriteOptions {
+        dry_run: args.told.dry_run == DryRun::Server,
+        field_manager: Some(args.field_manager.clone().unwrap_or_else(|| verb.to_owned())),
+        ..WriteOptions::default()
+    };
+    let options = PatchOptions { write, force: false };
+    Ok((session.client.patch(&path, PatchKind::Merge, &body, &options).await?, true))
 }
 
 fn word(which: Which, changed: bool, changes: &[Change]) -> &'static str {
@@ -167,5 +206,21 @@ mod tests {
         assert_eq!(changes, [("x".to_owned(), Some("y".to_owned())), ("z".to_owned(), None)]);
         assert!(split(&["a".into(), "x=y".into(), "b".into()]).is_err());
         assert!(split(&["a".into(), "=y".into()]).is_err());
+    }
+
+    #[tokio::test]
+    async fn a_dry_run_writes_nothing() {
+        for (flags, patches) in [("", 1), ("--dry-run=client -o yaml", 0), ("--dry-run=server", 1), ("--list", 0)] {
+            let (session, log) =
+                crate::fake::session(|_| (200, json!({"metadata": {"name": "a", "labels": {"z": "1"}}})));
+            let change = if flags == "--list" { "" } else { "x=y" };
+            let line = format!("edgectl label pods a {change} {flags}");
+            let words = line.split_whitespace().collect::<Vec<_>>().join(" ");
+            let crate::args::Verb::Label(args) = crate::args::read(&words).unwrap().verb else { panic!("{line}") };
+            assert_eq!(run(session, args, Which::Labels).await.unwrap(), ExitCode::SUCCESS, "{flags}");
+            let lines = log.lines().into_iter().filter(|line| line.starts_with("PATCH")).collect::<Vec<_>>();
+            assert_eq!(lines.len(), patches, "{flags}");
+            assert_eq!(lines.iter().any(|line| line.contains("dryRun=All")), flags == "--dry-run=server");
+        }
     }
 }

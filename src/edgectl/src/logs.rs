@@ -11,10 +11,11 @@ use serde_json::Value;
 
 use crate::args::Logs;
 use crate::error::Failure;
+use crate::resource::Resource;
 use crate::session::{Session, seconds};
 
-/// Pods whose logs are followed at once.
-const FOLLOWED: usize = 5;
+/// The most that is held of a line, while others write too: longer ones are cut.
+const LINE: usize = 1 << 20;
 
 struct Stream {
     pod: String,
@@ -24,6 +25,10 @@ struct Stream {
 /// Runs the verb.
 pub async fn run(session: Session, args: Logs) -> Result<ExitCode, Failure> {
     let pods = pods(&session, &args).await?;
+    if pods.is_empty() {
+        eprintln!("No resources found in {} namespace.", session.namespace);
+        return Ok(ExitCode::SUCCESS);
+    }
     let mut streams = Vec::new();
     for pod in &pods {
         let name = pod["metadata"]["name"].as_str().unwrap_or("").to_owned();
@@ -31,36 +36,46 @@ pub async fn run(session: Session, args: Logs) -> Result<ExitCode, Failure> {
             streams.push(Stream { pod: name.clone(), container });
         }
     }
-    if args.follow && streams.len() > FOLLOWED {
+    if args.follow && streams.len() > args.max_log_requests {
         return Err(Failure::said(format!(
-            "you are attempting to follow {} log streams, but maximum allowed concurrency is {FOLLOWED}",
-            streams.len()
+            "you are attempting to follow {} log streams, but maximum allowed concurrency is {}, use --max-log-requests to increase the limit",
+            streams.len(),
+            args.max_log_requests
         )));
     }
-    let many = streams.len() > 1;
+    let prefix = args.prefix || args.all_pods;
+    let together = args.follow && streams.len() > 1;
     let (session, args) = (&session, &args);
-    if args.follow && many {
-        let all = streams.iter().map(|stream| copy(session, args, stream, true));
+    if together {
+        let all = streams.iter().map(|stream| shown(session, args, stream, prefix, true));
         for done in futures::future::join_all(all).await {
             done?;
         }
     } else {
         for stream in &streams {
-            copy(session, args, stream, args.prefix).await?;
+            shown(session, args, stream, prefix, false).await?;
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Prints one log; what is wrong with it ends the command only if that is wanted.
+async fn shown(session: &Session, args: &Logs, stream: &Stream, prefix: bool, together: bool) -> Result<(), Failure> {
+    match copy(session, args, stream, prefix, together).await {
+        Err(failure) if args.ignore_errors => {
+            eprint!("{}", failure.words());
+            Ok(())
+        }
+        done => done,
+    }
 }
 
 async fn pods(session: &Session, args: &Logs) -> Result<Vec<Value>, Failure> {
     let path = ResourcePath::core("pods").namespace(&*session.namespace);
     let select = |selector: String| async {
         let options = ListOptions { labels: Some(selector), ..ListOptions::default() };
-        let mut list = session.client.list(&path, &options).await?;
-        match list["items"].take() {
-            Value::Array(items) if !items.is_empty() => Ok(items),
-            _ => Err(Failure::said(format!("No resources found in {} namespace.", session.namespace))),
-        }
+        let list = session.client.list(&path, &options).await?;
+        Ok::<_, Failure>(list["items"].as_array().cloned().unwrap_or_default())
     };
     if let Some(selector) = &args.selector {
         return select(selector.clone()).await;
@@ -70,8 +85,36 @@ async fn pods(session: &Session, args: &Logs) -> Result<Vec<Value>, Failure> {
             "expected 'logs [-f] [-p] (POD | TYPE/NAME) [-c CONTAINER]'. POD or TYPE/NAME is a required argument for the logs command",
         ));
     };
+    if args.all_pods {
+        if let Some((of, name)) = target.split_once('/') {
+            let catalogue = session.catalogue().await?;
+            let resource = catalogue.find(of)?;
+            if !is_pod(resource) {
+                let object = session.client.get(&resource.path(Some(&session.namespace)).name(name)).await?;
+                return select(labels(resource, name, &object)?).await;
+            }
+        }
+    }
     let pod = pod_of(session, target).await?;
     Ok(vec![pod])
+}
+
+fn is_pod(resource: &Resource) -> bool {
+    resource.kind == "Pod" && resource.group.is_empty()
+}
+
+/// The selector of a workload's pods.
+fn labels(resource: &Resource, name: &str, object: &Value) -> Result<String, Failure> {
+    let selector = &object["spec"]["selector"];
+    let plain = selector.as_object().is_some_and(|map| map.values().all(Value::is_string));
+    let text = match plain {
+        true => crate::describe::selector(&serde_json::json!({"matchLabels": selector})),
+        false => crate::describe::selector(selector),
+    };
+    if text.is_empty() {
+        return Err(Failure::said(format!("{} has no pods to choose from", resource.named(name))));
+    }
+    Ok(text)
 }
 
 /// The pod that `POD` or `TYPE/NAME` means: of a workload the first one, running ones before others.
@@ -83,21 +126,10 @@ pub async fn pod_of(session: &Session, target: &str) -> Result<Value, Failure> {
     let catalogue = session.catalogue().await?;
     let resource = catalogue.find(of)?;
     let object = session.client.get(&resource.path(Some(&session.namespace)).name(name)).await?;
-    if resource.kind == "Pod" {
+    if is_pod(resource) {
         return Ok(object);
     }
-    let selector = &object["spec"]["selector"];
-    let labels = selector.get("matchLabels").unwrap_or(selector);
-    let text: Vec<String> = labels
-        .as_object()
-        .into_iter()
-        .flatten()
-        .filter_map(|(key, value)| Some(format!("{key}={}", value.as_str()?)))
-        .collect();
-    if text.is_empty() {
-        return Err(Failure::said(format!("{} has no pods to choose from", resource.named(name))));
-    }
-    let options = ListOptions { labels: Some(text.join(",")), ..ListOptions::default() };
+    let options = ListOptions { labels: Some(labels(resource, name, &object)?), ..ListOptions::default() };
     let list = session.client.list(&path, &options).await?;
     let mut found = list["items"].as_array().cloned().unwrap_or_default();
     found.sort_by_key(|pod| pod["status"]["phase"] != "Running");
@@ -115,7 +147,7 @@ fn containers(pod: &Value, args: &Logs) -> Result<Vec<String>, Failure> {
         list.iter().filter_map(|c| c["name"].as_str().map(str::to_owned)).collect()
     };
     if args.all_containers {
-        return Ok(names("initContainers").into_iter().chain(names("containers")).collect());
+        return Ok(["initContainers", "containers", "ephemeralContainers"].iter().flat_map(|f| names(f)).collect());
     }
     container(pod, args.container.as_ref().or(args.container_word.as_ref())).map(|name| vec![name])
 }
@@ -148,10 +180,11 @@ pub fn container(pod: &Value, wanted: Option<&String>) -> Result<String, Failure
 /// What a container has written so far, to standard output.
 pub async fn print(session: &Session, pod: &str, container: &str) -> Result<(), Failure> {
     let stream = Stream { pod: pod.to_owned(), container: container.to_owned() };
-    copy(session, &Logs::default(), &stream, false).await
+    copy(session, &Logs::default(), &stream, false, false).await
 }
 
-async fn copy(session: &Session, args: &Logs, stream: &Stream, prefix: bool) -> Result<(), Failure> {
+/// Prints one log. With `together` others are printed at the same time, and only whole lines are.
+async fn copy(session: &Session, args: &Logs, stream: &Stream, prefix: bool, together: bool) -> Result<(), Failure> {
     let mut query = vec![("container", stream.container.clone())];
     for (key, on) in [("follow", args.follow), ("previous", args.previous), ("timestamps", args.timestamps)] {
         if on {
@@ -175,24 +208,114 @@ async fn copy(session: &Session, args: &Logs, stream: &Stream, prefix: bool) -> 
     let path = ResourcePath::core("pods").namespace(&*session.namespace).name(&*stream.pod).subresource("log");
     let mut pieces = session.client.stream(&path.with_query(&query)).await?;
     let head = prefix.then(|| format!("[pod/{}/{}] ", stream.pod, stream.container));
-    let mut fresh = true;
+    let mut lines = Lines { head: head.unwrap_or_default(), whole: together, fresh: true, held: Vec::new() };
     while let Some(piece) = pieces.next().await {
-        let piece = piece?;
+        let ready = lines.add(&piece?);
         let mut out = std::io::stdout().lock();
-        let written = match &head {
-            None => out.write_all(&piece),
-            Some(head) => piece.split_inclusive(|b| *b == b'\n').try_for_each(|line| {
-                if fresh {
-                    out.write_all(head.as_bytes())?;
-                }
-                fresh = line.ends_with(b"\n");
-                out.write_all(line)
-            }),
-        };
         // Nobody reads any more: that is no failure.
-        if written.and_then(|()| out.flush()).is_err() {
+        if out.write_all(&ready).and_then(|()| out.flush()).is_err() {
             return Ok(());
         }
     }
+    let _ = std::io::stdout().lock().write_all(&lines.end());
     Ok(())
+}
+
+/// A log on its way: each line after its head, and whole ones alone where others write too.
+struct Lines {
+    head: String,
+    whole: bool,
+    fresh: bool,
+    held: Vec<u8>,
+}
+
+impl Lines {
+    /// What can be printed once a piece has come.
+    fn add(&mut self, piece: &[u8]) -> Vec<u8> {
+        let mut ready = Vec::with_capacity(piece.len());
+        for line in piece.split_inclusive(|b| *b == b'\n') {
+            if self.fresh {
+                self.held.extend_from_slice(self.head.as_bytes());
+            }
+            self.fresh = line.ends_with(b"\n");
+            self.held.extend_from_slice(line);
+            if self.whole && !self.fresh && self.held.len() > LINE {
+                self.held.push(b'\n');
+                self.fresh = true;
+            }
+            if self.fresh || !self.whole {
+                ready.append(&mut self.held);
+            }
+        }
+        ready
+    }
+
+    /// The last line, which may have no end; among others it gets one.
+    fn end(&mut self) -> Vec<u8> {
+        if !self.held.is_empty() {
+            self.held.push(b'\n');
+        }
+        std::mem::take(&mut self.held)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::args::{Verb, read};
+    use crate::fake;
+
+    #[test]
+    fn lines_stay_whole_among_others() {
+        for (head, whole, expected) in [
+            ("", false, "a|b\nc|"),
+            ("", true, "|ab\n|c\n"),
+            ("> ", false, "> a|b\n> c|"),
+            ("> ", true, "|> ab\n|> c\n"),
+        ] {
+            let mut lines = Lines { head: head.to_owned(), whole, fresh: true, held: Vec::new() };
+            let parts = [lines.add(b"a"), lines.add(b"b\nc"), lines.end()];
+            let said = parts.map(|part| String::from_utf8(part).unwrap()).join("|");
+            assert_eq!(said, expected);
+        }
+    }
+
+    #[tokio::test]
+    async fn no_pods_are_no_failure_and_too_many_are() {
+        let pods = |count: usize| {
+            let pod = json!({"metadata": {"name": "a"}, "spec": {"containers": [{"name": "c"}]}});
+            json!({"items": vec![pod; count]})
+        };
+        for (flags, count, asked, ends_well) in [
+            ("-l a=b", 0, 1, true),
+            ("-l a=b", 2, 3, true),
+            ("-l a=b -f", 6, 1, false),
+            ("-l a=b -f --max-log-requests=6", 6, 7, true),
+        ] {
+            let list = pods(count);
+            let (session, log) = fake::session(move |asked| match asked.line.contains("/log") {
+                true => (200, Value::String(String::new())),
+                false => (200, list.clone()),
+            });
+            let Verb::Logs(args) = read(&format!("edgectl logs {flags}")).unwrap().verb else { panic!("{flags}") };
+            assert_eq!(run(session, args).await.is_ok(), ends_well, "{flags}");
+            assert_eq!(log.lines().len(), asked, "{flags}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_log_that_fails_may_be_passed_over() {
+        for (flags, ends_well) in [("", false), ("--ignore-errors", true)] {
+            let pod = json!({"metadata": {"name": "a"}, "spec": {"containers": [{"name": "c"}]}});
+            let (session, _) = fake::session(move |asked| match asked.line.contains("/log") {
+                true => fake::refusal(400, "BadRequest"),
+                false => (200, pod.clone()),
+            });
+            let line = format!("edgectl logs a {flags}");
+            let Verb::Logs(args) = read(line.trim()).unwrap().verb else { panic!("{flags}") };
+            assert_eq!(run(session, args).await.is_ok(), ends_well, "{flags}");
+        }
+    }
 }

@@ -3,6 +3,9 @@
 //! In: a command line, manifests. Out: data on standard output, talk on standard error, an exit code.
 //! Never links the engines of the daemon: it is a client like any other.
 
+#[macro_use]
+mod screen;
+
 mod access;
 mod apply;
 mod args;
@@ -17,12 +20,16 @@ mod device;
 mod diff;
 mod discover;
 mod drain;
+mod dump;
 mod edit;
 mod error;
 mod events;
 mod exec;
 mod explain;
 mod expose;
+#[cfg(test)]
+mod fake;
+mod follow;
 mod forward;
 mod get;
 mod label;
@@ -43,6 +50,7 @@ mod session;
 mod set;
 mod tar;
 mod terminal;
+mod top;
 mod version;
 mod wait;
 mod written;
@@ -147,7 +155,11 @@ async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Verb::Restore(a) => backup::restore(session.await?, a).await,
         Verb::ApiResources(a) => discover::resources(session.await?, a).await,
         Verb::ApiVersions => discover::versions(session.await?).await,
-        Verb::ClusterInfo => discover::cluster_info(session.await?).await,
+        Verb::ClusterInfo(a) => match a.what {
+            None => discover::cluster_info(session.await?).await,
+            Some(args::ClusterInfoWhat::Dump(a)) => dump::run(session.await?, a).await,
+        },
+        Verb::Top(a) => top::run(session.await?, a).await,
         Verb::Explain(a) => explain::run(session.await?, a).await,
         Verb::Events(a) => events::run(session.await?, a).await,
         Verb::Version(a) => version::run(session.await.ok(), a).await,

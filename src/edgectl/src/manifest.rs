@@ -43,7 +43,7 @@ impl Item {
 /// The objects of manifests that must be given, and of those the ones that a selector takes.
 pub fn selected(files: &Files, selector: Option<&str>) -> Result<Vec<Item>, Failure> {
     if files.filename.is_empty() {
-        return Err(Failure::said("must specify one of -f and -k"));
+        return Err(Failure::said("must specify -f"));
     }
     let mut items = read(files)?;
     if let Some(text) = selector {
@@ -66,6 +66,11 @@ pub fn read(files: &Files) -> Result<Vec<Item>, Failure> {
                 .map_err(|source| Failure::Read { path: PathBuf::from("standard input"), source })?;
             parse("STDIN", &bytes, &mut items)?;
             continue;
+        }
+        if name.starts_with("http://") || name.starts_with("https://") {
+            return Err(Failure::said(format!(
+                "{name}: manifests are not fetched from elsewhere; look at what is there first, and then pass the file"
+            )));
         }
         for path in paths(Path::new(name), files.recursive)? {
             let bytes = std::fs::read(&path).map_err(|source| Failure::Read { path: path.clone(), source })?;
@@ -126,6 +131,12 @@ fn parse(origin: &str, bytes: &[u8], into: &mut Vec<Item>) -> Result<(), Failure
         if !item.object["metadata"].is_object() && !item.object["metadata"].is_null() {
             return Err(Failure::said(format!("{}: metadata is no object", item.origin)));
         }
+        for field in ["annotations", "labels"] {
+            let map = &item.object["metadata"][field];
+            if !map.is_object() && !map.is_null() {
+                return Err(Failure::said(format!("{}: metadata.{field} is no map", item.origin)));
+            }
+        }
     }
     Ok(())
 }
@@ -147,12 +158,32 @@ mod tests {
     }
 
     #[test]
+    fn several_files_are_read_and_no_addresses() {
+        let folder = std::env::temp_dir().join(format!("edgectl-files-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let one = |name: &str| {
+            let path = folder.join(name);
+            std::fs::write(&path, format!("apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}}}\n")).unwrap();
+            path.display().to_string()
+        };
+        let line = format!("edgectl apply -f {},{}", one("a"), one("b"));
+        let crate::args::Verb::Apply(args) = crate::args::read(&line).unwrap().verb else { panic!("{line}") };
+        let names: Vec<String> = read(&args.files).unwrap().iter().map(|item| item.name().to_owned()).collect();
+        assert_eq!(names, ["a", "b"]);
+        std::fs::remove_dir_all(&folder).unwrap();
+        let files = Files { filename: vec!["https://a.lan/x.yaml".to_owned()], recursive: false };
+        assert!(read(&files).unwrap_err().to_string().contains("not fetched from elsewhere"));
+    }
+
+    #[test]
     fn faults_name_file_and_line() {
         for (text, words) in [
             ("apiVersion: v1\nkind: [Pod\n", "a.yaml: line"),
             ("kind: Pod\n", "a.yaml:1: apiVersion not set"),
             ("just text\n", "a.yaml:1: an object"),
             ("apiVersion: v1\nkind: Pod\nmetadata: x\n", "a.yaml:1: metadata is no object"),
+            ("apiVersion: v1\nkind: Pod\nmetadata: {annotations: []}\n", "a.yaml:1: metadata.annotations is no map"),
+            ("apiVersion: v1\nkind: Pod\nmetadata: {labels: x}\n", "a.yaml:1: metadata.labels is no map"),
             ("apiVersion: v1\nkind: List\nitems: [x]\n", "a.yaml:1: apiVersion not set"),
         ] {
             let said = names(text).unwrap_err();

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::args::{Cordon, DryRun, Taint, Which};
 use crate::error::Failure;
 use crate::label::targets;
+use crate::resource::Resource;
 use crate::session::Session;
 use crate::written::{Written, dry};
 
@@ -30,7 +31,7 @@ pub async fn taint(session: Session, args: Taint) -> Result<ExitCode, Failure> {
     let which = Which { words, selector: args.selector.clone(), field_selector: None };
     let mut written = Written::new(args.told.output.as_deref(), args.told.dry_run)?;
     let chosen = targets(&session, &which, &Default::default(), args.all || args.selector.is_some()).await?;
-    if let Some((resource, ..)) = chosen.iter().find(|(resource, ..)| resource.kind != "Node") {
+    if let Some((resource, ..)) = chosen.iter().find(|(resource, ..)| !is_node(resource)) {
         return Err(Failure::said(format!("invalid resource type {}, only node types are supported", resource.plural)));
     }
     for (resource, _, name) in &chosen {
@@ -43,6 +44,11 @@ pub async fn taint(session: Session, args: Taint) -> Result<ExitCode, Failure> {
         }
     }
     written.end()
+}
+
+/// Whether this is the kind of nodes, and not another one of that name.
+fn is_node(resource: &Resource) -> bool {
+    resource.kind == "Node" && resource.group.is_empty()
 }
 
 /// Patches a node as it is now.
@@ -67,6 +73,9 @@ async fn patch(
         if dry_run == DryRun::Client {
             node["spec"]["taints"] = body["spec"]["taints"].take();
             return Ok(node);
+        }
+        if !node.is_object() {
+            return Err(Failure::said(format!("the server's answer is no node {name}")));
         }
         body["metadata"]["resourceVersion"] = node["metadata"]["resourceVersion"].clone();
         tried += 1;
@@ -174,8 +183,12 @@ pub async fn named(session: &Session, args: &Cordon, verb: &str) -> Result<Vec<S
         }
         (false, Some(_)) => Err(Failure::said("cannot specify both a node name and a --selector option")),
         (false, None) => {
-            let bare = |word: &String| word.rsplit_once('/').map_or(word.as_str(), |(_, name)| name).to_owned();
-            Ok(args.nodes.iter().map(bare).collect())
+            let bare = |word: &String| match word.split_once('/') {
+                None => Ok(word.clone()),
+                Some(("node" | "nodes" | "no", name)) if !name.is_empty() => Ok(name.to_owned()),
+                Some(_) => Err(Failure::said(format!("{word} is no node: only nodes can be {verb}ed"))),
+            };
+            args.nodes.iter().map(bare).collect()
         }
         (true, Some(selector)) => {
             let options = ListOptions { labels: Some(selector.clone()), ..ListOptions::default() };
@@ -243,6 +256,26 @@ mod tests {
         check("a=b:Sometimes", false, Err("invalid taint effect: Sometimes"));
         check("", false, Err("at least one taint update is required"));
         check("a- b", false, Err("before the taints: b"));
+    }
+
+    #[tokio::test]
+    async fn only_nodes_are_nodes() {
+        let (session, _) = crate::fake::session(|_| (200, json!({})));
+        for (line, expected) in [
+            ("edgectl cordon a node/b", Ok(vec!["a", "b"])),
+            ("edgectl cordon pod/a", Err("pod/a is no node: only nodes can be cordoned")),
+            ("edgectl cordon node/", Err("node/ is no node: only nodes can be cordoned")),
+        ] {
+            let crate::args::Verb::Cordon(args) = crate::args::read(line).unwrap().verb else { panic!("{line}") };
+            match (named(&session, &args, "cordon").await, expected) {
+                (Ok(names), Ok(expected)) => assert_eq!(names, expected),
+                (Err(fault), Err(why)) => assert_eq!(fault.to_string(), why),
+                (done, _) => panic!("{line}: {done:?}"),
+            }
+        }
+        let line = "edgectl taint nodes.example.com a x=y:NoSchedule";
+        let crate::args::Verb::Taint(args) = crate::args::read(line).unwrap().verb else { panic!("{line}") };
+        assert!(taint(session, args).await.unwrap_err().to_string().contains("only node types are supported"));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use kedge_api::yaml;
 use serde_json::Value;
 
 use crate::error::Failure;
+use crate::screen::safe;
 
 pub use jsonpath::{JsonPath, text};
 
@@ -80,11 +81,13 @@ fn custom(text: &str) -> Result<Vec<(String, JsonPath)>, Failure> {
 
 /// Rows of columns, aligned with three spaces between them, as kubectl does.
 pub fn columns(rows: &[Vec<String>]) -> String {
+    // Widths are those of what is shown.
+    let rows: Vec<Vec<_>> = rows.iter().map(|row| row.iter().map(|cell| safe(cell)).collect()).collect();
     let count = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| rows.iter().filter_map(|r| r.get(column)).map(|c| c.chars().count()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..count).map(width).collect();
     let mut text = String::new();
-    for row in rows {
+    for row in &rows {
         let mut line = String::new();
         for (i, cell) in row.iter().enumerate() {
             line.push_str(cell);
@@ -109,6 +112,16 @@ pub fn json(value: &Value) -> String {
         Ok(()) => String::from_utf8_lossy(&bytes).into_owned() + "\n",
         Err(error) => format!("{error}\n"),
     }
+}
+
+/// Prints one object (or list) in a format that is no table. What programs read comes out as it is.
+pub fn print(format: &Format, value: &Value, name: &str) -> Result<(), Failure> {
+    let text = object(format, value, name)?;
+    match format {
+        Format::Name | Format::Table { .. } => print!("{text}"),
+        Format::Json | Format::Yaml | Format::JsonPath(_) | Format::Columns(_) => std::print!("{text}"),
+    }
+    Ok(())
 }
 
 /// One object (or list) in a format that is no table. `name` is `kind/name`.
@@ -143,6 +156,12 @@ mod tests {
     fn columns_are_aligned() {
         let rows = [vec!["NAME".to_owned(), "AGE".to_owned()], vec!["a-long-name".to_owned(), "5s".to_owned()]];
         assert_eq!(columns(&rows), "NAME          AGE\na-long-name   5s\n");
+    }
+
+    #[test]
+    fn cells_are_as_wide_as_what_is_shown() {
+        let rows = [vec!["\u{1b}[1ma".to_owned(), "x".to_owned()], vec!["b".to_owned(), "y".to_owned()]];
+        assert_eq!(columns(&rows), "^[[1ma   x\nb        y\n");
     }
 
     #[test]

@@ -6,19 +6,16 @@
 use std::process::ExitCode;
 
 use kedge_client::{DeleteOptions, WriteOptions};
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::apply::{located, place, validation, with_last_applied};
+use crate::apply::{check_keys, located, place, validation, with_last_applied};
 use crate::args::{DryRun, Replace};
-use crate::delete::{gone, propagation};
+use crate::delete::{gone, propagation, within};
 use crate::error::Failure;
 use crate::manifest::{self, Item};
 use crate::resource::{Catalogue, Resource};
-use crate::session::{Session, duration};
+use crate::session::Session;
 use crate::written::Written;
-
-/// Tries of one object when somebody else writes it at the same time.
-const TRIES: usize = 5;
 
 /// Runs the verb.
 pub async fn run(session: Session, args: Replace) -> Result<ExitCode, Failure> {
@@ -42,7 +39,7 @@ pub async fn run(session: Session, args: Replace) -> Result<ExitCode, Failure> {
 
 fn check(args: &Replace) -> Result<(), Failure> {
     if args.files.filename.is_empty() {
-        return Err(Failure::said("must specify one of -f and -k"));
+        return Err(Failure::said("must specify -f"));
     }
     if args.grace_period >= 0 && !args.force {
         return Err(Failure::said("--grace-period must have --force specified"));
@@ -66,6 +63,7 @@ async fn one(
     item: &Item,
     write: &WriteOptions,
 ) -> Result<(Resource, Value), Failure> {
+    check_keys(item, validation(&args.validate)?)?;
     let (resource, object, collection) = place(session, catalogue, item)?;
     if item.name().is_empty() {
         return Err(Failure::said(format!("{}: resource name may not be empty", item.origin)));
@@ -84,13 +82,7 @@ async fn one(
             Err(e) if e.is_not_found() => {}
             Err(e) => return Err(e.into()),
         }
-        let waiting = gone(session, &path, None);
-        match duration(&args.timeout)?.filter(|limit| !limit.is_zero()) {
-            None => waiting.await?,
-            Some(limit) => tokio::time::timeout(limit, waiting)
-                .await
-                .map_err(|_| Failure::said("timed out waiting for the condition"))??,
-        }
+        within(&args.timeout, gone(session, &path, None)).await?;
         if let Some(meta) = object["metadata"].as_object_mut() {
             meta.remove("resourceVersion");
         }
@@ -100,22 +92,17 @@ async fn one(
         Some(part) => path.subresource(&**part),
         None => path,
     };
-    let mut tried = 0;
-    loop {
-        // Whatever was read when the manifest was written: it replaces what is there now.
+    if args.told.dry_run == DryRun::Client {
+        session.client.get(&path).await?;
+        return Ok((resource, object));
+    }
+    // A version in the manifest is a condition: whoever changed the object since is not overwritten.
+    if object["metadata"]["resourceVersion"].as_str().unwrap_or("").is_empty() {
         let now = session.client.get(&path).await?;
         object["metadata"]["resourceVersion"] = now["metadata"]["resourceVersion"].clone();
-        if args.told.dry_run == DryRun::Client {
-            return Ok((resource, object));
-        }
-        tried += 1;
-        match session.client.update(&path, &object, write).await {
-            Ok(stored) => return Ok((resource, stored)),
-            Err(e) if e.is_conflict() && tried < TRIES => {}
-            Err(e) => return Err(e.into()),
-        }
-        object["metadata"]["resourceVersion"] = json!(null);
     }
+    let stored = session.client.update(&path, &object, write).await?;
+    Ok((resource, stored))
 }
 
 #[cfg(test)]
@@ -126,7 +113,7 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_refused() {
         for (words, why) in [
-            ("", "must specify one of -f"),
+            ("", "must specify -f"),
             ("-f a --grace-period=0", "--grace-period must have --force"),
             ("-f a --timeout=1s", "--timeout must have --force"),
             ("-f a --force --dry-run=server", "--dry-run can not"),
@@ -137,6 +124,26 @@ mod tests {
             let Verb::Replace(replace) = parsed.verb else { panic!("{words}") };
             let said = check(&replace).err().map_or(String::new(), |e| e.to_string());
             assert!(said.contains(why) && said.is_empty() == why.is_empty(), "{words}: {said}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_version_in_the_manifest_is_a_condition() {
+        for (own, expected) in [("", "9"), ("3", "3")] {
+            let (session, log) = crate::fake::session(|asked| match asked.line.starts_with("GET") {
+                true => (200, serde_json::json!({"metadata": {"resourceVersion": "9"}})),
+                false => crate::fake::refusal(409, "Conflict"),
+            });
+            let catalogue = session.catalogue().await.unwrap();
+            let meta = serde_json::json!({"name": "m", "resourceVersion": own});
+            let object = serde_json::json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta});
+            let item = Item { origin: String::new(), object, duplicates: Vec::new() };
+            let Verb::Replace(args) = args::read("edgectl replace -f a").unwrap().verb else { panic!() };
+            let done = one(&session, &args, &catalogue, &item, &WriteOptions::default()).await;
+            assert!(matches!(done, Err(Failure::Api(fault)) if fault.is_conflict()));
+            let puts: Vec<_> = log.all().into_iter().filter(|asked| asked.line.starts_with("PUT")).collect();
+            assert_eq!(puts.len(), 1);
+            assert_eq!(puts[0].body["metadata"]["resourceVersion"], expected);
         }
     }
 }

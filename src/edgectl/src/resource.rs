@@ -165,6 +165,9 @@ impl Catalogue {
                 kinds.extend(category);
             }
         }
+        if kinds.is_empty() {
+            return Err(Failure::said(format!("\"{first}\" names no resource type")));
+        }
         let names = &words[1..];
         if names.is_empty() {
             return Ok(kinds.into_iter().map(|r| Target { resource: r.clone(), name: None }).collect());
@@ -223,6 +226,7 @@ mod tests {
         check("events.events.k8s.io", &["event.events.k8s.io/*"]);
         check("events", &["event/*"]);
         check("all", &["pod/*", "deployment.apps/*"]);
+        check(",", &["\",\" names no resource type"]);
         check("foo", &["the server doesn't have a resource type \"foo\""]);
     }
 }

@@ -1,32 +1,37 @@
 //! `rollout`: status, history, undo, pause, resume and restart of workloads.
 //!
-//! In: a Deployment (StatefulSets and DaemonSets for status and restart). Out: kubectl's sentences.
+//! In: a Deployment, StatefulSet or DaemonSet. Out: kubectl's sentences.
+
+mod history;
 
 use std::process::ExitCode;
 
-use kedge_client::{Informer, ListOptions, PatchKind, PatchOptions, ResourcePath, Step, WatchOptions, WriteOptions};
+use kedge_client::{Informer, PatchKind, PatchOptions, ResourcePath, Step, WatchOptions};
 use serde_json::{Value, json};
 
-use crate::args::{DryRun, Files, Rollout, RolloutWhat};
+use crate::args::{Rollout, RolloutWhat};
 use crate::error::Failure;
 use crate::label::{One, targets};
-use crate::output::columns;
 use crate::session::{Session, duration};
 
-const REVISION: &str = "deployment.kubernetes.io/revision";
-const HASH: &str = "pod-template-hash";
+/// The label that tells the replica sets of a deployment apart.
+pub const HASH: &str = "pod-template-hash";
 
 /// Runs the verb.
 pub async fn run(session: Session, args: Rollout) -> Result<ExitCode, Failure> {
     let which = match &args.what {
-        RolloutWhat::Status { which, .. }
-        | RolloutWhat::History { which, .. }
-        | RolloutWhat::Undo { which, .. }
-        | RolloutWhat::Pause { which }
-        | RolloutWhat::Resume { which }
-        | RolloutWhat::Restart { which } => which,
+        RolloutWhat::Status { which, files, .. }
+        | RolloutWhat::History { which, files, .. }
+        | RolloutWhat::Undo { which, files, .. }
+        | RolloutWhat::Pause { which, files }
+        | RolloutWhat::Resume { which, files }
+        | RolloutWhat::Restart { which, files } => (which, files),
     };
-    let chosen = targets(&session, which, &Files::default(), which.selector.is_some()).await?;
+    let (which, files) = which;
+    let chosen = targets(&session, which, files, which.selector.is_some()).await?;
+    if let Some((resource, ..)) = chosen.iter().find(|(resource, ..)| resource.group != "apps") {
+        return Err(Failure::said(format!("{} have no rollout", resource.plural)));
+    }
     let mut failed = false;
     for one in &chosen {
         let done = match &args.what {
@@ -40,8 +45,10 @@ pub async fn run(session: Session, args: Rollout) -> Result<ExitCode, Failure> {
                     },
                 }
             }
-            RolloutWhat::History { revision, .. } => history(&session, one, *revision).await,
-            RolloutWhat::Undo { to_revision, dry_run, .. } => undo(&session, one, *to_revision, *dry_run).await,
+            RolloutWhat::History { revision, .. } => history::history(&session, one, *revision).await,
+            RolloutWhat::Undo { to_revision, dry_run, .. } => {
+                history::undo(&session, one, *to_revision, *dry_run).await
+            }
             RolloutWhat::Pause { .. } => pause(&session, one, true).await,
             RolloutWhat::Resume { .. } => pause(&session, one, false).await,
             RolloutWhat::Restart { .. } => restart(&session, one).await,
@@ -76,11 +83,21 @@ async fn status(session: &Session, one: &One, watch: bool) -> Result<(), Failure
     let options =
         WatchOptions { fields: Some(format!("metadata.name={name}")), remote: true, ..WatchOptions::default() };
     let mut informer = Informer::<Value>::new(session.client.clone(), resource.path(namespace.as_deref()), options);
+    let mut there = false;
     loop {
         match informer.next().await {
-            Step::Apply(object) if tell(&object)? => return Ok(()),
-            Step::Delete(_) => return Err(Failure::said(format!("{} was deleted", resource.named(name)))),
-            _ => {}
+            Step::Restart => there = false,
+            Step::Apply(object) if object["metadata"]["uid"] == first["metadata"]["uid"] => {
+                there = true;
+                if tell(&object)? {
+                    return Ok(());
+                }
+            }
+            Step::Synced if there => {}
+            // It went, or another one of its name has come: that may have happened while nobody watched.
+            Step::Apply(_) | Step::Delete(_) | Step::Synced => {
+                return Err(Failure::said(format!("{} has been deleted", resource.named(name))));
+            }
         }
     }
 }
@@ -90,6 +107,10 @@ fn progress(kind: &str, object: &Value) -> Result<(String, bool), Failure> {
     let name = object["metadata"]["name"].as_str().unwrap_or("");
     let n = |value: &Value| value.as_i64().unwrap_or(0);
     let (spec, status) = (&object["spec"], &object["status"]);
+    let strategy = spec["updateStrategy"]["type"].as_str().unwrap_or("RollingUpdate");
+    if matches!(kind, "DaemonSet" | "StatefulSet") && strategy != "RollingUpdate" {
+        return Err(Failure::said("rollout status is only available for RollingUpdate strategy type"));
+    }
     let observed = n(&object["metadata"]["generation"]) <= n(&status["observedGeneration"]);
     match kind {
         "Deployment" => {
@@ -141,6 +162,16 @@ fn progress(kind: &str, object: &Value) -> Result<(String, bool), Failure> {
             if ready < wanted {
                 return Ok((format!("Waiting for {} pods to be ready...", wanted - ready), false));
             }
+            let rolling = &spec["updateStrategy"]["rollingUpdate"];
+            if rolling.is_object() {
+                let (updated, wanted) = (n(&status["updatedReplicas"]), wanted - n(&rolling["partition"]));
+                let waiting = "Waiting for partitioned roll out to finish:";
+                return Ok(if updated < wanted {
+                    (format!("{waiting} {updated} out of {wanted} new pods have been updated..."), false)
+                } else {
+                    (format!("partitioned roll out complete: {updated} new pods have been updated..."), true)
+                });
+            }
             if status["updateRevision"] != status["currentRevision"] {
                 let updated = n(&status["updatedReplicas"]);
                 let words = format!(
@@ -159,98 +190,6 @@ fn progress(kind: &str, object: &Value) -> Result<(String, bool), Failure> {
         }
         other => Err(Failure::said(format!("no status viewer has been implemented for {other}"))),
     }
-}
-
-/// The ReplicaSets of a Deployment with their revisions, the oldest first.
-async fn revisions(session: &Session, one: &One) -> Result<(Value, Vec<(i64, Value)>), Failure> {
-    let (resource, namespace, _) = one;
-    if resource.kind != "Deployment" {
-        return Err(Failure::said(format!("no history viewer has been implemented for {}", resource.kind)));
-    }
-    let deployment = session.client.get(&path(one)).await?;
-    let labels: Vec<String> = deployment["spec"]["selector"]["matchLabels"]
-        .as_object()
-        .into_iter()
-        .flatten()
-        .filter_map(|(key, value)| Some(format!("{key}={}", value.as_str()?)))
-        .collect();
-    let mut sets = ResourcePath::new("apps", "v1", "replicasets");
-    if let Some(namespace) = namespace {
-        sets = sets.namespace(&**namespace);
-    }
-    let options = ListOptions { labels: Some(labels.join(",")), ..ListOptions::default() };
-    let list = session.client.list(&sets, &options).await?;
-    let uid = &deployment["metadata"]["uid"];
-    let mut found: Vec<(i64, Value)> = list["items"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter(|set| set["metadata"]["ownerReferences"].as_array().into_iter().flatten().any(|o| o["uid"] == *uid))
-        .filter_map(|set| Some((set["metadata"]["annotations"][REVISION].as_str()?.parse().ok()?, set.clone())))
-        .collect();
-    found.sort_by_key(|(revision, _)| *revision);
-    Ok((deployment, found))
-}
-
-async fn history(session: &Session, one: &One, revision: i64) -> Result<(), Failure> {
-    let (_, sets) = revisions(session, one).await?;
-    let named = one.0.named(&one.2);
-    if revision == 0 {
-        println!("{named} ");
-        let mut rows = vec![vec!["REVISION".to_owned(), "CHANGE-CAUSE".to_owned()]];
-        for (number, set) in &sets {
-            let cause = set["metadata"]["annotations"]["kubernetes.io/change-cause"].as_str().unwrap_or("<none>");
-            rows.push(vec![number.to_string(), cause.to_owned()]);
-        }
-        println!("{}", columns(&rows));
-        return Ok(());
-    }
-    let (_, set) = sets
-        .iter()
-        .find(|(number, _)| *number == revision)
-        .ok_or_else(|| Failure::said("unable to find the specified revision"))?;
-    println!("{named} with revision #{revision}");
-    print!("{}", crate::describe::pod_template(&set["spec"]["template"]));
-    Ok(())
-}
-
-async fn undo(session: &Session, one: &One, to: i64, dry_run: DryRun) -> Result<(), Failure> {
-    let (deployment, sets) = revisions(session, one).await?;
-    let named = one.0.named(&one.2);
-    if deployment["spec"]["paused"] == true {
-        return Err(Failure::said(format!(
-            "you cannot rollback a paused deployment; resume it first with 'edgectl rollout resume {named}' and try again"
-        )));
-    }
-    let current = deployment["metadata"]["annotations"][REVISION].as_str().and_then(|text| text.parse::<i64>().ok());
-    let chosen = if to == 0 {
-        sets.iter().rev().find(|(number, _)| Some(*number) != current)
-    } else {
-        sets.iter().find(|(number, _)| *number == to)
-    };
-    let Some((number, set)) = chosen else {
-        return Err(Failure::said(if to == 0 {
-            format!("no rollout history found for {named}")
-        } else {
-            format!("unable to find specified revision {to} in history")
-        }));
-    };
-    let mut template = set["spec"]["template"].clone();
-    if let Some(labels) = template.pointer_mut("/metadata/labels").and_then(Value::as_object_mut) {
-        labels.remove(HASH);
-    }
-    if template == deployment["spec"]["template"] {
-        println!("{named} skipped rollback (current template already matches revision {number})");
-        return Ok(());
-    }
-    if dry_run != DryRun::Client {
-        let patch = json!([{"op": "replace", "path": "/spec/template", "value": template}]);
-        let write = WriteOptions { dry_run: dry_run == DryRun::Server, ..WriteOptions::default() };
-        let options = PatchOptions { write, force: false };
-        session.client.patch(&path(one), PatchKind::Json, &patch, &options).await?;
-    }
-    println!("{named} rolled back{}", crate::written::dry(dry_run));
-    Ok(())
 }
 
 async fn pause(session: &Session, one: &One, pause: bool) -> Result<(), Failure> {
@@ -312,5 +251,41 @@ mod tests {
         let status = json!({"observedGeneration": 2, "conditions": [{"type": "Progressing", "reason": "ProgressDeadlineExceeded"}]});
         let object = json!({"metadata": {"name": "web", "generation": 2}, "spec": {}, "status": status});
         assert!(progress("Deployment", &object).is_err());
+    }
+
+    #[test]
+    fn a_stateful_set_rolls_out_down_to_its_partition() {
+        let object = |strategy: Value, updated: i64| {
+            json!({"metadata": {"name": "web", "generation": 1}, "spec": {"replicas": 3, "updateStrategy": strategy},
+                "status": {"observedGeneration": 1, "readyReplicas": 3, "updatedReplicas": updated,
+                    "currentRevision": "a", "updateRevision": "b"}})
+        };
+        let rolling = json!({"type": "RollingUpdate", "rollingUpdate": {"partition": 2}});
+        let said = |strategy: &Value, updated| progress("StatefulSet", &object(strategy.clone(), updated));
+        assert_eq!(
+            said(&rolling, 0).unwrap(),
+            ("Waiting for partitioned roll out to finish: 0 out of 1 new pods have been updated...".to_owned(), false)
+        );
+        let done = "partitioned roll out complete: 1 new pods have been updated...";
+        assert_eq!(said(&rolling, 1).unwrap(), (done.to_owned(), true));
+        assert!(!said(&json!({"type": "RollingUpdate"}), 0).unwrap().1);
+        for kind in ["StatefulSet", "DaemonSet"] {
+            let fault = progress(kind, &object(json!({"type": "OnDelete"}), 1)).unwrap_err().to_string();
+            assert_eq!(fault, "rollout status is only available for RollingUpdate strategy type");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_goes_meanwhile_is_told() {
+        for later in [json!([]), json!([{"metadata": {"name": "web", "uid": "other"}}])] {
+            let (session, _) = crate::fake::session(move |asked| match asked.line.contains("fieldSelector") {
+                true => (200, json!({"metadata": {"resourceVersion": "1"}, "items": later})),
+                false => (200, json!({"metadata": {"name": "web", "uid": "u", "generation": 1}, "spec": {}})),
+            });
+            let deployments = session.catalogue().await.unwrap().find("deploy").unwrap().clone();
+            let one = (deployments, Some("default".to_owned()), "web".to_owned());
+            let fault = status(&session, &one, true).await.unwrap_err().to_string();
+            assert_eq!(fault, "deployment.apps/web has been deleted");
+        }
     }
 }

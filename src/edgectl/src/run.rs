@@ -41,7 +41,7 @@ pub async fn run(session: Session, args: Run) -> Result<ExitCode, Failure> {
         match format {
             None => println!("pod/{} created{}", args.name, dry(args.dry_run)),
             Some(Format::Name) => println!("pod/{}", args.name),
-            Some(format) => print!("{}", output::object(&format, &made, "")?),
+            Some(format) => output::print(&format, &made, "")?,
         }
         return Ok(ExitCode::SUCCESS);
     }

@@ -2,7 +2,12 @@
 //!
 //! In: the global flags. Out: a client, the namespace, and the kinds by any of their names. Never caches to disk.
 
+mod timed;
+
 use std::collections::HashSet;
+use std::io::Write as _;
+use std::os::fd::AsRawFd as _;
+use std::path::PathBuf;
 use std::sync::Mutex;
 
 use kedge_client::{Client, ConnectOptions, ResourcePath};
@@ -30,8 +35,10 @@ impl Session {
     /// Reads the kubeconfig; does not connect yet. With `at_once` a server that has no time is told of, and not asked
     /// again in silence.
     pub async fn open(global: &Global, at_once: bool) -> Result<Session, Failure> {
+        let limit = global.request_timeout.as_deref().map(duration).transpose()?.flatten();
+        let own = Own::new(global)?;
         let options = ConnectOptions {
-            kubeconfig: global.kubeconfig.clone(),
+            kubeconfig: own.as_ref().map(Own::path).or_else(|| global.kubeconfig.clone()),
             context: global.context.clone(),
             cluster: global.cluster.clone(),
             user: global.user.clone(),
@@ -44,6 +51,10 @@ impl Session {
             at_once,
         };
         let (client, server) = Client::connect(&options).await?;
+        let client = match limit.filter(|limit| !limit.is_zero()) {
+            None => client,
+            Some(limit) => timed::client(server.kube.clone(), limit, &server.namespace),
+        };
         // Each once: several requests for one file would say the same.
         let told = Mutex::new(HashSet::new());
         let client = client.on_warning(move |text| {
@@ -85,6 +96,32 @@ impl Session {
     }
 }
 
+/// A kubeconfig of this command alone. It goes through a pipe, so that no key comes to a disk.
+struct Own(std::io::PipeReader);
+
+impl Own {
+    /// `None` where the flags leave the kubeconfig as it is.
+    fn new(global: &Global) -> Result<Option<Own>, Failure> {
+        let files = [&global.certificate_authority, &global.client_certificate, &global.client_key];
+        if files.into_iter().all(Option::is_none) && global.tls_server_name.is_none() {
+            return Ok(None);
+        }
+        let text = kedge_api::yaml::text(&crate::config::adjusted(global)?);
+        let fault = |error| Failure::said(format!("cannot hand on the kubeconfig: {error}"));
+        let (reader, mut writer) = std::io::pipe().map_err(fault)?;
+        // A pipe holds only so much until it is read. What cannot be written is missed by the reader, who tells of it.
+        std::thread::spawn(move || drop(writer.write_all(text.as_bytes())));
+        Ok(Some(Own(reader)))
+    }
+
+    fn path(&self) -> PathBuf {
+        PathBuf::from(format!("/dev/fd/{}", self.0.as_raw_fd()))
+    }
+}
+
+/// The longest duration that is taken, in seconds: thirty years.
+const LONGEST: u64 = 1_000_000_000;
+
 /// A Go duration such as `1m30s`, as whole seconds.
 pub fn seconds(text: &str) -> Result<u64, Failure> {
     Ok(duration(text)?.map_or(0, |d| d.as_secs()))
@@ -97,7 +134,8 @@ pub fn duration(text: &str) -> Result<Option<std::time::Duration>, Failure> {
     }
     let invalid = || Failure::said(format!("invalid duration \"{text}\"; write it as in 30s, 5m or 1h30m"));
     if let Ok(seconds) = text.parse::<u64>() {
-        return Ok(Some(std::time::Duration::from_secs(seconds)));
+        // No clock counts further, and adding to one must not fail.
+        return if seconds > LONGEST { Err(invalid()) } else { Ok(Some(std::time::Duration::from_secs(seconds))) };
     }
     let (mut total, mut number) = (0.0, String::new());
     let mut chars = text.chars().peekable();
@@ -120,7 +158,7 @@ pub fn duration(text: &str) -> Result<Option<std::time::Duration>, Failure> {
                 _ => return Err(invalid()),
             };
     }
-    if !number.is_empty() || total > 1e9 {
+    if !number.is_empty() || total > LONGEST as f64 {
         return Err(invalid());
     }
     Ok(Some(std::time::Duration::from_secs_f64(total)))
@@ -143,8 +181,17 @@ mod tests {
         ] {
             assert_eq!(duration(text).unwrap(), expected);
         }
-        for text in ["x", "5x", "s", "1m3", "99999999999h"] {
+        for text in ["x", "5x", "s", "1m3", "99999999999h", "18446744073709551615"] {
             assert!(duration(text).is_err(), "{text}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_kubeconfig_of_one_command_is_read() {
+        let line = "edgectl get pods -s http://127.0.0.1:7 --tls-server-name=a.lan --kubeconfig=/dev/null -n a";
+        let session = Session::open(&crate::args::read(line).unwrap().global, false).await.unwrap();
+        assert_eq!((session.url.as_str(), session.namespace.as_str()), ("http://127.0.0.1:7/", "a"));
+        let wrong = "edgectl get pods -s http://127.0.0.1:7 --request-timeout=soon";
+        assert!(Session::open(&crate::args::read(wrong).unwrap().global, false).await.is_err());
     }
 }

@@ -28,6 +28,8 @@ enum Wanted {
     Env { containers: String, changes: Changes },
     Resources { containers: String, limits: Map<String, Value>, requests: Map<String, Value> },
     Account(String),
+    Selector { labels: Map<String, Value>, version: Option<String> },
+    Subjects(Vec<Value>),
 }
 
 /// Runs the verb.
@@ -40,6 +42,18 @@ pub async fn run(session: Session, args: Set) -> Result<ExitCode, Failure> {
         SetWhat::Serviceaccount { mut words, among } => {
             let account = words.pop().ok_or_else(|| Failure::said("serviceaccount is required"))?;
             (words, among, Wanted::Account(account))
+        }
+        SetWhat::Selector { mut words, resource_version, among } => {
+            let wrong = || Failure::said("the selector comes last, as in KEY=VALUE,KEY=VALUE");
+            let text = words.pop().filter(|word| word.contains('=')).ok_or_else(wrong)?;
+            (words, among, Wanted::Selector { labels: crate::expose::pairs(&text)?, version: resource_version })
+        }
+        SetWhat::Subject { words, subjects, among } => {
+            let subjects = crate::create::subjects(&subjects)?;
+            if subjects.is_empty() {
+                return Err(Failure::said("you must specify at least one value of user, group or serviceaccount"));
+            }
+            (words, among, Wanted::Subjects(subjects))
         }
         SetWhat::Resources { words, containers, limits, requests, among } => {
             if limits.is_empty() && requests.is_empty() {
@@ -95,7 +109,7 @@ async fn change(session: &Session, one: &One, wanted: &Wanted, dry_run: DryRun) 
     let path = resource.path(namespace.as_deref()).name(&**name);
     let before = session.client.get(&path).await?;
     let mut after = before.clone();
-    wanted.put(pod_spec(resource, &mut after)?)?;
+    wanted.put_into(resource, &mut after)?;
     let gvk = Gvk::new(&resource.group, &resource.version, &resource.kind);
     let patch = threeway::patch(&gvk, &before, &after, &before);
     if patch.body.as_object().is_none_or(Map::is_empty) {
@@ -110,7 +124,11 @@ async fn change(session: &Session, one: &One, wanted: &Wanted, dry_run: DryRun) 
         ..WriteOptions::default()
     };
     let options = PatchOptions { write, force: false };
-    Ok(Some(session.client.patch(&path, patch.kind, &patch.body, &options).await?))
+    let mut body = patch.body;
+    if let Wanted::Selector { version: Some(version), .. } = wanted {
+        body["metadata"]["resourceVersion"] = json!(version);
+    }
+    Ok(Some(session.client.patch(&path, patch.kind, &body, &options).await?))
 }
 
 /// The pod spec within an object.
@@ -133,6 +151,46 @@ impl Wanted {
             Wanted::Env { .. } => "env updated",
             Wanted::Resources { .. } => "resource requirements updated",
             Wanted::Account(_) => "serviceaccount updated",
+            Wanted::Selector { .. } => "selector updated",
+            Wanted::Subjects(_) => "subjects updated",
+        }
+    }
+
+    fn put_into(&self, resource: &Resource, object: &mut Value) -> Result<(), Failure> {
+        let named = resource.named("");
+        let named = named.trim_end_matches('/');
+        match self {
+            Wanted::Selector { labels, .. } => {
+                if resource.kind != "Service" || !resource.group.is_empty() {
+                    return Err(Failure::said(format!(
+                        "setting a selector is only supported for services, not for {named}"
+                    )));
+                }
+                if !object["spec"].is_object() {
+                    return Err(Failure::said(format!("the server's answer is no {named}")));
+                }
+                object["spec"]["selector"] = Value::Object(labels.clone());
+                Ok(())
+            }
+            Wanted::Subjects(subjects) => {
+                let is_binding = matches!(resource.kind.as_str(), "RoleBinding" | "ClusterRoleBinding");
+                if !is_binding || resource.group != "rbac.authorization.k8s.io" {
+                    return Err(Failure::said(format!(
+                        "setting subject is only supported for rolebindings and clusterrolebindings, not for {named}"
+                    )));
+                }
+                let mut held = object["subjects"].as_array().cloned().unwrap_or_default();
+                for subject in subjects {
+                    if !held.contains(subject) {
+                        held.push(subject.clone());
+                    }
+                }
+                if let Some(map) = object.as_object_mut() {
+                    map.insert("subjects".to_owned(), Value::Array(held));
+                }
+                Ok(())
+            }
+            _ => self.put(pod_spec(resource, object)?),
         }
     }
 
@@ -161,6 +219,8 @@ impl Wanted {
                 }
                 Ok(())
             }
+            // These are not in a pod template.
+            Wanted::Selector { .. } | Wanted::Subjects(_) => Ok(()),
         }
     }
 }
@@ -307,5 +367,26 @@ mod tests {
         ] {
             assert_eq!(is_like(name, pattern), expected, "{name} {pattern}");
         }
+    }
+
+    #[test]
+    fn selectors_and_subjects_are_set_where_there_are_any() {
+        let resource = |group: &str, kind: &str| Resource {
+            group: group.to_owned(),
+            kind: kind.to_owned(),
+            ..Resource::default()
+        };
+        let labels = crate::expose::pairs("a=b,c=d").unwrap();
+        let selector = Wanted::Selector { labels, version: None };
+        let mut service = json!({"spec": {"selector": {"x": "y"}}});
+        selector.put_into(&resource("", "Service"), &mut service).unwrap();
+        assert_eq!(service["spec"]["selector"], json!({"a": "b", "c": "d"}));
+        assert!(selector.put_into(&resource("example.com", "Service"), &mut service).is_err());
+        let (jane, joe) = (json!({"kind": "User", "name": "jane"}), json!({"kind": "User", "name": "joe"}));
+        let subjects = Wanted::Subjects(vec![jane.clone(), joe.clone()]);
+        let mut binding = json!({"subjects": [jane]});
+        subjects.put_into(&resource("rbac.authorization.k8s.io", "RoleBinding"), &mut binding).unwrap();
+        assert_eq!(binding["subjects"], json!([jane, joe]));
+        assert!(subjects.put_into(&resource("rbac.authorization.k8s.io", "Role"), &mut binding).is_err());
     }
 }

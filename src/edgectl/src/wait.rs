@@ -7,16 +7,17 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use kedge_client::{Informer, ListOptions, ResourcePath, Step, WatchOptions};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::args::Wait;
+use crate::args::{DryRun, Wait};
 use crate::delete::gone;
 use crate::error::Failure;
 use crate::label::{One, targets};
 use crate::output::{JsonPath, text};
 use crate::resource::Target;
 use crate::session::{Session, duration};
+use crate::written::Written;
 
 /// What less than nothing stands for.
 const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -138,7 +139,8 @@ pub async fn run(mut session: Session, args: Wait) -> Result<ExitCode, Failure> 
     if chosen.is_empty() && condition != Condition::Delete {
         return Err(Failure::said("no matching resources found"));
     }
-    let mut failed = false;
+    let mut written = Written::new(args.output.as_deref(), DryRun::None)?;
+    let whole = args.output.as_deref().is_some_and(|output| !matches!(output, "" | "name"));
     for one in &chosen {
         let (resource, _, name) = one;
         let done = match deadline {
@@ -148,19 +150,21 @@ pub async fn run(mut session: Session, args: Wait) -> Result<ExitCode, Failure> 
             }
         };
         match done {
-            Ok(Some(true)) => println!("{} condition met", resource.named(name)),
+            Ok(Some(true)) => {
+                let mut object = json!({"metadata": {"name": name}});
+                if whole && let Some(now) = session.client.get_opt(&path(one)).await? {
+                    object = now;
+                }
+                written.done(resource, object, "condition met");
+            }
             Ok(Some(false)) => {}
             Ok(None) => {
-                failed = true;
-                eprintln!("error: timed out waiting for the condition on {}/{name}", resource.plural);
+                written.failed(&format!("error: timed out waiting for the condition on {}/{name}\n", resource.plural))
             }
-            Err(failure) => {
-                failed = true;
-                eprint!("{}", failure.words());
-            }
+            Err(failure) => written.failed(&failure.words()),
         }
     }
-    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    written.end()
 }
 
 fn path((resource, namespace, name): &One) -> ResourcePath {
@@ -249,8 +253,6 @@ async fn any(session: &Session, args: &Wait) -> Result<One, Failure> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[track_caller]
@@ -306,5 +308,20 @@ mod tests {
             assert_eq!(Patience::parse(given).unwrap(), expected);
         }
         assert!(Patience::parse("soon").is_err());
+    }
+
+    #[tokio::test]
+    async fn mistakes_end_at_once() {
+        for (words, why) in [
+            ("--for=create ,", "names no resource type"),
+            ("--for=create pods --timeout=18446744073709551615", "invalid duration"),
+            ("--for=create pod/a --timeout=0 -o xml", "xml"),
+        ] {
+            let (session, _) = crate::fake::session(|_| (200, json!({"metadata": {"name": "a"}})));
+            let line = format!("edgectl wait {words}");
+            let crate::args::Verb::Wait(args) = crate::args::read(&line).unwrap().verb else { panic!("{line}") };
+            let said = run(session, args).await.unwrap_err().to_string();
+            assert!(said.contains(why), "{said}");
+        }
     }
 }

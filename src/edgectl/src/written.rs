@@ -45,7 +45,7 @@ impl Written {
     /// Prints what waits to be printed.
     pub fn end(self) -> Result<ExitCode, Failure> {
         if let Some(format) = self.format.filter(|f| *f != Format::Name && !self.objects.is_empty()) {
-            print!("{}", output::object(&format, &as_list(self.objects), "")?);
+            output::print(&format, &as_list(self.objects), "")?;
         }
         Ok(if self.failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
     }

@@ -21,28 +21,32 @@ pub struct Patch {
 pub fn patch(gvk: &Gvk, last: &Value, modified: &Value, current: &Value) -> Patch {
     match schema::of(gvk) {
         Some(schema) => {
-            Patch { kind: PatchKind::Strategic, body: objects(Some(schema.node()), last, modified, current) }
+            Patch { kind: PatchKind::Strategic, body: objects(Some(schema.node()), false, last, modified, current) }
         }
-        None => Patch { kind: PatchKind::Merge, body: objects(None, last, modified, current) },
+        None => Patch { kind: PatchKind::Merge, body: objects(None, false, last, modified, current) },
     }
 }
 
-fn objects(node: Option<Node<'_>>, last: &Value, modified: &Value, current: &Value) -> Value {
+/// With `retains` the object has no other fields than those that are wanted: the server's defaults go with what they
+/// were the defaults of.
+fn objects(node: Option<Node<'_>>, retains: bool, last: &Value, modified: &Value, current: &Value) -> Value {
     let mut patch = Map::new();
     let empty = Map::new();
     let wanted = modified.as_object().unwrap_or(&empty);
     for (key, value) in wanted {
-        if value.is_null() {
-            continue;
-        }
         let (was, is) = (&last[key.as_str()], &current[key.as_str()]);
         if value == is {
+            continue;
+        }
+        // Whoever writes null wants nothing to be there.
+        if value.is_null() {
+            patch.insert(key.clone(), Value::Null);
             continue;
         }
         let (inner, field) = child(node, key);
         match (value, is) {
             (Value::Object(_), Value::Object(_)) => {
-                let deeper = objects(inner, was, value, is);
+                let deeper = objects(inner, retains_keys(field), was, value, is);
                 if deeper.as_object().is_some_and(|d| !d.is_empty()) {
                     patch.insert(key.clone(), deeper);
                 }
@@ -62,6 +66,15 @@ fn objects(node: Option<Node<'_>>, last: &Value, modified: &Value, current: &Val
             patch.insert(key.clone(), Value::Null);
         }
     }
+    if retains {
+        let mut keys: Vec<&String> = wanted.iter().filter(|(_, value)| !value.is_null()).map(|(key, _)| key).collect();
+        keys.sort_unstable();
+        let surplus = current.as_object().is_some_and(|is| is.iter().any(|(k, v)| !v.is_null() && !keys.contains(&k)));
+        if !keys.is_empty() && (surplus || !patch.is_empty()) {
+            let keys = json!(keys);
+            patch.insert("$retainKeys".to_owned(), keys);
+        }
+    }
     Value::Object(patch)
 }
 
@@ -78,6 +91,10 @@ fn child<'a>(node: Option<Node<'a>>, key: &str) -> (Option<Node<'a>>, Option<Fie
 
 fn merges(field: Option<Field<'_>>) -> bool {
     field.is_some_and(|f| f.strategy().merge)
+}
+
+fn retains_keys(field: Option<Field<'_>>) -> bool {
+    field.is_some_and(|f| f.strategy().retain_keys)
 }
 
 fn lists(
@@ -100,6 +117,13 @@ fn lists(
         Some(Shape::List(item)) => Some(item),
         _ => None,
     };
+    let retains = retains_keys(field);
+    if [was, wanted, is].into_iter().any(|list| has_twins(list, key)) {
+        if let Some(whole) = paired(key, item, retains, was, wanted, is) {
+            patch.insert(name.to_owned(), Value::Array(whole));
+        }
+        return;
+    }
     let with = |list: &[Value], id: &Value| list.iter().find(|entry| entry[key] == *id).cloned().unwrap_or(Value::Null);
     let mut changes = Vec::new();
     for entry in wanted {
@@ -109,7 +133,7 @@ fn lists(
             changes.push(entry.clone());
             continue;
         }
-        let mut deeper = objects(item, &with(was, id), entry, &there);
+        let mut deeper = objects(item, retains, &with(was, id), entry, &there);
         if deeper.as_object().is_some_and(|d| !d.is_empty()) {
             deeper[key] = id.clone();
             changes.push(deeper);
@@ -123,6 +147,70 @@ fn lists(
         patch.insert(format!("$setElementOrder/{name}"), Value::Array(order));
         patch.insert(name.to_owned(), Value::Array(changes));
     }
+}
+
+/// Whether two entries have one key, such as the port 53 of UDP and of TCP.
+fn has_twins(list: &[Value], key: &str) -> bool {
+    list.iter().enumerate().any(|(i, entry)| list[..i].iter().any(|earlier| earlier[key] == entry[key]))
+}
+
+/// The whole list, where keys do not tell entries apart and no patch can name one of them: entries of one key belong
+/// together in their order. `None` when nothing differs.
+fn paired(
+    key: &str,
+    item: Option<Node<'_>>,
+    retains: bool,
+    was: &[Value],
+    wanted: &[Value],
+    is: &[Value],
+) -> Option<Vec<Value>> {
+    let before = |list: &[Value], at: usize| list[..at].iter().filter(|entry| entry[key] == list[at][key]).count();
+    let nth = |list: &[Value], id: &Value, nth: usize| -> Option<usize> {
+        list.iter().enumerate().filter(|(_, entry)| entry[key] == *id).map(|(at, _)| at).nth(nth)
+    };
+    let mut whole = vec![json!({"$patch": "replace"})];
+    let mut differs = false;
+    for (at, entry) in wanted.iter().enumerate() {
+        let twin = before(wanted, at);
+        let Some(there) = nth(is, &entry[key], twin).map(|at| &is[at]) else {
+            differs = true;
+            whole.push(entry.clone());
+            continue;
+        };
+        let earlier = nth(was, &entry[key], twin).map_or(&Value::Null, |at| &was[at]);
+        let deeper = objects(item, retains, earlier, entry, there);
+        differs |= deeper.as_object().is_some_and(|d| !d.is_empty());
+        whole.push(merged(there, &deeper).unwrap_or_else(|| entry.clone()));
+    }
+    for (at, entry) in is.iter().enumerate() {
+        let twin = before(is, at);
+        if nth(wanted, &entry[key], twin).is_some() {
+            continue;
+        }
+        match nth(was, &entry[key], twin) {
+            // An earlier apply made it, and the manifest no longer has it.
+            Some(_) => differs = true,
+            None => whole.push(entry.clone()),
+        }
+    }
+    differs.then_some(whole)
+}
+
+/// An object with a patch; `None` for a patch with directives, which only the server carries out.
+fn merged(object: &Value, patch: &Value) -> Option<Value> {
+    let (Value::Object(held), Value::Object(changes)) = (object, patch) else { return Some(patch.clone()) };
+    let mut held = held.clone();
+    for (key, change) in changes {
+        match change {
+            _ if key.starts_with('$') => return None,
+            Value::Null => drop(held.remove(key)),
+            change => {
+                let value = merged(held.get(key).unwrap_or(&Value::Null), change)?;
+                held.insert(key.clone(), value);
+            }
+        }
+    }
+    Some(Value::Object(held))
 }
 
 fn scalars(name: &str, was: &[Value], wanted: &[Value], is: &[Value], patch: &mut Map<String, Value>) {
@@ -182,6 +270,61 @@ mod tests {
                 "$setElementOrder/containers": [{"name": "a"}],
                 "containers": [{"name": "a", "image": "x:2"}, {"$patch": "delete", "name": "old"}],
             }}}}),
+        );
+    }
+
+    #[test]
+    fn entries_of_one_key_are_paired_in_order() {
+        let gvk = Gvk::new("", "v1", "Service");
+        let port = |protocol: &str, node_port: i64| json!({"port": 53, "protocol": protocol, "nodePort": node_port, "targetPort": 53});
+        let spec = |ports: Value| json!({"spec": {"ports": ports}});
+        let bare = |protocol: &str| json!({"port": 53, "protocol": protocol});
+        let live = spec(json!([port("UDP", 30001), port("TCP", 30002)]));
+        let both = spec(json!([bare("UDP"), bare("TCP")]));
+        let check = |last: &Value, wanted: &Value, live: &Value, expected: Value| {
+            assert_eq!(patch(&gvk, last, wanted, live).body, expected);
+        };
+        check(&both, &both, &live, json!({}));
+        let named = spec(json!([bare("UDP"), {"port": 53, "protocol": "TCP", "name": "t"}]));
+        let mut second = port("TCP", 30002);
+        second["name"] = json!("t");
+        check(&both, &named, &live, spec(json!([{"$patch": "replace"}, port("UDP", 30001), second])));
+        let one = spec(json!([bare("UDP")]));
+        check(&both, &one, &live, spec(json!([{"$patch": "replace"}, port("UDP", 30001)])));
+        check(&json!({}), &one, &live, json!({}));
+        let single = spec(json!([port("UDP", 30001)]));
+        check(&one, &both, &single, spec(json!([{"$patch": "replace"}, port("UDP", 30001), bare("TCP")])));
+    }
+
+    #[test]
+    fn defaults_go_with_what_they_were_the_defaults_of() {
+        let strategy = |strategy: Value| json!({"spec": {"strategy": strategy}});
+        let rolling = strategy(json!({"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "25%"}}));
+        check(
+            json!({}),
+            strategy(json!({"type": "Recreate"})),
+            rolling.clone(),
+            strategy(json!({"type": "Recreate", "$retainKeys": ["type"]})),
+        );
+        check(json!({}), rolling.clone(), rolling.clone(), json!({}));
+        let pod = |volume: Value| json!({"spec": {"template": {"spec": {"volumes": [volume]}}}});
+        let made = patch(
+            &Gvk::new("apps", "v1", "Deployment"),
+            &json!({}),
+            &pod(json!({"name": "v", "emptyDir": {}})),
+            &pod(json!({"name": "v", "hostPath": {"path": "/a"}})),
+        );
+        let volume = &made.body["spec"]["template"]["spec"]["volumes"][0];
+        assert_eq!(*volume, json!({"name": "v", "emptyDir": {}, "$retainKeys": ["emptyDir", "name"]}));
+    }
+
+    #[test]
+    fn a_null_takes_what_is_there() {
+        check(
+            json!({}),
+            json!({"spec": {"replicas": null, "paused": null}}),
+            json!({"spec": {"replicas": 3}}),
+            json!({"spec": {"replicas": null}}),
         );
     }
 

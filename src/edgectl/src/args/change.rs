@@ -157,6 +157,9 @@ pub struct Wait {
     /// In all namespaces.
     #[arg(long, short = 'A')]
     pub all_namespaces: bool,
+    /// Output format: json, yaml, name or jsonpath=….
+    #[arg(long, short = 'o', value_name = "FORMAT")]
+    pub output: Option<String>,
 }
 
 #[cfg(test)]
@@ -173,7 +176,7 @@ mod tests {
             "edgectl edit deploy/web -o json --output-patch",
             "edgectl diff -f a.yaml -R --server-side --force-conflicts",
             "edgectl wait --for=condition=Ready pod/a pod/b --timeout=-1s",
-            "edgectl wait --for=delete pods -l app=web -A",
+            "edgectl wait --for=delete pods -l app=web -A -o name",
             "edgectl wait --for=jsonpath={.status.phase}=Running pods --all",
         ] {
             read(line).unwrap_or_else(|e| panic!("{line}: {e}"));

@@ -14,7 +14,7 @@ pub struct Config {
 /// What to do about the kubeconfig.
 #[derive(Debug, Subcommand)]
 pub enum ConfigWhat {
-    /// Display merged kubeconfig settings, without secrets.
+    /// Display merged kubeconfig settings, without secrets but for --raw and --flatten.
     View {
         /// Display keys, certificates and tokens too.
         #[arg(long)]
@@ -22,7 +22,7 @@ pub enum ConfigWhat {
         /// Only what the context needs.
         #[arg(long)]
         minify: bool,
-        /// Put the content of files in the place of their names; implies nothing about secrets.
+        /// Put the content of files in the place of their names, and keep secrets: for a file that stands alone.
         #[arg(long)]
         flatten: bool,
         /// Output format: yaml, json or jsonpath=….
@@ -48,6 +48,48 @@ pub enum ConfigWhat {
         /// Its name.
         name: String,
     },
+    /// Set a cluster's --server, --certificate-authority, --tls-server-name and --insecure-skip-tls-verify.
+    SetCluster {
+        /// Its name.
+        name: String,
+        /// Put the certificate itself into the kubeconfig and not the name of its file.
+        #[arg(long)]
+        embed_certs: bool,
+    },
+    /// Set a user's --client-certificate, --client-key and --token.
+    SetCredentials {
+        /// Its name.
+        name: String,
+        /// Put certificate and key themselves into the kubeconfig and not the names of their files.
+        #[arg(long)]
+        embed_certs: bool,
+    },
+    /// Delete a cluster from the kubeconfig.
+    DeleteCluster {
+        /// Its name.
+        name: String,
+    },
+    /// Delete a context from the kubeconfig.
+    DeleteContext {
+        /// Its name.
+        name: String,
+    },
+    /// Delete a user from the kubeconfig.
+    DeleteUser {
+        /// Its name.
+        name: String,
+    },
+    /// Rename a context.
+    RenameContext {
+        /// Its name.
+        name: String,
+        /// Its new name.
+        new: String,
+    },
+    /// Display the clusters of the kubeconfig.
+    GetClusters,
+    /// Display the users of the kubeconfig.
+    GetUsers,
     /// Set a context's --cluster, --user and --namespace.
     SetContext {
         /// Its name.
@@ -73,6 +115,13 @@ mod tests {
             "edgectl config use-context a --kubeconfig x",
             "edgectl config set-context --current --namespace=a",
             "edgectl config set-context new --cluster=a --user=b",
+            "edgectl config set-cluster c --server=https://a --certificate-authority=ca.crt --embed-certs",
+            "edgectl config set-credentials u --client-certificate=a --client-key=b --token=c",
+            "edgectl config delete-cluster c",
+            "edgectl config delete-context c",
+            "edgectl config delete-user c",
+            "edgectl config rename-context a b",
+            "edgectl config get-clusters",
             "edgectl options",
         ] {
             read(line).unwrap_or_else(|e| panic!("{line}: {e}"));

@@ -4,7 +4,7 @@
 
 use clap::{Args, Subcommand};
 
-use super::{CreateRole, DryRun, Files};
+use super::{CreateObject, CreateRole, DryRun, Files};
 
 /// `create`.
 #[derive(Debug, Args)]
@@ -81,6 +81,9 @@ pub enum CreateWhat {
     /// Create a role, a cluster role or a binding.
     #[command(flatten)]
     Role(CreateRole),
+    /// Create a service, a job, an ingress and the like.
+    #[command(flatten)]
+    Object(CreateObject),
     /// Create a quota with limits and scopes.
     #[command(visible_alias = "resourcequota")]
     Quota {
@@ -180,4 +183,7 @@ pub struct FromData {
     /// FILE, KEY=FILE or a folder; may be repeated.
     #[arg(long, value_name = "[KEY=]FILE")]
     pub from_file: Vec<String>,
+    /// A file with KEY=VALUE lines; may be repeated.
+    #[arg(long, value_name = "FILE")]
+    pub from_env_file: Vec<std::path::PathBuf>,
 }

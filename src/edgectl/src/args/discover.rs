@@ -2,7 +2,7 @@
 //!
 //! In: arguments. Out: typed values, under kubectl's names. Never asks the server.
 
-use clap::Args;
+use clap::{Args, Subcommand};
 
 /// `api-resources`.
 #[derive(Debug, Default, Args)]
@@ -28,6 +28,73 @@ pub struct ApiResources {
     /// Sort by name or kind; else by API group, then name.
     #[arg(long, value_name = "FIELD")]
     pub sort_by: Option<String>,
+}
+
+/// `cluster-info`.
+#[derive(Debug, Default, Args)]
+pub struct ClusterInfo {
+    #[command(subcommand)]
+    pub what: Option<ClusterInfoWhat>,
+}
+
+/// More about the cluster.
+#[derive(Debug, Subcommand)]
+pub enum ClusterInfoWhat {
+    /// Print what is needed to find a fault: nodes, workloads, events and logs.
+    Dump(Dump),
+}
+
+/// `cluster-info dump`.
+#[derive(Debug, Default, Args)]
+pub struct Dump {
+    /// Of all namespaces.
+    #[arg(long, short = 'A')]
+    pub all_namespaces: bool,
+    /// Of these namespaces; else of kube-system and the current one.
+    #[arg(long, value_delimiter = ',', value_name = "NAME")]
+    pub namespaces: Vec<String>,
+    /// Write files to this folder and not to standard output.
+    #[arg(long, value_name = "FOLDER")]
+    pub output_directory: Option<std::path::PathBuf>,
+}
+
+/// `top`.
+#[derive(Debug, Args)]
+pub struct Top {
+    #[command(subcommand)]
+    pub what: TopWhat,
+}
+
+/// Of what.
+#[derive(Debug, Subcommand)]
+pub enum TopWhat {
+    /// Of nodes.
+    #[command(visible_aliases = ["nodes", "no"])]
+    Node {
+        /// The node; else all.
+        name: Option<String>,
+        /// Selector (label query) to filter on.
+        #[arg(long, short = 'l', value_name = "SELECTOR")]
+        selector: Option<String>,
+        /// Don't print headers.
+        #[arg(long)]
+        no_headers: bool,
+    },
+    /// Of pods.
+    #[command(visible_aliases = ["pods", "po"])]
+    Pod {
+        /// The pod; else all.
+        name: Option<String>,
+        /// Selector (label query) to filter on.
+        #[arg(long, short = 'l', value_name = "SELECTOR")]
+        selector: Option<String>,
+        /// In all namespaces.
+        #[arg(long, short = 'A')]
+        all_namespaces: bool,
+        /// Don't print headers.
+        #[arg(long)]
+        no_headers: bool,
+    },
 }
 
 /// `explain`.
@@ -81,6 +148,10 @@ mod tests {
             "edgectl api-resources --namespaced --verbs=list,get --api-group= --no-headers",
             "edgectl api-versions",
             "edgectl cluster-info",
+            "edgectl cluster-info dump -A --output-directory=/tmp/x",
+            "edgectl cluster-info dump --namespaces=a,b",
+            "edgectl top nodes",
+            "edgectl top pod web -A --no-headers -l a=b",
             "edgectl explain deployment.spec --recursive --api-version=apps/v1",
             "edgectl events --for pod/web -w --types=Warning,Normal",
             "edgectl events -A --no-headers -o yaml",

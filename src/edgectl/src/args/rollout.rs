@@ -4,7 +4,7 @@
 
 use clap::{Args, Subcommand};
 
-use super::{DryRun, Which};
+use super::{DryRun, Files, Which};
 
 /// `rollout`.
 #[derive(Debug, Args)]
@@ -20,6 +20,8 @@ pub enum RolloutWhat {
     Status {
         #[command(flatten)]
         which: Which,
+        #[command(flatten)]
+        files: Files,
         /// Wait for the end.
         #[arg(long, short = 'w', default_value = "true")]
         watch: bool,
@@ -31,6 +33,8 @@ pub enum RolloutWhat {
     History {
         #[command(flatten)]
         which: Which,
+        #[command(flatten)]
+        files: Files,
         /// Details of one revision.
         #[arg(long, default_value_t = 0)]
         revision: i64,
@@ -39,6 +43,8 @@ pub enum RolloutWhat {
     Undo {
         #[command(flatten)]
         which: Which,
+        #[command(flatten)]
+        files: Files,
         /// The revision; 0 is the one before.
         #[arg(long, default_value_t = 0)]
         to_revision: i64,
@@ -50,15 +56,21 @@ pub enum RolloutWhat {
     Pause {
         #[command(flatten)]
         which: Which,
+        #[command(flatten)]
+        files: Files,
     },
     /// Go on rolling out.
     Resume {
         #[command(flatten)]
         which: Which,
+        #[command(flatten)]
+        files: Files,
     },
     /// Replace all pods, one after the other.
     Restart {
         #[command(flatten)]
         which: Which,
+        #[command(flatten)]
+        files: Files,
     },
 }

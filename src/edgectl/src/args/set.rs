@@ -4,7 +4,7 @@
 
 use clap::{Args, Subcommand};
 
-use super::{Files, change::Told};
+use super::{Files, SubjectFlags, change::Told};
 
 /// `set`.
 #[derive(Debug, Args)]
@@ -94,6 +94,27 @@ pub enum SetWhat {
         #[command(flatten)]
         among: Among,
     },
+    /// Set the pods that a service is for.
+    Selector {
+        /// TYPE NAME or TYPE/NAME, then KEY=VALUE,…
+        #[arg(value_name = "TYPE[/NAME] [NAME…] KEY=VALUE,…")]
+        words: Vec<String>,
+        /// Only if the resource has this version.
+        #[arg(long, value_name = "VERSION")]
+        resource_version: Option<String>,
+        #[command(flatten)]
+        among: Among,
+    },
+    /// Add users, groups or service accounts to a role binding or cluster role binding.
+    Subject {
+        /// TYPE NAME or TYPE/NAME.
+        #[arg(value_name = "TYPE[/NAME] [NAME…]")]
+        words: Vec<String>,
+        #[command(flatten)]
+        subjects: SubjectFlags,
+        #[command(flatten)]
+        among: Among,
+    },
 }
 
 #[cfg(test)]
@@ -111,6 +132,8 @@ mod tests {
             "edgectl set resources -f a.yaml --limits=cpu=1,memory=1Gi --requests=cpu=1m",
             "edgectl set sa deployment web bot",
             "edgectl set serviceaccount deployment/web bot",
+            "edgectl set selector service web app=web,tier=front --resource-version=1",
+            "edgectl set subject rolebinding b --user=jane --group=dev --serviceaccount=a:b --dry-run",
         ] {
             read(line).unwrap_or_else(|e| panic!("{line}: {e}"));
         }

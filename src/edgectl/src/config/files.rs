@@ -33,8 +33,8 @@ struct One {
 pub struct Files(Vec<One>);
 
 impl Files {
-    /// Reads what is there; only a file that was named on the command line must be.
-    pub fn read(given: Option<&Path>) -> Result<Files, Failure> {
+    /// Reads what is there; only a file that was named on the command line must be, unless the command makes it.
+    pub fn read(given: Option<&Path>, makes: bool) -> Result<Files, Failure> {
         let paths = match given {
             Some(path) => vec![path.to_path_buf()],
             None => paths(std::env::var("KUBECONFIG").ok(), std::env::var("HOME").ok()),
@@ -46,7 +46,7 @@ impl Files {
         for path in paths {
             let held = match std::fs::read(&path) {
                 Ok(bytes) => Some(parse(&path, &bytes)?),
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound && given.is_none() => None,
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound && (given.is_none() || makes) => None,
                 Err(source) => return Err(Failure::Read { path, source }),
             };
             files.push(One { path, held, changed: false });
@@ -80,6 +80,22 @@ impl Files {
         match self.0.iter().position(|file| file.held.as_ref().is_some_and(has)) {
             Some(at) => self.open(at),
             None => self.main(),
+        }
+    }
+
+    /// Whether one of them has an entry.
+    pub fn has(&self, list: &str, name: &str) -> bool {
+        let has = |value: &Value| value[list].as_array().into_iter().flatten().any(|entry| entry["name"] == *name);
+        self.0.iter().any(|file| file.held.as_ref().is_some_and(has))
+    }
+
+    /// Where a context was the current one, that of its new name is.
+    pub fn move_current(&mut self, name: &str, new: &str) {
+        for file in &mut self.0 {
+            if let Some(held) = file.held.as_mut().filter(|held| held["current-context"] == *name) {
+                held["current-context"] = json!(new);
+                file.changed = true;
+            }
         }
     }
 
@@ -230,7 +246,7 @@ mod tests {
         std::fs::write(folder.join("ca.crt"), "x").unwrap();
         std::fs::write(&path, "clusters:\n- name: c\n  cluster: {certificate-authority: ca.crt}\nother: kept\n")
             .unwrap();
-        let mut files = Files::read(Some(&path)).unwrap();
+        let mut files = Files::read(Some(&path), false).unwrap();
         files.main()["current-context"] = json!("b");
         files.write().unwrap();
         let text = std::fs::read_to_string(&path).unwrap();
@@ -248,6 +264,6 @@ mod tests {
         assert_eq!(whole["clusters"][0]["cluster"], json!({"certificate-authority-data": "eA=="}));
         assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 2);
         std::fs::remove_dir_all(&folder).unwrap();
-        assert!(Files::read(Some(&path)).is_err());
+        assert!(Files::read(Some(&path), false).is_err());
     }
 }

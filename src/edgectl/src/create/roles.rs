@@ -77,7 +77,8 @@ fn rules(flags: &RuleFlags, paths: &[String], catalogue: &Catalogue) -> Result<V
     Ok(rules)
 }
 
-fn binding(mut binding: Value, kind: &str, role: &str, flags: &SubjectFlags) -> Result<Value, Failure> {
+/// Users, groups and service accounts as a binding has them.
+pub fn subjects(flags: &SubjectFlags) -> Result<Vec<Value>, Failure> {
     let named = |kind: &str, name: &String| json!({"kind": kind, "apiGroup": GROUP, "name": name});
     let mut subjects: Vec<Value> = flags.user.iter().map(|name| named("User", name)).collect();
     subjects.extend(flags.group.iter().map(|name| named("Group", name)));
@@ -88,6 +89,11 @@ fn binding(mut binding: Value, kind: &str, role: &str, flags: &SubjectFlags) -> 
             .ok_or_else(|| Failure::said("serviceaccount must be <namespace>:<name>"))?;
         subjects.push(json!({"kind": "ServiceAccount", "namespace": namespace, "name": name}));
     }
+    Ok(subjects)
+}
+
+fn binding(mut binding: Value, kind: &str, role: &str, flags: &SubjectFlags) -> Result<Value, Failure> {
+    let subjects = subjects(flags)?;
     binding["roleRef"] = json!({"apiGroup": GROUP, "kind": kind, "name": role});
     if !subjects.is_empty() {
         binding["subjects"] = json!(subjects);

@@ -4,13 +4,45 @@
 
 use std::time::SystemTime;
 
-use kedge_api::quantity::Quantity;
 use serde_json::Value;
 
 use super::containers::container;
-use super::page::{Page, age, items, moment, selector, words};
+use super::page::{Page, age, heading, items, moment, words};
 use super::volumes::volumes;
-use super::{access, batch, policy, traffic};
+use super::{access, batch, node, policy, traffic, workloads};
+use crate::resource::Resource;
+
+/// Kinds that have a page of their own, by their API group. A kind of that name in another group is another kind.
+const LAYOUTS: [(&str, &[&str]); 9] = [
+    (
+        "",
+        &[
+            "Pod",
+            "Node",
+            "ReplicationController",
+            "ConfigMap",
+            "Secret",
+            "Service",
+            "ResourceQuota",
+            "LimitRange",
+            "Namespace",
+        ],
+    ),
+    ("apps", &["Deployment", "ReplicaSet", "StatefulSet", "DaemonSet"]),
+    ("networking.k8s.io", &["Ingress", "NetworkPolicy"]),
+    ("batch", &["Job", "CronJob"]),
+    ("autoscaling", &["HorizontalPodAutoscaler"]),
+    ("policy", &["PodDisruptionBudget"]),
+    ("scheduling.k8s.io", &["PriorityClass"]),
+    ("rbac.authorization.k8s.io", &["Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding"]),
+    ("certificates.k8s.io", &["CertificateSigningRequest"]),
+];
+
+/// The kind whose page an object has; empty for kinds that are shown field by field.
+pub fn layout(resource: &Resource) -> &'static str {
+    let of_group = LAYOUTS.iter().find(|(group, _)| *group == resource.group).map_or(&[][..], |(_, kinds)| *kinds);
+    of_group.iter().find(|kind| **kind == resource.kind).copied().unwrap_or("")
+}
 
 /// Kinds whose pages show no events.
 pub const WITHOUT_EVENTS: [&str; 9] = [
@@ -25,20 +57,23 @@ pub const WITHOUT_EVENTS: [&str; 9] = [
     "Secret",
 ];
 
-/// Writes one object's page; `related` is what `describe.rs` found for its kind.
-pub fn describe(kind: &str, object: &Value, related: &Value, page: &mut Page) {
+/// Writes one object's page in a [`layout`]; `related` is what `describe.rs` found for its kind.
+pub fn describe(layout: &str, object: &Value, related: &Value, page: &mut Page) {
     let meta = &object["metadata"];
     page.line(0, "Name", words(&meta["name"]));
-    if kind == "Ingress" {
+    if layout == "Ingress" {
         page.pairs(0, "Labels", &meta["labels"], "=");
     }
-    if !meta["namespace"].is_null() && !matches!(kind, "Role" | "RoleBinding") {
+    if !meta["namespace"].is_null() && !matches!(layout, "Role" | "RoleBinding") {
         page.line(0, "Namespace", words(&meta["namespace"]));
     }
-    match kind {
+    match layout {
         "Pod" => pod(object, page),
-        "Node" => node(object, related, page),
-        "Deployment" | "ReplicaSet" | "StatefulSet" | "DaemonSet" | "ReplicationController" => workload(object, page),
+        "Node" => node::node(object, related, page),
+        "Deployment" => workloads::deployment(object, related, page),
+        "ReplicaSet" | "ReplicationController" => workloads::replica_set(object, related, page),
+        "StatefulSet" => workloads::stateful_set(object, related, page),
+        "DaemonSet" => workloads::daemon_set(object, related, page),
         "ConfigMap" => config_map(object, page),
         "Secret" => secret(object, page),
         "Service" => service(object, related, page),
@@ -58,7 +93,7 @@ pub fn describe(kind: &str, object: &Value, related: &Value, page: &mut Page) {
             both(object, page);
             page.line(0, "Status", words(&object["status"]["phase"]));
         }
-        _ => any(kind, object, page),
+        _ => any(object, page),
     }
 }
 
@@ -121,7 +156,7 @@ fn pod(pod: &Value, page: &mut Page) {
             container(each, state, page);
         }
     }
-    conditions(&status["conditions"], page);
+    conditions(&status["conditions"], &["Type", "Status"], page);
     volumes(0, &spec["volumes"], page);
     page.line(0, "QoS Class", words(&status["qosClass"]));
     page.pairs(0, "Node-Selectors", &spec["nodeSelector"], "=");
@@ -135,12 +170,17 @@ pub fn controller(object: &Value, page: &mut Page) {
     }
 }
 
-fn conditions(list: &Value, page: &mut Page) {
-    let rows: Vec<Vec<String>> =
-        items(list).map(|c| vec![words(&c["type"]), words(&c["status"]), words(&c["reason"])]).collect();
+/// Conditions, of which the columns name the fields; what is called a time is shown as one.
+pub fn conditions(list: &Value, columns: &[&str], page: &mut Page) {
+    let cell = |condition: &Value, column: &str| {
+        let mut field = column.to_owned();
+        field.get_mut(..1).map(str::make_ascii_lowercase);
+        if column.ends_with("Time") { moment(&condition[field]) } else { words(&condition[field]) }
+    };
+    let rows: Vec<Vec<String>> = items(list).map(|c| columns.iter().map(|column| cell(c, column)).collect()).collect();
     if !rows.is_empty() {
         page.head(0, "Conditions");
-        page.table(1, &["Type", "Status", "Reason"], &rows);
+        page.table(1, columns, &rows);
     }
 }
 
@@ -148,7 +188,8 @@ fn tolerations(spec: &Value) -> Vec<String> {
     items(&spec["tolerations"]).map(toleration).collect()
 }
 
-fn toleration(t: &Value) -> String {
+/// A toleration or a taint.
+pub fn toleration(t: &Value) -> String {
     let mut text = words(&t["key"]);
     if let Some(value) = t["value"].as_str().filter(|v| !v.is_empty()) {
         text += &format!("={value}");
@@ -165,7 +206,8 @@ fn toleration(t: &Value) -> String {
     text
 }
 
-fn lines(level: usize, name: &str, all: &[String], page: &mut Page) {
+/// Values one below the other, or behind the name if there is one.
+pub fn lines(level: usize, name: &str, all: &[String], page: &mut Page) {
     match all {
         [] => page.line(level, name, ""),
         [one] => page.line(level, name, one.clone()),
@@ -174,122 +216,6 @@ fn lines(level: usize, name: &str, all: &[String], page: &mut Page) {
             many.iter().for_each(|line| page.raw(level + 1, line.clone()));
         }
     }
-}
-
-fn node(node: &Value, lease: &Value, page: &mut Page) {
-    let (spec, status) = (&node["spec"], &node["status"]);
-    page.line(0, "Roles", roles(&node["metadata"]["labels"]));
-    both(node, page);
-    page.line(0, "CreationTimestamp", moment(&node["metadata"]["creationTimestamp"]));
-    let taints: Vec<String> = spec["taints"].as_array().into_iter().flatten().map(toleration).collect();
-    lines(0, "Taints", &taints, page);
-    page.line(0, "Unschedulable", (spec["unschedulable"] == true).to_string());
-    page.head(0, "Lease");
-    let or_unset = |text: String| if text.is_empty() { "<unset>".to_owned() } else { text };
-    page.line(1, "HolderIdentity", or_unset(words(&lease["spec"]["holderIdentity"])));
-    for (name, field) in [("AcquireTime", "acquireTime"), ("RenewTime", "renewTime")] {
-        page.line(1, name, or_unset(moment(&lease["spec"][field])));
-    }
-    conditions(&status["conditions"], page);
-    page.head(0, "Addresses");
-    for address in status["addresses"].as_array().into_iter().flatten() {
-        page.line(1, &words(&address["type"]), words(&address["address"]));
-    }
-    for (name, field) in [("Capacity", "capacity"), ("Allocatable", "allocatable")] {
-        page.head(0, name);
-        status[field].as_object().into_iter().flatten().for_each(|(key, value)| page.line(1, key, words(value)));
-    }
-    page.tree(0, "System Info", &status["nodeInfo"]);
-}
-
-/// The roles that a node's labels say.
-fn roles(labels: &Value) -> String {
-    let roles = labels.as_object().into_iter().flatten().filter_map(|(key, value)| {
-        match (key.strip_prefix("node-role.kubernetes.io/"), key.as_str()) {
-            (Some(role), _) if !role.is_empty() => Some(role.to_owned()),
-            (None, "kubernetes.io/role") => Some(words(value)),
-            _ => None,
-        }
-    });
-    let roles: std::collections::BTreeSet<String> = roles.filter(|role| !role.is_empty()).collect();
-    roles.into_iter().collect::<Vec<_>>().join(",")
-}
-
-/// The pods of a node and what they ask for.
-pub fn node_pods(node: &Value, pods: &Value, now: SystemTime, page: &mut Page) {
-    let live: Vec<&Value> = pods["items"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter(|pod| !matches!(pod["status"]["phase"].as_str(), Some("Succeeded" | "Failed")))
-        .collect();
-    let mut rows = Vec::new();
-    let mut totals = [Quantity::ZERO, Quantity::ZERO];
-    for pod in &live {
-        let mut own = [Quantity::ZERO, Quantity::ZERO];
-        for c in pod["spec"]["containers"].as_array().into_iter().flatten() {
-            for (i, resource) in ["cpu", "memory"].iter().enumerate() {
-                if let Some(Ok(q)) = c["resources"]["requests"][*resource].as_str().map(Quantity::parse) {
-                    own[i] = own[i].add(&q);
-                    totals[i] = totals[i].add(&q);
-                }
-            }
-        }
-        let meta = &pod["metadata"];
-        rows.push(vec![
-            words(&meta["namespace"]),
-            words(&meta["name"]),
-            own[0].to_string(),
-            own[1].to_string(),
-            age(meta["creationTimestamp"].as_str().unwrap_or(""), now),
-        ]);
-    }
-    page.head(0, &format!("Non-terminated Pods ({} in total)", live.len()));
-    page.table(1, &["Namespace", "Name", "CPU Requests", "Memory Requests", "Age"], &rows);
-    page.head(0, "Allocated resources");
-    for (i, resource) in ["cpu", "memory"].iter().enumerate() {
-        let all = words(&node["status"]["allocatable"][*resource]);
-        page.line(1, resource, format!("{} of {all}", totals[i]));
-    }
-}
-
-fn workload(object: &Value, page: &mut Page) {
-    let (spec, status) = (&object["spec"], &object["status"]);
-    page.line(0, "CreationTimestamp", moment(&object["metadata"]["creationTimestamp"]));
-    both(object, page);
-    // A replication controller's selector is the labels alone.
-    let plain = spec["selector"].as_object().is_some_and(|map| map.values().all(Value::is_string));
-    let wanted = if plain { serde_json::json!({"matchLabels": spec["selector"]}) } else { spec["selector"].clone() };
-    page.line(0, "Selector", selector(&wanted));
-    if let Some(owner) = object["metadata"]["ownerReferences"].as_array().and_then(|all| all.first()) {
-        page.line(0, "Controlled By", format!("{}/{}", words(&owner["kind"]), words(&owner["name"])));
-    }
-    let n = |field: &str| status[field].as_i64().unwrap_or(0);
-    page.line(
-        0,
-        "Replicas",
-        format!(
-            "{} desired | {} updated | {} total | {} available | {} unavailable",
-            spec["replicas"].as_i64().unwrap_or(1),
-            n("updatedReplicas"),
-            n("replicas"),
-            n("availableReplicas"),
-            n("unavailableReplicas")
-        ),
-    );
-    page.some(0, "StrategyType", &spec["strategy"]["type"]);
-    page.line(0, "MinReadySeconds", n_of(&spec["minReadySeconds"]));
-    let rolling = &spec["strategy"]["rollingUpdate"];
-    if !rolling.is_null() {
-        let (unavailable, surge) = (words(&rolling["maxUnavailable"]), words(&rolling["maxSurge"]));
-        page.line(0, "RollingUpdateStrategy", format!("{unavailable} max unavailable, {surge} max surge"));
-    }
-    template(&spec["template"], page);
-    conditions(&status["conditions"], page);
-}
-
-fn n_of(value: &Value) -> String {
-    value.as_i64().unwrap_or(0).to_string()
 }
 
 /// A pod template.
@@ -334,7 +260,7 @@ fn config_map(object: &Value, page: &mut Page) {
     page.raw(0, "BinaryData");
     page.raw(0, "====");
     for (key, value) in object["binaryData"].as_object().into_iter().flatten() {
-        page.raw(0, format!("{key}: {} bytes", words(value).len() / 4 * 3));
+        page.raw(0, format!("{key}: {} bytes", size(value)));
     }
     page.raw(0, "");
 }
@@ -347,11 +273,16 @@ fn secret(object: &Value, page: &mut Page) {
     page.raw(0, "Data");
     page.raw(0, "====");
     for (key, value) in object["data"].as_object().into_iter().flatten() {
-        // Only the size: a description must not show a secret.
-        let text = words(value);
-        let padding = text.bytes().rev().take_while(|b| *b == b'=').count();
-        page.raw(0, format!("{key}:  {} bytes", (text.len() / 4 * 3).saturating_sub(padding)));
+        // A description must not show a secret.
+        page.raw(0, format!("{key}:  {} bytes", size(value)));
     }
+}
+
+/// How many bytes a text in base64 stands for.
+fn size(value: &Value) -> usize {
+    let text = words(value);
+    let padding = text.bytes().rev().take_while(|b| *b == b'=').count();
+    (text.len() / 4 * 3).saturating_sub(padding)
 }
 
 fn service(object: &Value, related: &Value, page: &mut Page) {
@@ -364,6 +295,17 @@ fn service(object: &Value, related: &Value, page: &mut Page) {
     page.line(0, "IP Families", all("ipFamilies"));
     page.line(0, "IP", words(&spec["clusterIP"]));
     page.line(0, "IPs", all("clusterIPs"));
+    let ingress = items(&object["status"]["loadBalancer"]["ingress"]).map(balancer).collect::<Vec<_>>().join(", ");
+    for (name, shown) in [
+        ("External IPs", all("externalIPs")),
+        ("Desired LoadBalancer IP", words(&spec["loadBalancerIP"])),
+        ("External Name", words(&spec["externalName"])),
+        ("LoadBalancer Ingress", ingress),
+    ] {
+        if !shown.is_empty() {
+            page.line(0, name, shown);
+        }
+    }
     for port in spec["ports"].as_array().into_iter().flatten() {
         let name = port["name"].as_str().unwrap_or("<unset>");
         let protocol = words(&port["protocol"]);
@@ -375,12 +317,32 @@ fn service(object: &Value, related: &Value, page: &mut Page) {
         page.line(0, "Endpoints", traffic::endpoints(&related["slices"], &object["metadata"]["name"], &port["name"]));
     }
     page.line(0, "Session Affinity", words(&spec["sessionAffinity"]));
+    for (name, field) in [
+        ("External Traffic Policy", "externalTrafficPolicy"),
+        ("Internal Traffic Policy", "internalTrafficPolicy"),
+        ("Traffic Distribution", "trafficDistribution"),
+        ("HealthCheck NodePort", "healthCheckNodePort"),
+    ] {
+        page.some(0, name, &spec[field]);
+    }
+    if items(&spec["loadBalancerSourceRanges"]).next().is_some() {
+        page.line(0, "LoadBalancer Source Ranges", all("loadBalancerSourceRanges"));
+    }
 }
 
-fn any(kind: &str, object: &Value, page: &mut Page) {
+/// Where a load balancer is: `10.0.0.1 (VIP)`.
+fn balancer(ingress: &Value) -> String {
+    let place = ingress["ip"].as_str().filter(|ip| !ip.is_empty()).or(ingress["hostname"].as_str()).unwrap_or("");
+    match ingress["ipMode"].as_str() {
+        Some(mode) => format!("{place} ({mode})"),
+        None => place.to_owned(),
+    }
+}
+
+fn any(object: &Value, page: &mut Page) {
     both(object, page);
     page.line(0, "API Version", words(&object["apiVersion"]));
-    page.line(0, "Kind", kind);
+    page.line(0, "Kind", words(&object["kind"]));
     let mut meta = object["metadata"].clone();
     if let Some(map) = meta.as_object_mut() {
         for field in ["name", "namespace", "labels", "annotations", "managedFields"] {
@@ -390,9 +352,7 @@ fn any(kind: &str, object: &Value, page: &mut Page) {
     page.tree(0, "Metadata", &meta);
     for (key, value) in object.as_object().into_iter().flatten() {
         if !matches!(key.as_str(), "apiVersion" | "kind" | "metadata") {
-            let mut head = key.clone();
-            head[..1].make_ascii_uppercase();
-            page.tree(0, &head, value);
+            page.tree(0, &heading(key), value);
         }
     }
 }
@@ -420,13 +380,41 @@ mod tests {
     }
 
     #[test]
-    fn a_node_has_roles_and_a_lease() {
-        let node = json!({"metadata": {"name": "n", "labels": {
-            "node-role.kubernetes.io/worker": "", "node-role.kubernetes.io/control-plane": "", "a": "b"}}});
-        let lease = json!({"spec": {"holderIdentity": "n", "renewTime": "2026-11-30T10:00:00.5Z"}});
-        check("Node", &node, &lease, &["Roles:              control-plane,worker\n"]);
-        let told = "Lease:\n  HolderIdentity:  n\n  AcquireTime:     <unset>\n  RenewTime:       Mon, 30 Nov 2026 10:00:00 +0000\n";
-        check("Node", &node, &lease, &[told]);
-        check("Node", &json!({"metadata": {"name": "n"}}), &Value::Null, &["Roles:              <none>", "<unset>"]);
+    fn any_field_has_a_heading() {
+        let object = json!({"apiVersion": "a/v1", "kind": "Kettle", "": "x", "é": "y", "hotWater": "z"});
+        check("", &object, &Value::Null, &["\n:             x", "É:            y", "Hot Water:    z"]);
+    }
+
+    #[test]
+    fn a_service_says_where_it_is_reached() {
+        let service = json!({"metadata": {"name": "a"}, "spec": {"externalIPs": ["10.0.0.1", "10.0.0.2"],
+            "externalName": "b.lan", "internalTrafficPolicy": "Local"},
+            "status": {"loadBalancer": {"ingress": [{"ip": "10.0.0.3", "ipMode": "VIP"}, {"hostname": "c.lan"}]}}});
+        let lines = [
+            "External IPs:             10.0.0.1,10.0.0.2\n",
+            "External Name:            b.lan\n",
+            "LoadBalancer Ingress:     10.0.0.3 (VIP), c.lan\n",
+            "Internal Traffic Policy:  Local\n",
+        ];
+        check("Service", &service, &Value::Null, &lines);
+    }
+
+    #[test]
+    fn data_has_the_size_of_its_bytes() {
+        let map = json!({"metadata": {"name": "a"}, "binaryData": {"x": "eA==", "xyz": "eHl6"}});
+        check("ConfigMap", &map, &Value::Null, &["x: 1 bytes\nxyz: 3 bytes\n"]);
+    }
+
+    #[test]
+    fn a_kind_of_another_group_has_no_page_of_its_own() {
+        for (group, kind, expected) in [
+            ("", "Service", "Service"),
+            ("serving.example.com", "Service", ""),
+            ("apps", "Pod", ""),
+            ("a", "Kettle", ""),
+        ] {
+            let resource = Resource { group: group.to_owned(), kind: kind.to_owned(), ..Resource::default() };
+            assert_eq!(layout(&resource), expected, "{group} {kind}");
+        }
     }
 }

@@ -8,6 +8,8 @@ use std::time::SystemTime;
 use kedge_api::clock;
 use serde_json::Value;
 
+use crate::screen::safe;
+
 /// A page being written.
 #[derive(Default)]
 pub struct Page {
@@ -65,7 +67,7 @@ impl Page {
     pub fn table(&mut self, level: usize, head: &[&str], rows: &[Vec<String>]) {
         let dashes = head.iter().map(|title| "-".repeat(title.chars().count())).collect();
         let mut all = vec![head.iter().map(|title| (*title).to_owned()).collect(), dashes];
-        all.extend_from_slice(rows);
+        all.extend(rows.iter().map(|row| row.iter().map(|cell| safe(cell).into_owned()).collect()));
         let width = |i: usize| all.iter().filter_map(|row: &Vec<String>| row.get(i)).map(|c| c.chars().count()).max();
         let widths: Vec<usize> = (0..head.len()).map(|i| width(i).unwrap_or(0)).collect();
         for row in &all {
@@ -100,10 +102,11 @@ impl Page {
     pub fn text(&self) -> String {
         let width = |level: usize| {
             let names = self.lines.iter().filter(|(l, _, value)| *l == level && !value.is_empty());
-            names.map(|(_, name, _)| name.chars().count()).max().unwrap_or(0)
+            names.map(|(_, name, _)| safe(name).chars().count()).max().unwrap_or(0)
         };
         let mut text = String::new();
         for (level, name, value) in &self.lines {
+            let (name, value) = (safe(name), safe(value));
             let indent = "  ".repeat(*level);
             if value.is_empty() {
                 let _ = writeln!(text, "{indent}{name}");
@@ -125,7 +128,7 @@ pub fn words(value: &Value) -> String {
 }
 
 /// `creationTimestamp` as `Creation Timestamp`.
-fn heading(field: &str) -> String {
+pub fn heading(field: &str) -> String {
     let mut text = String::new();
     for (i, c) in field.chars().enumerate() {
         if i == 0 {
@@ -225,6 +228,14 @@ mod tests {
         let mut page = Page::default();
         page.table(1, &["Kind", "Name"], &[vec!["User".to_owned(), "jane".to_owned()], vec!["Group".to_owned()]]);
         assert_eq!(page.text(), "  Kind   Name\n  ----   ----\n  User   jane\n  Group\n");
+    }
+
+    #[test]
+    fn a_page_moves_no_cursor() {
+        let mut page = Page::default();
+        page.line(0, "N\u{1b}", "a\rb");
+        page.table(0, &["X", "Y"], &[vec!["\u{1b}c".to_owned(), "d".to_owned()]]);
+        assert_eq!(page.text(), "N^[:  a\\rb\nX    Y\n-    -\n^[c  d\n");
     }
 
     #[test]

@@ -10,6 +10,12 @@ use kedge_api::base64;
 /// The largest request that is read: what the API takes.
 const LARGEST: usize = 1 << 20;
 
+const BEGIN: &str = "-----BEGIN CERTIFICATE REQUEST-----";
+const END: &str = "-----END CERTIFICATE REQUEST-----";
+
+const BOOLEAN: u8 = 0x01;
+const INTEGER: u8 = 0x02;
+const BITS: u8 = 0x03;
 const SEQUENCE: u8 = 0x30;
 const SET: u8 = 0x31;
 const OID: u8 = 0x06;
@@ -52,21 +58,17 @@ impl Asked {
 /// Reads base64 of PEM, as `spec.request` has it.
 pub fn read(text: &str) -> Option<Asked> {
     let pem = String::from_utf8(base64::decode(text).filter(|pem| pem.len() <= LARGEST)?).ok()?;
-    let inside = pem.split_once("REQUEST-----")?.1.split_once("-----END")?.0;
+    // What stands before could be another request, which is shown while the signer takes this one.
+    let inside = pem.trim_start().strip_prefix(BEGIN)?.split_once(END)?.0;
+    inside.trim_start_matches('\r').strip_prefix('\n')?;
     let der = base64::decode(&inside.split_whitespace().collect::<String>())?;
-    let request = inner(&der, SEQUENCE)?;
-    let (_, mut info, _) = element(request).filter(|(tag, ..)| *tag == SEQUENCE)?;
-    let mut asked = Asked::default();
+    // What is signed, and then the signature, which nobody checks here.
+    let [info, _, _] = elements(only(&der, SEQUENCE)?, [SEQUENCE, SEQUENCE, BITS])?;
     // The version, the subject, the key, and then what is asked for besides.
-    for place in 0..4 {
-        let Some((tag, content, rest)) = element(info) else { break };
-        match (place, tag) {
-            (1, SEQUENCE) => parts(content, &mut asked)?,
-            (3, ATTRIBUTES) => attributes(content, &mut asked)?,
-            _ => {}
-        }
-        info = rest;
-    }
+    let [_, subject, _, besides] = elements(info, [INTEGER, SEQUENCE, SEQUENCE, ATTRIBUTES])?;
+    let mut asked = Asked::default();
+    parts(subject, &mut asked)?;
+    attributes(besides, &mut asked)?;
     Some(asked)
 }
 
@@ -76,7 +78,7 @@ fn parts(mut names: &[u8], asked: &mut Asked) -> Option<()> {
         while !set.is_empty() {
             let (_, pair, others) = element(set).filter(|(tag, ..)| *tag == SEQUENCE)?;
             let (_, oid, value) = element(pair).filter(|(tag, ..)| *tag == OID)?;
-            let (_, value, _) = element(value)?;
+            let (_, value, _) = element(value).filter(|(.., rest)| rest.is_empty())?;
             let part = PARTS.iter().find(|(number, _)| oid == [0x55, 0x04, *number]);
             if let Some((_, name)) = part {
                 asked.subject.push((name, readable(value)));
@@ -93,7 +95,7 @@ fn attributes(mut list: &[u8], asked: &mut Asked) -> Option<()> {
         let (_, attribute, rest) = element(list).filter(|(tag, ..)| *tag == SEQUENCE)?;
         let (_, oid, values) = element(attribute).filter(|(tag, ..)| *tag == OID)?;
         if oid == EXTENSIONS {
-            extensions(inner(inner(values, SET)?, SEQUENCE)?, asked)?;
+            extensions(only(only(values, SET)?, SEQUENCE)?, asked)?;
         }
         list = rest;
     }
@@ -105,11 +107,12 @@ fn extensions(mut list: &[u8], asked: &mut Asked) -> Option<()> {
         let (_, extension, rest) = element(list).filter(|(tag, ..)| *tag == SEQUENCE)?;
         let (_, oid, mut value) = element(extension).filter(|(tag, ..)| *tag == OID)?;
         // Whether it is critical may stand before its value.
-        while let Some((tag, content, others)) = element(value) {
-            if oid == OTHER_NAMES && tag == OCTETS {
-                other_names(inner(content, SEQUENCE)?, asked)?;
-            }
+        if let Some((BOOLEAN, _, others)) = element(value) {
             value = others;
+        }
+        let content = only(value, OCTETS)?;
+        if oid == OTHER_NAMES {
+            other_names(only(content, SEQUENCE)?, asked)?;
         }
         list = rest;
     }
@@ -140,9 +143,19 @@ fn readable(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
-/// The content of the one element that is here.
-fn inner(bytes: &[u8], wanted: u8) -> Option<&[u8]> {
-    element(bytes).filter(|(tag, ..)| *tag == wanted).map(|(_, content, _)| content)
+/// The content of the one element that is here, and nothing after it.
+fn only(bytes: &[u8], wanted: u8) -> Option<&[u8]> {
+    elements(bytes, [wanted]).map(|[content]| content)
+}
+
+/// The contents of the elements that are here: these and no others.
+fn elements<const N: usize>(mut bytes: &[u8], wanted: [u8; N]) -> Option<[&[u8]; N]> {
+    let mut found: [&[u8]; N] = [&[]; N];
+    for (place, tag) in found.iter_mut().zip(wanted) {
+        let (_, content, rest) = element(bytes).filter(|(here, ..)| *here == tag)?;
+        (*place, bytes) = (content, rest);
+    }
+    bytes.is_empty().then_some(found)
 }
 
 /// The first element: its tag, its content, and what follows it.
@@ -179,25 +192,62 @@ mod tests {
         assert_eq!(names, ["DNS Names a.lan", "IP Addresses 10.0.0.1", "Email Addresses j@a.lan"]);
     }
 
+    fn der() -> Vec<u8> {
+        let pem = String::from_utf8(base64::decode(JANE).unwrap()).unwrap();
+        let inside = pem.split_once(BEGIN).unwrap().1.split_once("-----END").unwrap().0;
+        base64::decode(&inside.split_whitespace().collect::<String>()).unwrap()
+    }
+
+    fn read_der(der: &[u8]) -> Option<Asked> {
+        read(&base64::encode(format!("{BEGIN}\n{}\n{END}\n", base64::encode(der)).as_bytes()))
+    }
+
     #[test]
     fn what_is_no_request_is_refused_and_never_read_past_its_end() {
-        let pem = String::from_utf8(base64::decode(JANE).unwrap()).unwrap();
-        let inside = pem.split_once("REQUEST-----").unwrap().1.split_once("-----END").unwrap().0;
-        let der = base64::decode(&inside.split_whitespace().collect::<String>()).unwrap();
+        let der = der();
+        assert!(read_der(&der).is_some());
         for end in 0..der.len() {
-            let torn = format!("REQUEST-----{}-----END", base64::encode(&der[..end]));
-            assert_eq!(read(&base64::encode(torn.as_bytes())), None, "{end}");
+            assert_eq!(read_der(&der[..end]), None, "{end}");
         }
         for at in 0..der.len() {
             for byte in [0x00, 0x30, 0x7f, 0x84, 0xff] {
                 let mut other = der.clone();
                 other[at] = byte;
                 // Whatever it says then, it is read to its end or refused.
-                read(&base64::encode(format!("REQUEST-----{}-----END", base64::encode(&other)).as_bytes()));
+                read_der(&other);
             }
         }
         for text in ["", "x", "eA=="] {
             assert_eq!(read(text), None);
         }
+    }
+
+    #[test]
+    fn what_is_shown_is_what_is_signed() {
+        let pem = String::from_utf8(base64::decode(JANE).unwrap()).unwrap();
+        for (text, is_read) in [
+            (format!("\n{pem}"), true),
+            (format!("REQUEST-----\n{pem}"), false),
+            (format!("-----BEGIN OTHER REQUEST-----\neA==\n-----END OTHER REQUEST-----\n{pem}"), false),
+            (pem.replace("CERTIFICATE REQUEST", "CERTIFICATE"), false),
+            (pem.replace('\n', "\r\n"), true),
+            (pem.replacen(BEGIN, "-----BEGIN CERTIFICATE REQUEST-----x", 1), false),
+        ] {
+            assert_eq!(read(&base64::encode(text.as_bytes())).is_some(), is_read, "{text}");
+        }
+    }
+
+    #[test]
+    fn wrong_tags_and_missing_parts_are_refused() {
+        let der = der();
+        // The tags of the request, of what is signed, of its version, subject and key.
+        for at in [0, 4, 7, 10] {
+            let mut other = der.clone();
+            other[at] ^= 0x01;
+            assert_eq!(read_der(&other), None, "{at}");
+        }
+        assert_eq!(read_der(&[&der[..], &[5, 0]].concat()), None);
+        let bare = [SEQUENCE, 7, SEQUENCE, 5, INTEGER, 1, 0, SEQUENCE, 0];
+        assert_eq!(read_der(&bare), None);
     }
 }

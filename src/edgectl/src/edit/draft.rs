@@ -49,6 +49,8 @@ pub fn content(text: &str) -> String {
 pub struct Draft {
     path: PathBuf,
     kept: bool,
+    /// What the user was given first.
+    first: Option<String>,
 }
 
 impl Draft {
@@ -59,7 +61,7 @@ impl Draft {
         for number in 0..NAMES {
             let path = folder.join(format!("edgectl-edit-{}-{number}.{ending}", std::process::id()));
             match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
-                Ok(_) => return Ok(Draft { path, kept: false }),
+                Ok(_) => return Ok(Draft { path, kept: false, first: None }),
                 Err(error) => last = Some(error),
             }
         }
@@ -69,6 +71,7 @@ impl Draft {
 
     /// Lets the user edit a text; as it is afterwards.
     pub fn edit(&mut self, text: &str) -> Result<String, Failure> {
+        self.first.get_or_insert_with(|| text.to_owned());
         let fail = |source| Failure::Read { path: self.path.clone(), source };
         // Editors may have put another file in this one's place, so it is opened anew each time.
         let mut file = OpenOptions::new().write(true).truncate(true).open(&self.path).map_err(fail)?;
@@ -81,6 +84,15 @@ impl Draft {
         let limit = Limits::MANIFEST.bytes as u64;
         File::open(&self.path).and_then(|file| file.take(limit).read_to_string(&mut edited)).map_err(fail)?;
         Ok(edited)
+    }
+
+    /// Whether the file has anything that the user wrote. What cannot be read as text is no text of ours.
+    pub fn holds_changes(&self) -> bool {
+        let Some(first) = &self.first else { return false };
+        match std::fs::read(&self.path) {
+            Ok(bytes) => !std::str::from_utf8(&bytes).is_ok_and(|text| seen(first, text) != Seen::Changed),
+            Err(_) => false,
+        }
     }
 
     /// Leaves the file where it is.
@@ -125,6 +137,23 @@ mod tests {
             ("\n", Seen::Empty),
         ] {
             assert_eq!(seen("# head\na: 1\n", edited), expected, "{edited:?}");
+        }
+    }
+
+    #[test]
+    fn a_draft_knows_whether_the_user_wrote_in_it() {
+        let mut draft = Draft::new("yaml").unwrap();
+        assert!(!draft.holds_changes());
+        draft.first = Some("# head\na: 1\n".to_owned());
+        for (left, expected) in [
+            (&b"# head\na: 1\n"[..], false),
+            (b"# head\n# reason\na: 1\n", false),
+            (b"", false),
+            (b"# head\na: 2\n", true),
+            (b"\xff", true),
+        ] {
+            std::fs::write(&draft.path, left).unwrap();
+            assert_eq!(draft.holds_changes(), expected, "{left:?}");
         }
     }
 

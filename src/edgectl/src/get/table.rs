@@ -9,6 +9,7 @@ use serde_json::Value;
 use crate::args::Get;
 use crate::output::{JsonPath, columns};
 use crate::resource::Target;
+use crate::screen::safe;
 
 /// A table to be printed.
 pub struct Table {
@@ -72,39 +73,63 @@ impl Table {
 /// Lines of a watch: the head once, columns that only ever grow.
 pub struct Stream<'a> {
     args: &'a Get,
+    target: &'a Target,
     wide: bool,
     widths: Vec<usize>,
     headed: bool,
+    /// The columns, which a server sends only with the first rows.
+    definitions: Value,
 }
 
 impl<'a> Stream<'a> {
     /// Nothing printed yet.
-    pub fn new(args: &'a Get, wide: bool) -> Self {
-        Stream { args, wide, widths: Vec::new(), headed: args.no_headers }
+    pub fn new(args: &'a Get, target: &'a Target, wide: bool) -> Self {
+        Stream { args, target, wide, widths: Vec::new(), headed: args.no_headers, definitions: Value::Null }
     }
 
-    /// The next lines.
-    pub fn rows(&mut self, answer: &Value, target: &Target) -> String {
-        let table = Table::of(answer, target, self.args, self.wide);
-        let mut text = String::new();
+    /// The next lines, of what happened to these rows.
+    pub fn rows(&mut self, answer: &Value, of_type: &str) -> String {
+        let mut answer = answer.clone();
+        if answer["kind"] == "Table" {
+            match answer["columnDefinitions"].as_array() {
+                Some(columns) if !columns.is_empty() => self.definitions = answer["columnDefinitions"].clone(),
+                _ => answer["columnDefinitions"] = self.definitions.clone(),
+            }
+        }
+        let mut table = Table::of(&answer, self.target, self.args, self.wide);
+        if table.rows.is_empty() {
+            return String::new();
+        }
+        if self.args.output_watch_events {
+            table.head.insert(0, "EVENT".to_owned());
+            table.rows.iter_mut().for_each(|(cells, _)| cells.insert(0, of_type.to_owned()));
+        }
+        let name = table.head.iter().position(|head| head == "NAME");
+        if let (true, Some(name)) = (self.args.show_kind, name) {
+            table.rows.iter_mut().for_each(|(cells, _)| cells[name].insert_str(0, &self.target.resource.named("")));
+        }
+        let mut lines = Vec::new();
         if !std::mem::replace(&mut self.headed, true) {
-            text += &self.line(&table.head);
+            lines.push(table.head);
         }
-        for (cells, _) in &table.rows {
-            text += &self.line(cells);
-        }
-        text
+        lines.extend(table.rows.into_iter().map(|(cells, _)| cells));
+        self.lines(&lines)
     }
 
-    fn line(&mut self, cells: &[String]) -> String {
-        self.widths.resize(self.widths.len().max(cells.len()), 0);
-        let mut line = String::new();
-        for (cell, width) in cells.iter().zip(&mut self.widths) {
-            *width = (*width).max(cell.chars().count());
-            line.push_str(cell);
-            line.extend(std::iter::repeat_n(' ', *width - cell.chars().count() + 3));
+    fn lines(&mut self, lines: &[Vec<String>]) -> String {
+        let shown = |line: &Vec<String>| line.iter().map(|cell| safe(cell).into_owned()).collect();
+        let lines: Vec<Vec<String>> = lines.iter().map(shown).collect();
+        for (at, cell) in lines.iter().flat_map(|line| line.iter().enumerate()) {
+            if at >= self.widths.len() {
+                self.widths.resize(at + 1, 0);
+            }
+            self.widths[at] = self.widths[at].max(cell.chars().count());
         }
-        line.trim_end().to_owned() + "\n"
+        let line = |cells: &Vec<String>| {
+            let cells = cells.iter().zip(&self.widths).map(|(cell, width)| format!("{cell:width$}   "));
+            cells.collect::<String>().trim_end().to_owned() + "\n"
+        };
+        lines.iter().map(line).collect()
     }
 }
 
@@ -156,4 +181,33 @@ fn labels(map: &Value) -> String {
         .map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or("")))
         .collect();
     if pairs.is_empty() { "<none>".to_owned() } else { pairs.join(",") }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::args::{Verb, read};
+    use crate::resource::Resource;
+
+    #[test]
+    fn rows_of_a_watch_keep_their_columns() {
+        let Verb::Get(args) = read("edgectl get pods -w --output-watch-events").unwrap().verb else { panic!() };
+        let resource = Resource { kind: "Pod".to_owned(), namespaced: true, ..Resource::default() };
+        let target = Target { resource, name: None };
+        let mut stream = Stream::new(&args, &target, false);
+        let columns = json!([{"name": "Name"}, {"name": "Node", "priority": 1}, {"name": "Status"}]);
+        let table = |columns: Value, rows: Value| json!({"kind": "Table", "columnDefinitions": columns, "rows": rows});
+        let row = |name: &str, status: &str| json!({"cells": [name, "n", status]});
+        assert_eq!(stream.rows(&table(columns.clone(), json!([])), "ADDED"), "");
+        assert_eq!(
+            stream.rows(&table(columns, json!([row("a-long-name", "Pending")])), "ADDED"),
+            "EVENT   NAME          STATUS\nADDED   a-long-name   Pending\n"
+        );
+        assert_eq!(
+            stream.rows(&table(json!([]), json!([row("a", "\u{1b}[1m")])), "MODIFIED"),
+            "MODIFIED   a             ^[[1m\n"
+        );
+    }
 }

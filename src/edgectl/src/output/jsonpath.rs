@@ -1,7 +1,9 @@
 //! Kubernetes' JSONPath templates, as far as they are used on command lines.
 //!
 //! In: a template such as `{.items[*].metadata.name}`, `{range .items[*]}{.a}{"\n"}{end}`. Out: text.
-//! Understands names, quoted names, indexes, slices, `*`, `..name` and filters `[?(@.a=="b")]`. Never fails on data.
+//! Understands names, quoted names, indexes, slices, `*`, `..name` and filters `[?(@.a=="b")]` with `==`, `!=`, `<`, `<=`, `>` and `>=`. Never fails on data.
+
+use std::cmp::Ordering;
 
 use serde_json::Value;
 
@@ -25,7 +27,46 @@ enum Step {
     Deep(String),
     Slice(Option<i64>, Option<i64>),
     Index(i64),
-    Filter { path: Vec<Step>, test: Option<(bool, Value)> },
+    Filter { path: Vec<Step>, test: Option<(Operator, Value)> },
+}
+
+/// How a filter compares.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Operator {
+    Equal,
+    Unequal,
+    Less,
+    LessOrEqual,
+    Greater,
+    GreaterOrEqual,
+}
+
+const OPERATORS: [(&str, Operator); 6] = [
+    ("==", Operator::Equal),
+    ("!=", Operator::Unequal),
+    ("<", Operator::Less),
+    ("<=", Operator::LessOrEqual),
+    (">", Operator::Greater),
+    (">=", Operator::GreaterOrEqual),
+];
+
+impl Operator {
+    /// Whether it holds; what cannot be put in an order is neither less nor more.
+    fn holds(self, left: &Value, right: &Value) -> bool {
+        let order = match (left, right) {
+            (Value::Number(a), Value::Number(b)) => a.as_f64().partial_cmp(&b.as_f64()),
+            (Value::String(a), Value::String(b)) => Some(a.cmp(b)),
+            (a, b) => (a == b).then_some(Ordering::Equal),
+        };
+        match self {
+            Operator::Equal => order == Some(Ordering::Equal),
+            Operator::Unequal => order != Some(Ordering::Equal),
+            Operator::Less => order == Some(Ordering::Less),
+            Operator::LessOrEqual => matches!(order, Some(Ordering::Less | Ordering::Equal)),
+            Operator::Greater => order == Some(Ordering::Greater),
+            Operator::GreaterOrEqual => matches!(order, Some(Ordering::Greater | Ordering::Equal)),
+        }
+    }
 }
 
 impl JsonPath {
@@ -169,6 +210,21 @@ fn bracket(text: &str) -> Option<usize> {
     None
 }
 
+/// Where the first such character stands that is in no quotes.
+fn outside_quotes(text: &str, wanted: impl Fn(char) -> bool) -> Option<usize> {
+    let mut quote = None;
+    for (i, c) in text.char_indices() {
+        match quote {
+            Some(q) if q == c => quote = None,
+            Some(_) => {}
+            None if wanted(c) => return Some(i),
+            None if matches!(c, '"' | '\'') => quote = Some(c),
+            None => {}
+        }
+    }
+    None
+}
+
 fn subscript(inside: &str) -> Result<Step, String> {
     let unquoted = |text: &str| {
         let text = text.strip_prefix(['"', '\''])?;
@@ -181,15 +237,17 @@ fn subscript(inside: &str) -> Result<Step, String> {
         return Ok(Step::Name(name));
     }
     if let Some(filter) = inside.strip_prefix("?(").and_then(|f| f.strip_suffix(')')) {
-        for (operator, wanted) in [("==", true), ("!=", false)] {
-            if let Some((left, right)) = filter.split_once(operator) {
-                let right = right.trim();
-                let literal = unquoted(right)
-                    .map(Value::String)
-                    .or_else(|| serde_json::from_str(right).ok())
-                    .ok_or_else(|| format!("unrecognized literal {right}"))?;
-                return Ok(Step::Filter { path: steps(left.trim())?, test: Some((wanted, literal)) });
-            }
+        if let Some(start) = outside_quotes(filter, |c| matches!(c, '=' | '!' | '<' | '>')) {
+            let (left, rest) = filter.split_at(start);
+            let end = rest.find(|c| !matches!(c, '=' | '!' | '<' | '>')).unwrap_or(rest.len());
+            let (word, right) = (&rest[..end], rest[end..].trim());
+            let known = OPERATORS.iter().find(|(text, _)| *text == word);
+            let (_, operator) = known.ok_or_else(|| format!("unrecognized filter operator {word}"))?;
+            let literal = unquoted(right)
+                .map(Value::String)
+                .or_else(|| serde_json::from_str(right).ok())
+                .ok_or_else(|| format!("unrecognized literal {right}"))?;
+            return Ok(Step::Filter { path: steps(left.trim())?, test: Some((*operator, literal)) });
         }
         return Ok(Step::Filter { path: steps(filter.trim())?, test: None });
     }
@@ -228,7 +286,10 @@ fn one(value: &Value, step: &Step) -> Vec<Value> {
             found
         }
         Step::Index(at) => {
-            value.as_array().and_then(|all| all.get(from_end(all.len(), *at))).cloned().into_iter().collect()
+            // Further from the end than there are items is nothing, and not the first one.
+            let there = |all: &&Vec<Value>| *at >= 0 || at.unsigned_abs() <= all.len() as u64;
+            let all = value.as_array().filter(there);
+            all.and_then(|all| all.get(from_end(all.len(), *at))).cloned().into_iter().collect()
         }
         Step::Slice(from, to) => {
             let all = value.as_array().cloned().unwrap_or_default();
@@ -242,7 +303,7 @@ fn one(value: &Value, step: &Step) -> Vec<Value> {
                 let found = walk(each, path);
                 match test {
                     None => !found.is_empty(),
-                    Some((wanted, literal)) => found.iter().any(|v| (v == literal) == *wanted),
+                    Some((operator, literal)) => found.iter().any(|v| operator.holds(v, literal)),
                 }
             };
             all.into_iter().filter(|each| passes(each)).collect()
@@ -275,6 +336,13 @@ mod tests {
         check("{range .items[*]}{.metadata.name}{\"\\n\"}{end}", "a\nb\n");
         check("{.items[?(@.spec.n==2)].metadata.name}", "b");
         check("{.items[?(@.metadata.name!=\"a\")].spec.n}", "2");
+        check("{.items[?(@.spec.n>1)].metadata.name}", "b");
+        check("{.items[?(@.spec.n >= 1)].metadata.name}", "a b");
+        check("{.items[?(@.spec.n<2)].metadata.name}", "a");
+        check("{.items[?(@.metadata.name<=\"a>=\")].metadata.name}", "a");
+        check("{.items[?(@.metadata.labels['x.y/z']==\"1\")].metadata.name}", "a");
+        check("{.items[?(@.metadata.name>1)].metadata.name}", "");
+        check("{.items[-5].metadata.name}{.items[5].metadata.name}", "");
         check("{.items[0].metadata.labels.x\\.y/z}", "1");
         check("{.items[0].metadata.labels['x.y/z']}", "1");
         check("{..name}", "a b");
@@ -285,7 +353,7 @@ mod tests {
 
     #[test]
     fn broken_templates_are_refused() {
-        for template in ["{.a", "{range .a}", "{end}", "{.a[x]}", "{.a[}"] {
+        for template in ["{.a", "{range .a}", "{end}", "{.a[x]}", "{.a[}", "{.a[?(@.b=1)]}", "{.a[?(@.b=~1)]}"] {
             assert!(JsonPath::parse(template).is_err(), "{template}");
         }
     }
