@@ -278,3 +278,36 @@ fn a_user_agent_is_a_manager() {
     assert_eq!(manager_of_user_agent(""), "");
     assert_eq!(manager_of_user_agent(&"ü".repeat(200)).len(), 128);
 }
+
+/// Whether two sets have the same steps, down to where the first ends: what is one value today had parts when the sets
+/// were published. Marks of members beside others below them do not count, since what Go always writes has none here.
+fn is_as_deep(set: &Value, published: &Value) -> bool {
+    let steps = |set: &Value| -> Vec<(String, Value)> {
+        let all = set.as_object().into_iter().flatten();
+        all.filter(|(step, _)| *step != ".").map(|(step, below)| (step.clone(), below.clone())).collect()
+    };
+    let (ours, theirs) = (steps(set), steps(published));
+    ours.is_empty()
+        || ours.len() == theirs.len()
+            && ours.iter().zip(&theirs).all(|((a, ours), (b, theirs))| a == b && is_as_deep(ours, theirs))
+}
+
+#[test]
+fn published_objects_have_the_published_fields() {
+    let Some(folder) = crate::testdata::folder("merge-diff") else { return };
+    let read = |name: &str| std::fs::read(folder.join(name)).expect("a file");
+    for name in ["pod", "node", "endpoints", "prometheus-crd"] {
+        let object = crate::decode::yaml(&read(&format!("{name}.yaml")), &crate::decode::Limits::MANIFEST).unwrap().value;
+        let published: Value = serde_json::from_slice(&read(&format!("{name}set.json"))).expect("JSON");
+        assert_eq!(set::Set::parse(&published).to_json(), published, "{name}: read and written");
+        let (group, version) = match object["apiVersion"].as_str().expect("a version").split_once('/') {
+            Some((group, version)) => (group.to_owned(), version.to_owned()),
+            None => (String::new(), object["apiVersion"].as_str().expect("a version").to_owned()),
+        };
+        let gvk = Gvk::new(&group, &version, object["kind"].as_str().expect("a kind"));
+        let schema = crate::schema::of(&gvk).unwrap_or_else(|| panic!("{gvk} has no schema"));
+        let (all, gone) = typed::compare(schema, None, &object, |_| false).split();
+        assert!(gone.is_empty());
+        assert!(!all.is_empty() && is_as_deep(&all.to_json(), &published), "{name}: {} {published}", all.to_json());
+    }
+}
