@@ -7,6 +7,7 @@
 
 mod certificates;
 pub mod config;
+mod devices;
 pub(crate) mod expression;
 mod given;
 mod limit_ranger;

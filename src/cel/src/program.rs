@@ -32,7 +32,16 @@ pub struct Program {
 impl Checked {
     /// Parses and checks a text.
     pub fn compile(text: &str, variables: &[(&str, Type)], provider: &dyn Provider) -> Result<Checked, Issues> {
-        let (mut expr, nodes) = parser::parse(text).map_err(|issues| Issues::new(text, issues))?;
+        Checked::of(text, false, variables, provider)
+    }
+
+    /// The same where `cel.bind` may name a value.
+    pub fn compile_binding(text: &str, variables: &[(&str, Type)], provider: &dyn Provider) -> Result<Checked, Issues> {
+        Checked::of(text, true, variables, provider)
+    }
+
+    fn of(text: &str, bind: bool, variables: &[(&str, Type)], provider: &dyn Provider) -> Result<Checked, Issues> {
+        let (mut expr, nodes) = parser::parse(text, bind).map_err(|issues| Issues::new(text, issues))?;
         let facts = check::check(&mut expr, nodes, variables, provider).map_err(|issues| Issues::new(text, issues))?;
         let mut patterns = HashMap::new();
         expr.walk(&mut |node| {

@@ -1,8 +1,9 @@
 //! Dynamic resource allocation: device classes, claims and their templates.
 //!
-//! In: an object, on update also the old one. Out: faults. Expressions are judged elsewhere; `slice` judges slices and
-//! taint rules, `status` what is allocated.
+//! In: an object, on update also the old one. Out: faults. `selector` judges expressions, `slice`
+//! slices and taint rules, `status` what is allocated.
 
+mod selector;
 mod slice;
 mod status;
 
@@ -206,8 +207,8 @@ fn selectors(at: &At<'_, '_>, out: &mut Out) {
             out.required(&cel, "");
         } else if expression.text().len() > EXPRESSION_MOST {
             out.push(FieldError::too_long(&expression.path, EXPRESSION_MOST));
-        } else {
-            out.filled(&expression);
+        } else if out.filled(&expression) {
+            selector::check(&expression, out);
         }
     }
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use super::{Admission, AdmissionConfig, ConfigFault};
 use super::{
-    certificates, limit_ranger, namespace, network, node_restriction, owners, pod_preset, pod_security, pods, policy,
-    priority, resource_quota, runtime_class, service_account, storage, tolerations, webhook,
+    certificates, devices, limit_ranger, namespace, network, node_restriction, owners, pod_preset, pod_security, pods,
+    policy, priority, resource_quota, runtime_class, service_account, storage, tolerations, webhook,
 };
 
 /// Makes a plugin.
@@ -41,6 +41,7 @@ const BUILTIN: &[(Make, bool)] = &[
     (|_| Arc::new(network::DenyServiceExternalIPs), false),
     (|_| Arc::new(pods::PodTopologyLabels), true),
     (|_| Arc::new(pods::PodResizeValidator), true),
+    (|_| Arc::new(devices::DeviceAdminAccess), true),
 ];
 
 /// What comes after every other plugin: those outside, and quotas, so that only what all others admit is charged.

@@ -96,3 +96,27 @@ async fn only_who_signs_for_its_signer_ends_the_request_of_a_pod() {
     jane.patch("merge", &status, denied.clone()).await.fails(422, why);
     server.admin.patch("merge", &status, denied).await.ok();
 }
+
+#[tokio::test]
+async fn only_marked_namespaces_get_access_of_administrators_to_devices() {
+    let server = server().await;
+    let claim = |name: &str, selector: &str| {
+        json!({"apiVersion": "resource.k8s.io/v1", "kind": "ResourceClaim", "metadata": {"name": name},
+            "spec": {"devices": {"requests": [{"name": "r", "exactly": {"deviceClassName": "c", "adminAccess": true,
+                "allocationMode": "ExactCount", "count": 1, "selectors": [{"cel": {"expression": selector}}]}}]}}})
+    };
+    let path = "/apis/resource.k8s.io/v1/namespaces/default/resourceclaims";
+    let fields = "spec.devices.requests[0].exactly.selectors[0].cel.expression: Invalid value";
+    server.admin.post(path, claim("c", "device.nothing")).await.fails(422, fields);
+    let why = "spec.devices.requests[0].adminAccess: Forbidden: admin access to devices requires the \
+               `resource.kubernetes.io/admin-access: true` label on the containing namespace";
+    server.admin.post(path, claim("c", "device.driver == 'a'")).await.fails(422, why);
+    let template = json!({"apiVersion": "resource.k8s.io/v1", "kind": "ResourceClaimTemplate", "metadata": {"name": "t"},
+        "spec": {"spec": claim("c", "true")["spec"]}});
+    let templates = "/apis/resource.k8s.io/v1/namespaces/default/resourceclaimtemplates";
+    server.admin.post(templates, template.clone()).await.fails(422, why);
+    let labels = json!({"metadata": {"labels": {"resource.kubernetes.io/admin-access": "true"}}});
+    server.admin.patch("merge", "/api/v1/namespaces/default", labels).await.ok();
+    server.admin.post(path, claim("c", "device.driver == 'a'")).await.ok();
+    server.admin.post(templates, template).await.ok();
+}

@@ -37,6 +37,9 @@ pub(super) fn member(nodes: &mut Nodes, at: u32, name: &str, target: Expr, args:
         ("optMap", 2) => maker.opt_map(target, args, true),
         ("optFlatMap", 2) => maker.opt_map(target, args, false),
         ("sortBy", 2) => maker.sort_by(target, args),
+        ("bind", 3) if maker.nodes.bind && target.as_ident().is_some_and(|name| &**name == "cel") => {
+            maker.bind_named(args)
+        }
         _ => maker.nodes.call(at, name, Some(target), args),
     }
 }
@@ -204,6 +207,17 @@ impl Maker<'_> {
         let fold =
             Fold { range, var: "#unused".into(), var2: None, accu: name.clone(), init: value, condition, step, result };
         self.nodes.make(self.at, Kind::Fold(Box::new(fold)))
+    }
+
+    /// `cel.bind(name, value, expression)`.
+    fn bind_named(&mut self, mut args: Vec<Expr>) -> Made {
+        let (Some(result), Some(value), Some(name)) = (args.pop(), args.pop(), args.pop()) else {
+            return Err(Issue::new(self.at, "cel.bind() takes three arguments"));
+        };
+        match &name.kind {
+            Kind::Ident(variable) if !variable.starts_with('.') => self.bind(variable, value, result),
+            _ => Err(Issue::new(name.at, "cel.bind() variable names must be simple identifiers")),
+        }
     }
 
     fn opt_map(&mut self, target: Expr, mut args: Vec<Expr>, wrap: bool) -> Made {

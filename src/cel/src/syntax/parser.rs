@@ -9,14 +9,14 @@ use super::{DEEPEST, LONGEST, MOST_NODES, NESTED, RESERVED, macros, quote};
 use crate::fault::Issue;
 
 /// The tree of a text, and how many nodes were numbered.
-pub fn parse(text: &str) -> Result<(Expr, u32), Vec<Issue>> {
+pub fn parse(text: &str, bind: bool) -> Result<(Expr, u32), Vec<Issue>> {
     let size = text.chars().count();
     if size > LONGEST {
         let why = format!("expression code point size exceeds limit: size: {size}, limit {LONGEST}");
         return Err(vec![Issue::whole(why)]);
     }
     let (tokens, mut issues) = tokens(text);
-    let mut parser = Parser { tokens, next: 0, nesting: 0, nodes: Nodes::default() };
+    let mut parser = Parser { tokens, next: 0, nesting: 0, nodes: Nodes { count: 0, bind } };
     match parser.whole() {
         Ok(expr) if issues.is_empty() => Ok((expr, parser.nodes.count)),
         Ok(_) => Err(issues),
@@ -31,6 +31,8 @@ pub fn parse(text: &str) -> Result<(Expr, u32), Vec<Issue>> {
 #[derive(Debug, Default)]
 pub(super) struct Nodes {
     count: u32,
+    /// Whether `cel.bind` is a macro.
+    pub(super) bind: bool,
 }
 
 impl Nodes {
@@ -440,7 +442,7 @@ mod tests {
 
     #[track_caller]
     fn check(text: &str, fault: &str) {
-        let found = super::parse(text).map_err(|all| Issues::new(text, all).to_string());
+        let found = super::parse(text, false).map_err(|all| Issues::new(text, all).to_string());
         match found {
             Ok(_) => assert_eq!("", fault, "{text}"),
             Err(found) => assert!(found.starts_with(fault) && !fault.is_empty(), "{text}\n{found}\nwanted: {fault}"),
@@ -484,7 +486,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_text_is_survived(text in ".*", near in r#"[a-z0-9 .,:?!&|<>=+*/%'"\\(){}\[\]-]{0,60}"#) {
-            let _ = (super::parse(&text).map_err(|all| Issues::new(&text, all).to_string()), super::parse(&near));
+            let _ = (super::parse(&text, false).map_err(|all| Issues::new(&text, all).to_string()), super::parse(&near, true));
         }
     }
 }
