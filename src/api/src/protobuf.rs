@@ -109,8 +109,16 @@ pub fn decode(bytes: &[u8], expected: Option<&Gvk>) -> Result<Value, ProtobufErr
     Ok(object)
 }
 
-/// Options, `Status` and their like belong to every group and version.
+/// Options, `Status` and their like belong to every group and version. Bare metadata is written as a kind of which only
+/// the metadata is there, since every kind has it in the same place.
 fn schema_of(gvk: &Gvk) -> Option<Struct<'static>> {
+    if gvk.group == "meta.k8s.io" {
+        match &*gvk.kind {
+            "PartialObjectMetadata" => return schema::of(&Gvk::fixed("", "v1", "ConfigMap")),
+            "PartialObjectMetadataList" => return schema::of(&Gvk::fixed("", "v1", "ConfigMapList")),
+            _ => {}
+        }
+    }
     schema::of(gvk)
         .or_else(|| schema::of(&Gvk::new("", "v1", &gvk.kind)).filter(|own| own.name().contains(".meta.v1.")))
 }

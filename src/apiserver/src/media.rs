@@ -21,6 +21,10 @@ impl Format {
     /// Every media type, as a 406 or 415 lists them.
     pub const ALL: [&'static str; 3] = ["application/json", "application/yaml", protobuf::MEDIA_TYPE];
 
+    /// Those of watches.
+    pub const STREAMS: [&'static str; 2] =
+        ["application/json;stream=watch", "application/vnd.kubernetes.protobuf;stream=watch"];
+
     fn of(kind: &str) -> Option<Format> {
         match kind {
             "application/json" | "application/*" | "*/*" => Some(Format::Json),
@@ -153,8 +157,13 @@ pub fn negotiate(headers: &http::HeaderMap, offer: Offer) -> Result<Accepted, St
             "PartialObjectMetadata" | "PartialObjectMetadataList" => Shape::Metadata,
             _ => continue,
         };
-        // Tables and bare metadata have no protobuf form here; clients that want them take JSON next.
-        if format == Format::Protobuf && (shape != Shape::Whole || !offer.protobuf) {
+        // Tables have no protobuf form here; clients that want it take JSON next. Bare metadata of custom kinds has one.
+        let written = match shape {
+            Shape::Whole => offer.protobuf,
+            Shape::Metadata => true,
+            Shape::Table => false,
+        };
+        if format == Format::Protobuf && !written {
             continue;
         }
         return Ok(Accepted { format, shape });
@@ -204,6 +213,12 @@ pub fn patch_kind(headers: &http::HeaderMap, custom: bool) -> Result<PatchKind, 
     }
 }
 
+/// Whether a patch is an apply.
+pub fn is_apply(headers: &http::HeaderMap) -> bool {
+    let said = headers.get(http::header::CONTENT_TYPE).map(http::HeaderValue::as_bytes);
+    said.is_some_and(|said| said.starts_with(b"application/apply-patch+yaml"))
+}
+
 fn content_type(headers: &http::HeaderMap) -> String {
     headers
         .get(http::header::CONTENT_TYPE)
@@ -241,8 +256,9 @@ mod tests {
         check(
             "application/vnd.kubernetes.protobuf;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1",
             true,
-            Some((Format::Json, Shape::Metadata)),
+            Some((Format::Protobuf, Shape::Metadata)),
         );
+        check("application/vnd.kubernetes.protobuf;as=Table;g=meta.k8s.io;v=v1", true, None);
         check("application/vnd.kubernetes.protobuf, application/json", true, Some((Format::Protobuf, Shape::Whole)));
         check("application/json;q=0.5,application/yaml", true, Some((Format::Yaml, Shape::Whole)));
         check("text/html,*/*;q=0.8", true, Some((Format::Json, Shape::Whole)));

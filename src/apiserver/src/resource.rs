@@ -194,6 +194,9 @@ fn kind_verb(verb: Verb) -> Option<kinds::Verb> {
 /// The form the client asked for, with tables and metadata.
 fn view(call: &Call, kind: &Arc<Kind>) -> Result<View, Status> {
     let accepted = media::negotiate(&call.head.headers, media::Offer::of(kind))?;
+    if call.info.verb == Verb::Watch && accepted.format == Format::Yaml {
+        return Err(Status::not_acceptable(&Format::STREAMS));
+    }
     View::new(&call.core, kind, accepted, &call.query)
 }
 

@@ -126,6 +126,47 @@ async fn tables_and_metadata_are_watched() {
 }
 
 #[tokio::test]
+async fn metadata_is_had_as_protobuf_and_no_watch_as_yaml() {
+    let server = server().await.with_account().await;
+    let admin = &server.admin;
+    admin.post(PODS, pod("a")).await.ok();
+    let ask = async |path: &str, kind: &str| -> Value {
+        let accept = format!("application/vnd.kubernetes.protobuf;as={kind};g=meta.k8s.io;v=v1,application/json");
+        let request = http::Request::get(path).header("accept", accept).body(axum::body::Body::empty()).unwrap();
+        let answer = admin.raw(request).await;
+        assert_eq!(answer.headers()["content-type"], "application/vnd.kubernetes.protobuf");
+        let bytes = http_body_util::BodyExt::collect(answer.into_body()).await.unwrap().to_bytes();
+        kedge_api::protobuf::decode(&bytes, None).unwrap()
+    };
+    let one = ask(&format!("{PODS}/a"), "PartialObjectMetadata").await;
+    assert_eq!((&one["kind"], &one["metadata"]["name"]), (&json!("PartialObjectMetadata"), &json!("a")));
+    assert!(one.get("spec").is_none() && one["metadata"]["uid"].is_string(), "{one}");
+    let list = ask(PODS, "PartialObjectMetadataList").await;
+    assert_eq!(
+        (&list["kind"], &list["items"][0]["metadata"]["name"]),
+        (&json!("PartialObjectMetadataList"), &json!("a"))
+    );
+    assert!(list["metadata"]["resourceVersion"].is_string());
+
+    let accept = "application/vnd.kubernetes.protobuf;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
+    let request = http::Request::get(format!("{PODS}?watch=true")).header("accept", accept);
+    let answer = admin.raw(request.body(axum::body::Body::empty()).unwrap()).await;
+    assert_eq!(answer.headers()["content-type"], "application/vnd.kubernetes.protobuf;stream=watch");
+    let mut body = answer.into_body();
+    let frame = http_body_util::BodyExt::frame(&mut body).await.unwrap().unwrap().into_data().unwrap();
+    // The event holds the object in its envelope.
+    let at = frame.windows(4).position(|window| window == b"k8s\0").unwrap();
+    let envelope = kedge_api::protobuf::open(&frame[at..]).unwrap();
+    assert_eq!((envelope.api_version, envelope.kind), ("meta.k8s.io/v1", "PartialObjectMetadata"));
+
+    let yaml = [("accept", "application/yaml")];
+    let refused = admin.send("GET", &format!("{PODS}?watch=true"), &yaml, "").await;
+    let words = "only the following media types are accepted: application/json;stream=watch, \
+                 application/vnd.kubernetes.protobuf;stream=watch";
+    refused.fails(406, words);
+}
+
+#[tokio::test]
 async fn one_name_is_watched_by_field() {
     let server = server().await;
     let admin = &server.admin;
