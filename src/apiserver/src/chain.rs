@@ -72,7 +72,7 @@ pub async fn handle(core: Arc<Core>, origin: Origin, request: Request<Body>) -> 
     let query = Query::parse(request.uri().query().unwrap_or(""));
     let info = request::parse(request.method(), request.uri().path(), &query);
     let class = classify(&info);
-    let series = series(&core, &info, &query);
+    let series = series(&core, &info, &query, request.headers());
     let exempt = matches!(origin, Origin::Loopback(_)) || is_probe(&info);
     let head_only = request.method() == http::Method::HEAD;
 
@@ -82,12 +82,12 @@ pub async fn handle(core: Arc<Core>, origin: Origin, request: Request<Body>) -> 
         core.metrics.record(series, 429, None);
         return respond::status(&status, Format::Json);
     };
-    let gauge = match class {
-        Class::Read => &core.metrics.inflight_reads,
-        Class::Write => &core.metrics.inflight_writes,
-        Class::Long => &core.metrics.longrunning,
+    let counted = match class {
+        Class::Read => Some(Counted::up(&core.metrics.inflight_reads)),
+        Class::Write => Some(Counted::up(&core.metrics.inflight_writes)),
+        Class::Long => None,
     };
-    let counted = Counted::up(gauge);
+    let running = (class == Class::Long).then(|| core.metrics.begin(series.clone()));
 
     // Pinned where it is: what a request may need is large, and would be copied from hand to hand.
     let work = std::pin::pin!(AssertUnwindSafe(admit(core.clone(), origin, info, query, request)).catch_unwind());
@@ -105,9 +105,10 @@ pub async fn handle(core: Arc<Core>, origin: Origin, request: Request<Body>) -> 
     });
     drop(counted);
     core.metrics.record(series, answer.status().as_u16(), (class != Class::Long).then(|| started.elapsed()));
-    if class == Class::Long {
+    if let Some(running) = running {
         // The place is taken until the last byte of the body is sent.
-        answer = hold(core.clone(), answer, pass);
+        let place = Place { _running: running, _pass: pass };
+        answer = answer.map(move |body| Body::new(HeldBody { body, place: Some(place) }));
     }
     if head_only {
         *answer.body_mut() = Body::empty();
@@ -311,7 +312,7 @@ fn is_probe(info: &RequestInfo) -> bool {
 fn classify(info: &RequestInfo) -> Class {
     // An archive takes as long as the link does.
     let archive = !info.resource_request && info.path.starts_with(crate::backup::ROOT);
-    let stream = archive || matches!(info.subresource.as_str(), "exec" | "attach" | "portforward" | "proxy" | "log");
+    let stream = archive || connects(&info.subresource);
     match info.verb {
         _ if stream => Class::Long,
         Verb::Watch => Class::Long,
@@ -320,20 +321,32 @@ fn classify(info: &RequestInfo) -> Class {
     }
 }
 
+/// Subresources that are streams.
+fn connects(subresource: &str) -> bool {
+    matches!(subresource, "exec" | "attach" | "portforward" | "proxy" | "log")
+}
+
 /// Labels of a request's series; only words of our own tables, so nobody can make up series.
-fn series(core: &Core, info: &RequestInfo, query: &Query) -> Series {
+fn series(core: &Core, info: &RequestInfo, query: &Query, headers: &http::HeaderMap) -> Series {
     let verb = match info.verb {
+        _ if info.resource_request && connects(&info.subresource) => "CONNECT",
         Verb::Get => "GET",
         Verb::List => "LIST",
         Verb::Watch => "WATCH",
         Verb::Create | Verb::Post => "POST",
         Verb::Update | Verb::Put => "PUT",
-        Verb::Patch if query.get("fieldManager").is_some() && query.get("force").is_some() => "APPLY",
+        Verb::Patch if media::is_apply(headers) => "APPLY",
         Verb::Patch => "PATCH",
         Verb::Delete => "DELETE",
         Verb::DeleteCollection => "DELETECOLLECTION",
         Verb::Head => "HEAD",
         Verb::Options | Verb::Other => "OTHER",
+    };
+    let mut trials = query.all("dryRun");
+    let dry_run = match trials.next() {
+        None => "",
+        Some("All") if trials.all(|word| word == "All") => "All",
+        Some(_) => "invalid",
     };
     let kinds = core.kinds();
     let kind = kinds.resource(&info.group, &info.version, &info.resource).filter(|_| info.resource_request).cloned();
@@ -342,8 +355,10 @@ fn series(core: &Core, info: &RequestInfo, query: &Query) -> Series {
         verb,
         kind,
         subresource: kedge_api::kinds::Sub::parse(&info.subresource).filter(|_| known).map_or("", |s| s.name()),
+        dry_run,
         scope: match (known, info.name.is_empty(), info.namespace.is_empty()) {
             (false, _, _) => "",
+            _ if info.verb == Verb::Create => "resource",
             (true, false, _) => "resource",
             (true, true, false) => "namespace",
             (true, true, true) => "cluster",
@@ -351,21 +366,10 @@ fn series(core: &Core, info: &RequestInfo, query: &Query) -> Series {
     }
 }
 
-/// Keeps the place of a long-running answer until its body ends or is dropped.
-fn hold(core: Arc<Core>, answer: Answer, pass: crate::gate::Pass) -> Answer {
-    core.metrics.longrunning.fetch_add(1, Ordering::Relaxed);
-    answer.map(move |body| Body::new(HeldBody { body, place: Some(Place { core, _pass: pass }) }))
-}
-
+/// The place of a long-running answer, kept until its body ends or is dropped.
 struct Place {
-    core: Arc<Core>,
+    _running: crate::metrics::Longrunning,
     _pass: crate::gate::Pass,
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.core.metrics.longrunning.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 struct HeldBody {

@@ -60,7 +60,7 @@ pub(crate) struct Core {
     pub audit: Option<Arc<Audit>>,
     pub clock: Clock,
     pub random: Random,
-    pub metrics: Metrics,
+    pub metrics: Arc<Metrics>,
     /// Makes calls to others.
     pub outbound: Arc<Outbound>,
     /// Who is asked about tokens.

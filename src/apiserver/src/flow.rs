@@ -7,6 +7,7 @@
 pub mod defaults;
 pub mod seats;
 pub mod table;
+pub mod tally;
 pub mod watchers;
 pub mod width;
 
@@ -25,6 +26,7 @@ use crate::metrics::family;
 use crate::request::RequestInfo;
 use seats::{Entered, Seats, Ticket};
 use table::Table;
+use tally::{Tally, Turned};
 use watchers::Watchers;
 use width::{Sizes, Work};
 
@@ -49,6 +51,17 @@ struct State {
     seats: Seats,
     /// Who waits; each is woken once.
     waiting: HashMap<Ticket, oneshot::Sender<()>>,
+    /// What became of them.
+    tally: Tally,
+}
+
+/// Whose a seat is, and for how much work.
+#[derive(Debug, Clone)]
+struct Taker {
+    level: Arc<str>,
+    schema: Arc<str>,
+    hash: u64,
+    work: Work,
 }
 
 /// Which schema and level a request was served under, as its answer's headers say.
@@ -64,16 +77,14 @@ pub struct Marks {
 #[derive(Debug)]
 pub struct Seat {
     flow: Arc<FlowControl>,
-    level: Arc<str>,
-    hash: u64,
-    work: Work,
+    of: Taker,
     since: Instant,
 }
 
 impl Seat {
     /// How long it is to be kept after the answer.
     pub fn after(&self) -> Duration {
-        self.work.after
+        self.of.work.after
     }
 }
 
@@ -81,7 +92,9 @@ impl Drop for Seat {
     fn drop(&mut self) {
         let micros = u64::try_from(self.since.elapsed().as_micros()).unwrap_or(u64::MAX);
         let mut state = self.flow.state();
-        let let_in = state.seats.leave(&self.level, self.hash, self.work.seats, micros);
+        let of = &self.of;
+        let let_in = state.seats.leave(&of.level, of.hash, of.work.seats, micros);
+        state.tally.of(&of.level, &of.schema).leaves(of.work.seats);
         state.wake(let_in);
     }
 }
@@ -107,18 +120,21 @@ impl State {
 /// Somebody in a queue; leaves it when the client goes away.
 struct InQueue {
     flow: Arc<FlowControl>,
-    level: Arc<str>,
-    hash: u64,
-    work: Work,
+    of: Taker,
     ticket: Option<Ticket>,
+    why: Turned,
 }
 
 impl InQueue {
     /// It was let in.
     fn seated(mut self) -> Seat {
         self.ticket = None;
-        let (flow, level) = (self.flow.clone(), self.level.clone());
-        Seat { flow, level, hash: self.hash, work: self.work, since: Instant::now() }
+        let mut state = self.flow.state();
+        let counts = state.tally.of(&self.of.level, &self.of.schema);
+        counts.unqueued();
+        counts.seated(self.of.work.seats);
+        drop(state);
+        Seat { flow: self.flow.clone(), of: self.of.clone(), since: Instant::now() }
     }
 }
 
@@ -127,9 +143,12 @@ impl Drop for InQueue {
         let Some(ticket) = self.ticket.take() else { return };
         let mut state = self.flow.state();
         state.waiting.remove(&ticket);
-        if !state.seats.give_up(&self.level, ticket) {
+        let counts = state.tally.of(&self.of.level, &self.of.schema);
+        counts.unqueued();
+        counts.turned(self.why);
+        if !state.seats.give_up(&self.of.level, ticket) {
             // It was let in between its last look and now.
-            let let_in = state.seats.leave(&self.level, self.hash, self.work.seats, 0);
+            let let_in = state.seats.leave(&self.of.level, self.of.hash, self.of.work.seats, 0);
             state.wake(let_in);
         }
     }
@@ -140,7 +159,7 @@ impl FlowControl {
     pub fn new(seats: usize) -> FlowControl {
         FlowControl {
             table: RwLock::default(),
-            state: Mutex::new(State { seats: Seats::new(seats), waiting: HashMap::new() }),
+            state: Mutex::new(State { seats: Seats::new(seats), waiting: HashMap::new(), tally: Tally::default() }),
             ready: AtomicBool::new(false),
             sizes: Sizes::default(),
             watchers: Arc::default(),
@@ -161,6 +180,7 @@ impl FlowControl {
         let table = Arc::new(table);
         let mut state = self.state();
         let let_in = state.seats.configure(&table);
+        state.tally.keep(&table);
         state.wake(let_in);
         drop(state);
         *self.table.write().unwrap_or_else(PoisonError::into_inner) = table;
@@ -191,26 +211,40 @@ impl FlowControl {
             (&place.schema.name, place.flow).hash(&mut hasher);
             hasher.finish()
         };
-        let level = place.level.name.clone();
+        let (level, schema) = (place.level.name.clone(), place.schema.name.clone());
         let (entered, told, work) = {
             let mut state = self.state();
             let work = work.within(state.seats.widest(&level));
-            match state.seats.enter(&level, hash, work.seats) {
+            let entered = state.seats.enter(&level, hash, work.seats);
+            let counts = state.tally.of(&level, &schema);
+            counts.comes(work.seats);
+            match &entered {
+                Entered::Seated => counts.seated(work.seats),
+                Entered::NoSeat => counts.turned(Turned::NoSeat),
+                Entered::QueueFull => counts.turned(Turned::Full),
+                Entered::Queued(_) => counts.queued(),
+            }
+            let told = match &entered {
                 Entered::Queued(ticket) => {
                     let (tell, told) = oneshot::channel();
-                    state.waiting.insert(ticket, tell);
-                    (Entered::Queued(ticket), Some(told), work)
+                    state.waiting.insert(*ticket, tell);
+                    Some(told)
                 }
-                other => (other, None, work),
-            }
+                _ => None,
+            };
+            (entered, told, work)
         };
+        let of = Taker { level, schema, hash, work };
         let outcome = match (entered, told) {
-            (Entered::Seated, _) => Ok(Some(Seat { flow: self.clone(), level, hash, work, since: Instant::now() })),
+            (Entered::Seated, _) => Ok(Some(Seat { flow: self.clone(), of, since: Instant::now() })),
             (Entered::Queued(ticket), Some(told)) => {
-                let place = InQueue { flow: self.clone(), level, hash, work, ticket: Some(ticket) };
+                let mut place = InQueue { flow: self.clone(), of, ticket: Some(ticket), why: Turned::Gone };
                 match tokio::time::timeout(PATIENCE, told).await {
                     Ok(Ok(())) => Ok(Some(place.seated())),
-                    _ => Err(Refusal::TooMany),
+                    _ => {
+                        place.why = Turned::Late;
+                        Err(Refusal::TooMany)
+                    }
                 }
             }
             _ => Err(Refusal::TooMany),
@@ -220,35 +254,13 @@ impl FlowControl {
 
     /// Appends figures to `/metrics`, under Kubernetes' names.
     pub fn render(&self, out: &mut String) {
-        let figures = self.state().seats.figures();
-        let name = |part: &str| format!("apiserver_flowcontrol_{part}");
-        type Value = fn(&seats::Figures) -> u64;
-        let families: [(&str, &str, &str, Value); 6] = [
-            ("dispatched_requests_total", "counter", "Requests that were served.", |f| f.dispatched),
-            ("rejected_requests_total", "counter", "Requests that were turned away.", |f| f.rejected),
-            ("current_inqueue_requests", "gauge", "Requests that wait.", |f| f.waiting as u64),
-            ("current_executing_requests", "gauge", "Requests that are served now.", |f| f.executing as u64),
-            ("current_executing_seats", "gauge", "Seats that they take.", |f| f.in_use as u64),
-            ("nominal_limit_seats", "gauge", "A level's own seats.", |f| f.nominal as u64),
-        ];
-        for (part, kind, help, value) in families {
-            let name = name(part);
-            family(out, &name, kind, help);
-            for level in &figures {
-                let _ = writeln!(out, "{name}{{priority_level=\"{}\"}} {}", level.name, value(level));
-            }
+        let state = self.state();
+        let name = "apiserver_flowcontrol_nominal_limit_seats";
+        family(out, name, "gauge", "A level's own seats.");
+        for level in state.seats.figures() {
+            let _ = writeln!(out, "{name}{{priority_level=\"{}\"}} {}", level.name, level.nominal);
         }
-        let name = name("work_estimated_seats");
-        family(out, &name, "histogram", "Seats that requests took.");
-        for level in &figures {
-            let (of, widths) = (format!("priority_level=\"{}\"", level.name), level.widths);
-            for (most, count) in seats::WIDTHS.iter().zip(widths.at_most) {
-                let _ = writeln!(out, "{name}_bucket{{{of},le=\"{most}\"}} {count}");
-            }
-            let _ = writeln!(out, "{name}_bucket{{{of},le=\"+Inf\"}} {}", widths.count);
-            let _ = writeln!(out, "{name}_sum{{{of}}} {}", widths.sum);
-            let _ = writeln!(out, "{name}_count{{{of}}} {}", widths.count);
-        }
+        state.tally.render(out);
     }
 }
 
@@ -288,6 +300,19 @@ mod tests {
         assert!(flow.enter(&Identity::master("root"), &info(), Work::ONE).await.1.is_ok(), "the exempt do not wait");
         drop(held);
         assert!(flow.state().waiting.is_empty());
+        let mut text = String::new();
+        flow.render(&mut text);
+        let of = "{flow_schema=\"global-default\",priority_level=\"global-default\"";
+        for (part, count) in [
+            (format!("dispatched_requests_total{of}}}"), 3),
+            (format!("rejected_requests_total{of},reason=\"time-out\"}}"), 1),
+            (format!("current_inqueue_requests{of}}}"), 0),
+            (format!("current_executing_seats{of}}}"), 0),
+            (format!("work_estimated_seats_count{of}}}"), 4),
+        ] {
+            let line = format!("apiserver_flowcontrol_{part} {count}\n");
+            assert!(text.contains(&line), "{line} in {text}");
+        }
     }
 
     #[tokio::test]

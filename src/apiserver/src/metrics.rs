@@ -25,7 +25,7 @@ impl<F: Fn(&mut String) + Send + Sync> MetricsSource for F {
 }
 
 /// What a request was, for its series.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Series {
     /// The verb in capitals, as Kubernetes has it (`LIST`, `WATCH`, `APPLY`...).
     pub verb: &'static str,
@@ -35,6 +35,8 @@ pub struct Series {
     pub subresource: &'static str,
     /// `cluster`, `namespace` or `resource`.
     pub scope: &'static str,
+    /// `All` for a trial, `invalid` for what is none; else empty.
+    pub dry_run: &'static str,
 }
 
 impl Series {
@@ -60,7 +62,7 @@ impl PartialOrd for Series {
 
 impl Ord for Series {
     fn cmp(&self, other: &Self) -> Ordering {
-        let key = |s: &Series| -> (&'static str, &'static str, &'static str) { (s.verb, s.subresource, s.scope) };
+        let key = |s: &Series| -> [&'static str; 4] { [s.verb, s.subresource, s.scope, s.dry_run] };
         key(self).cmp(&key(other)).then_with(|| self.resource().cmp(&other.resource()))
     }
 }
@@ -79,6 +81,31 @@ struct Latency {
     sum: f64,
 }
 
+/// A watch or stream under way; ends when it is dropped.
+pub struct Longrunning {
+    metrics: Arc<Metrics>,
+    series: Series,
+}
+
+impl std::fmt::Debug for Longrunning {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Longrunning")
+    }
+}
+
+impl Drop for Longrunning {
+    fn drop(&mut self) {
+        let mut all = self.metrics.longrunning.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = all.get_mut(&self.series) {
+            *count -= 1;
+            // What nobody asks any more is not told, so the series are no more than those under way.
+            if *count == 0 {
+                all.remove(&self.series);
+            }
+        }
+    }
+}
+
 /// The figures of the API server.
 #[derive(Default)]
 pub struct Metrics {
@@ -88,7 +115,7 @@ pub struct Metrics {
     /// Requests that write and are under way.
     pub inflight_writes: AtomicI64,
     /// Watches and streams under way.
-    pub longrunning: AtomicI64,
+    longrunning: Mutex<BTreeMap<Series, u64>>,
     /// Connections that are open.
     pub connections: AtomicI64,
     /// Requests turned away because there were too many.
@@ -117,6 +144,14 @@ impl Metrics {
         self.sources.lock().unwrap_or_else(PoisonError::into_inner).push(source);
     }
 
+    /// A watch or stream begins.
+    pub fn begin(self: &Arc<Self>, series: Series) -> Longrunning {
+        // Its figure has no such label.
+        let series = Series { dry_run: "", ..series };
+        *self.longrunning.lock().unwrap_or_else(PoisonError::into_inner).entry(series.clone()).or_default() += 1;
+        Longrunning { metrics: self.clone(), series }
+    }
+
     /// Counts a request. Long-running ones have no latency.
     pub fn record(&self, series: Series, code: u16, took: Option<Duration>) {
         let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
@@ -143,7 +178,8 @@ impl Metrics {
             let requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
             family(&mut out, "apiserver_request_total", "counter", "Requests by verb, resource and answer code.");
             for ((series, code), count) in &requests.totals {
-                let _ = writeln!(out, "apiserver_request_total{{code=\"{code}\",{}}} {count}", labels(series));
+                let _ =
+                    writeln!(out, "apiserver_request_total{{code=\"{code}\",{}}} {count}", labels_of_request(series));
             }
             if requests.beyond > 0 {
                 let _ = writeln!(out, "apiserver_request_total{{code=\"\",verb=\"OTHER\"}} {}", requests.beyond);
@@ -155,7 +191,7 @@ impl Metrics {
                 "Time from the request's head to its answer.",
             );
             for (series, latency) in &requests.latencies {
-                let labels = labels(series);
+                let labels = labels_of_request(series);
                 let mut below = 0;
                 for (bound, count) in BUCKETS.iter().zip(latency.buckets) {
                     below += count;
@@ -183,8 +219,12 @@ impl Metrics {
             "apiserver_current_inflight_requests{{request_kind=\"readOnly\"}} {}",
             get(&self.inflight_reads)
         );
+        let name = "apiserver_longrunning_requests";
+        family(&mut out, name, "gauge", "Watches and streams under way.");
+        for (series, count) in self.longrunning.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            let _ = writeln!(out, "{name}{{{}}} {count}", labels(series));
+        }
         for (name, kind, help, value) in [
-            ("apiserver_longrunning_requests", "gauge", "Watches and streams under way.", &self.longrunning),
             ("apiserver_open_connections", "gauge", "Connections that are open.", &self.connections),
             (
                 "apiserver_dropped_requests_total",
@@ -213,9 +253,14 @@ pub fn family(out: &mut String, name: &str, kind: &str, help: &str) {
 fn labels(series: &Series) -> String {
     let (group, version, resource) = series.resource();
     format!(
-        "component=\"apiserver\",dry_run=\"\",group=\"{group}\",resource=\"{resource}\",scope=\"{}\",subresource=\"{}\",verb=\"{}\",version=\"{version}\"",
+        "component=\"apiserver\",group=\"{group}\",resource=\"{resource}\",scope=\"{}\",subresource=\"{}\",verb=\"{}\",version=\"{version}\"",
         series.scope, series.subresource, series.verb
     )
+}
+
+/// The same, and whether it was a trial.
+fn labels_of_request(series: &Series) -> String {
+    format!("{},dry_run=\"{}\"", labels(series), series.dry_run)
 }
 
 #[cfg(test)]
@@ -224,14 +269,20 @@ mod tests {
 
     #[test]
     fn requests_are_counted_by_series() {
-        let metrics = Metrics::default();
+        let metrics = Arc::new(Metrics::default());
         let kind = kedge_api::kinds::Kinds::builtin().by_word("pods").cloned();
-        let series = Series { verb: "LIST", kind, subresource: "", scope: "cluster" };
+        let series = Series { verb: "LIST", kind, subresource: "", scope: "cluster", dry_run: "" };
         metrics.record(series.clone(), 200, Some(Duration::from_millis(2)));
-        metrics.record(series, 200, Some(Duration::from_millis(20)));
+        metrics.record(series.clone(), 200, Some(Duration::from_millis(20)));
+        let running = metrics.begin(series);
+        let line =
+            "apiserver_longrunning_requests{component=\"apiserver\",group=\"\",resource=\"pods\",scope=\"cluster\",";
+        assert!(metrics.render().contains(line));
+        drop(running);
+        assert!(!metrics.render().contains(line));
         metrics.add(Arc::new(|out: &mut String| out.push_str("mine 1\n")));
         let text = metrics.render();
-        assert!(text.contains("apiserver_request_total{code=\"200\",component=\"apiserver\",dry_run=\"\",group=\"\",resource=\"pods\",scope=\"cluster\",subresource=\"\",verb=\"LIST\",version=\"v1\"} 2"), "{text}");
+        assert!(text.contains("apiserver_request_total{code=\"200\",component=\"apiserver\",group=\"\",resource=\"pods\",scope=\"cluster\",subresource=\"\",verb=\"LIST\",version=\"v1\",dry_run=\"\"} 2"), "{text}");
         assert!(
             text.contains("le=\"0.0025\"} 1") && text.contains("le=\"+Inf\"} 2") && text.ends_with("mine 1\n"),
             "{text}"

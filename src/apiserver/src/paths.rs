@@ -278,6 +278,9 @@ async fn metrics(call: &Call) -> String {
     );
     let stale = call.core.authn.stale.load(std::sync::atomic::Ordering::Relaxed);
     let _ = writeln!(out, "serviceaccount_stale_tokens_total {stale}");
+    let size = "apiserver_storage_size_bytes";
+    crate::metrics::family(&mut out, size, "gauge", "Bytes of the store's files.");
+    let _ = writeln!(out, "{size}{{storage_cluster_id=\"local\"}} {}", call.core.store.size());
     crate::metrics::family(&mut out, "apiserver_storage_objects", "gauge", "Kept objects by kind.");
     crate::metrics::family(&mut out, "apiserver_resource_objects", "gauge", "Kept objects by kind.");
     for kind in call.core.kinds().iter().filter(|k| k.is_kept() && crate::registry::rules::served_as_kept(k)) {

@@ -38,7 +38,7 @@ use crate::gate::Gate;
 use crate::health::{Check, Health, Probe};
 use crate::identity::Identity;
 use crate::loopback::Loopback;
-use crate::metrics::{Metrics, MetricsSource};
+use crate::metrics::MetricsSource;
 use crate::outbound::{EndpointError, Outbound};
 use crate::registry::services::Services;
 use crate::tls::client::ClientCertificates;
@@ -186,7 +186,7 @@ impl ApiServer {
             aggregator: Arc::new(Aggregator::new(front)),
             clock,
             random: parts.random,
-            metrics: Metrics::default(),
+            metrics: Arc::default(),
             outbound,
             token_webhook,
             access_webhook,

@@ -41,6 +41,12 @@ impl Vault {
         Vault { store, rules: Arc::new(rules) }
     }
 
+    /// Bytes of its files on disk.
+    pub fn size(&self) -> u64 {
+        let metrics = self.store.metrics();
+        metrics.database_bytes + metrics.wal_bytes
+    }
+
     /// See [`Store::create`].
     pub async fn create(&self, tier: Tier, key: &str, body: Body, index: Bytes) -> Result<Arc<Entry>, WriteError> {
         let body = self.seal(key, body);

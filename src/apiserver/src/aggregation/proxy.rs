@@ -5,7 +5,6 @@
 //! that the other believes because of our certificate; the caller's own credentials do not.
 
 use std::sync::PoisonError;
-use std::sync::atomic::Ordering;
 
 use axum::body::Body;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, Uri, header};
@@ -14,6 +13,7 @@ use hyper_util::rt::TokioIo;
 use super::Remote;
 use crate::chain::Call;
 use crate::identity::Identity;
+use crate::metrics::Series;
 use crate::outbound::Fault;
 use crate::respond::{self, Answer};
 
@@ -151,8 +151,8 @@ fn escaped(key: &str) -> String {
 
 /// Joins two upgraded connections until one of them ends.
 fn join(call: &Call, ours: hyper::upgrade::OnUpgrade, theirs: hyper::upgrade::OnUpgrade) {
-    let (core, stop) = (call.core.clone(), call.core.stop.clone());
-    core.metrics.longrunning.fetch_add(1, Ordering::Relaxed);
+    let stop = call.core.stop.clone();
+    let running = call.core.metrics.begin(Series { verb: "CONNECT", ..Series::default() });
     call.core.tasks.spawn(async move {
         let work = async {
             let (Ok(ours), Ok(theirs)) = tokio::join!(ours, theirs) else { return };
@@ -163,7 +163,7 @@ fn join(call: &Call, ours: hyper::upgrade::OnUpgrade, theirs: hyper::upgrade::On
             () = work => {}
             () = stop.cancelled() => {}
         }
-        core.metrics.longrunning.fetch_sub(1, Ordering::Relaxed);
+        drop(running);
     });
 }
 

@@ -54,33 +54,6 @@ struct Level {
     executing: usize,
     queues: Vec<Queue>,
     waiting: usize,
-    dispatched: u64,
-    rejected: u64,
-    widths: Widths,
-}
-
-/// How wide the requests were that came, for a histogram.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Widths {
-    /// How many were at most as wide as each of [`WIDTHS`].
-    pub at_most: [u64; WIDTHS.len()],
-    /// How many there were.
-    pub count: u64,
-    /// Their seats.
-    pub sum: u64,
-}
-
-/// The buckets, as in Kubernetes.
-pub const WIDTHS: [usize; 4] = [1, 2, 4, 10];
-
-impl Widths {
-    fn note(&mut self, width: usize) {
-        self.count += 1;
-        self.sum += width as u64;
-        for (count, most) in self.at_most.iter_mut().zip(WIDTHS) {
-            *count += u64::from(width <= most);
-        }
-    }
 }
 
 /// Figures of one level.
@@ -96,12 +69,6 @@ pub struct Figures {
     pub executing: usize,
     /// Requests that wait.
     pub waiting: usize,
-    /// Requests that were served.
-    pub dispatched: u64,
-    /// Requests that were turned away.
-    pub rejected: u64,
-    /// How wide they were.
-    pub widths: Widths,
 }
 
 /// See the module.
@@ -163,7 +130,6 @@ impl Seats {
     pub fn enter(&mut self, name: &str, hash: u64, width: usize) -> Entered {
         let spare = self.spare();
         let Some(level) = self.levels.get_mut(name) else { return Entered::Seated };
-        level.widths.note(width);
         let Share::Limited { full, .. } = level.row.share else {
             level.seat(width);
             return Entered::Seated;
@@ -174,16 +140,13 @@ impl Seats {
             return Entered::Seated;
         }
         let WhenFull::Queue { queues, hand, length } = full else {
-            level.rejected += 1;
             return Entered::NoSeat;
         };
         let queues = queues.min(level.queues.len()).max(1);
         let Some(at) = deal(hash, queues, hand).min_by_key(|at| level.queues[*at].waiting.len()) else {
-            level.rejected += 1;
             return Entered::NoSeat;
         };
         if level.queues[at].waiting.len() >= length {
-            level.rejected += 1;
             return Entered::QueueFull;
         }
         let ticket = self.next;
@@ -224,7 +187,6 @@ impl Seats {
             if let Some(at) = queue.waiting.iter().position(|(other, _)| *other == ticket) {
                 queue.waiting.remove(at);
                 level.waiting -= 1;
-                level.rejected += 1;
                 return true;
             }
         }
@@ -239,9 +201,6 @@ impl Seats {
             in_use: level.in_use,
             executing: level.executing,
             waiting: level.waiting,
-            dispatched: level.dispatched,
-            rejected: level.rejected,
-            widths: level.widths,
         };
         self.levels.iter().map(of).collect()
     }
@@ -289,14 +248,10 @@ impl Level {
             executing: 0,
             queues: Vec::new(),
             waiting: 0,
-            dispatched: 0,
-            rejected: 0,
-            widths: Widths::default(),
         }
     }
 
     fn seat(&mut self, width: usize) {
-        self.dispatched += 1;
         self.executing += 1;
         self.in_use += width;
     }

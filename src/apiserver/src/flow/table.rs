@@ -181,6 +181,11 @@ impl Table {
         self.levels.values()
     }
 
+    /// Whether there is a schema of that name.
+    pub fn has_schema(&self, name: &str) -> bool {
+        self.schemas.iter().any(|schema| &*schema.name == name)
+    }
+
     /// Whether there is a level of that name that an object stands for.
     pub fn has_level(&self, name: &str) -> bool {
         self.levels.contains_key(name)

@@ -46,13 +46,30 @@ async fn openapi_describes_the_kinds() {
 async fn figures_have_kubernetes_names() {
     let server = server().await;
     server.admin.post(CONFIG_MAPS, config_map("a")).await.ok();
+    let trial = format!("{CONFIG_MAPS}?dryRun=All");
+    server.admin.post(&trial, config_map("b")).await.ok();
+    let applied = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}});
+    server.admin.patch("apply", &format!("{CONFIG_MAPS}/c?fieldManager=me"), applied).await.ok();
+    let _watch = server.admin.watch(&format!("{CONFIG_MAPS}?watch=true")).await;
     let text = server.admin.get("/metrics").await.text;
+    let of = |verb: &str, scope: &str| {
+        format!(
+            "component=\"apiserver\",group=\"\",resource=\"configmaps\",scope=\"{scope}\",subresource=\"\",verb=\"{verb}\",version=\"v1\""
+        )
+    };
+    for line in [
+        format!("apiserver_request_total{{code=\"201\",{},dry_run=\"All\"}} 1", of("POST", "resource")),
+        format!("apiserver_request_total{{code=\"201\",{},dry_run=\"\"}} 1", of("APPLY", "resource")),
+        format!("apiserver_longrunning_requests{{{}}} 1", of("WATCH", "namespace")),
+    ] {
+        assert!(text.contains(&line), "{line} in {text}");
+    }
     for line in [
         "apiserver_request_total{code=\"201\"",
         "apiserver_request_duration_seconds_bucket{",
         "apiserver_current_inflight_requests{request_kind=\"readOnly\"}",
-        "apiserver_longrunning_requests",
-        "apiserver_storage_objects{resource=\"configmaps\"} 2",
+        "apiserver_storage_size_bytes{storage_cluster_id=\"local\"} ",
+        "apiserver_storage_objects{resource=\"configmaps\"} 3",
     ] {
         assert!(text.contains(line), "{line}");
     }

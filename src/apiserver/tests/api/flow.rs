@@ -81,9 +81,10 @@ async fn a_long_list_takes_more_seats_than_one() {
     let token = admin.post(path, json!({"spec": {}})).await.ok()["status"]["token"].as_str().unwrap().to_owned();
     let header = format!("Authorization: Bearer {token}\r\n");
     let seats = async || -> u64 {
-        let figure = "apiserver_flowcontrol_work_estimated_seats_sum{priority_level=\"workload-low\"} ";
+        let figure = "apiserver_flowcontrol_work_estimated_seats_sum{";
         let text = admin.get("/metrics").await.text;
-        text.lines().find_map(|line| line.strip_prefix(figure)?.parse().ok()).unwrap()
+        let level = |line: &&str| line.starts_with(figure) && line.contains("priority_level=\"workload-low\"");
+        text.lines().filter(level).map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
     };
     let events = "watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true";
     for (method, query, expected) in [
