@@ -21,6 +21,7 @@ use crate::meta;
 use crate::print::custom::{self as columns, CustomColumn};
 pub use crate::schema::custom::Untypable;
 use crate::schema::custom::{Custom, Place};
+pub(crate) use rules::declaration;
 use serde_json::Value;
 use std::sync::{Arc, OnceLock};
 

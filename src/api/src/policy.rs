@@ -7,6 +7,7 @@ mod request;
 mod typed;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use kedge_cel::{Checked, Provider, Type};
 
@@ -57,6 +58,8 @@ pub struct Scope {
     pub patches: bool,
     /// The type of `object` and `oldObject`; anything if nothing is said.
     pub object: Option<Type>,
+    /// The types of custom resources among these.
+    custom: Option<Arc<typed::Custom>>,
     /// The variables so far, with their types.
     variables: BTreeMap<String, Type>,
 }
@@ -125,6 +128,7 @@ impl Provider for Scope {
             || self.is_makable(name)
             || request::objects().has_type(name)
             || (self.object.is_some() && typed::Schemas.has_type(name))
+            || self.custom.as_ref().is_some_and(|custom| custom.has_type(name))
     }
 
     fn is_makable(&self, name: &str) -> bool {
@@ -140,7 +144,10 @@ impl Provider for Scope {
                 _ => None,
             },
             of if is_made_object(of) => Some(Type::Dyn),
-            of => request::objects().field(of, name).or_else(|| typed::Schemas.field(of, name)),
+            of => request::objects()
+                .field(of, name)
+                .or_else(|| self.custom.as_ref()?.field(of, name))
+                .or_else(|| typed::Schemas.field(of, name)),
         }
     }
 }

@@ -17,6 +17,7 @@ use crate::meta;
 use crate::schema::custom::{Additional, Place, Rule as Keyword};
 
 pub(super) use check::check;
+pub(crate) use declare::decl as declaration;
 pub(super) use judge::judge;
 
 /// The compiled rules of a schema, by the number of the place that has them and of the place whose values they judge;

@@ -1,15 +1,17 @@
 //! A policy's expressions held against the schemas of the kinds that it is about.
 //!
 //! In: a ValidatingAdmissionPolicy and the kinds there are. Out: warnings for its status. They never change what the policy
-//! does. The table of schemas is read as expressions walk through it; nothing is built.
+//! does. The table of built-in schemas is read as expressions walk through it; of custom ones declarations are made.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use kedge_cel::declare::escape;
+use kedge_cel::declare::{Decl, Field, Form, Object, Objects, escape};
 use kedge_cel::{Provider, Type};
 use serde_json::Value;
 
 use super::{Scope, Wanted};
+use crate::custom::declaration;
 use crate::kinds::{Gvk, Kinds};
 use crate::meta;
 use crate::schema::{self, Node, Scalar, Shape};
@@ -22,7 +24,7 @@ pub type GvkWarnings = (String, String);
 
 /// The warnings about a policy.
 pub fn warnings(policy: &Value, kinds: &Kinds) -> Vec<GvkWarnings> {
-    let gvks = checked_kinds(policy, kinds);
+    let scopes = scopes(policy, kinds);
     let mut out = Vec::new();
     for (index, validation) in meta::list_at(policy, &["spec", "validations"]).iter().enumerate() {
         for field in ["expression", "messageExpression"] {
@@ -30,7 +32,7 @@ pub fn warnings(policy: &Value, kinds: &Kinds) -> Vec<GvkWarnings> {
             if text.is_empty() {
                 continue;
             }
-            let faults: Vec<String> = gvks.iter().filter_map(|gvk| fault(policy, gvk, text)).collect();
+            let faults: Vec<String> = scopes.iter().filter_map(|(gvk, scope)| fault(gvk, scope, text)).collect();
             if !faults.is_empty() {
                 out.push((format!("spec.validations[{index}].{field}"), faults.join("\n")));
             }
@@ -39,18 +41,87 @@ pub fn warnings(policy: &Value, kinds: &Kinds) -> Vec<GvkWarnings> {
     out
 }
 
-fn fault(policy: &Value, gvk: &Gvk, text: &str) -> Option<String> {
-    let own = schema::of(gvk)?;
-    let mut scope = Scope::new(policy.pointer("/spec/paramKind").is_some_and(|kind| !kind.is_null()));
-    scope.object = Some(Type::object(own.name()));
-    for variable in meta::list_at(policy, &["spec", "variables"]) {
-        let of = scope.compile(meta::text(variable, "expression"), Wanted::Anything);
-        // One that is wrong has a warning of its own wherever it is used.
-        scope.add_variable(meta::text(variable, "name"), of.map_or(Type::Dyn, |checked| checked.output().clone()));
+/// What expressions may name, for each kind that the policy is about and whose schema is known.
+fn scopes(policy: &Value, kinds: &Kinds) -> Vec<(Gvk, Scope)> {
+    let said = policy.pointer("/spec/paramKind").filter(|kind| !kind.is_null());
+    let mut found = Vec::new();
+    for gvk in checked_kinds(policy, kinds) {
+        let mut custom = Custom::default();
+        let mut scope = Scope::new(said.is_some());
+        scope.object = custom.of(kinds, &gvk, "object");
+        if scope.object.is_none() {
+            continue;
+        }
+        if let Some(said) = said {
+            let params = Gvk::from_api_version(meta::text(said, "apiVersion"), meta::text(said, "kind"));
+            scope.params = Some(custom.of(kinds, &params, "params").unwrap_or(Type::Dyn));
+        }
+        scope.custom = Some(Arc::new(custom));
+        for variable in meta::list_at(policy, &["spec", "variables"]) {
+            let of = scope.compile(meta::text(variable, "expression"), Wanted::Anything);
+            // One that is wrong has a warning of its own wherever it is used.
+            scope.add_variable(meta::text(variable, "name"), of.map_or(Type::Dyn, |checked| checked.output().clone()));
+        }
+        found.push((gvk, scope));
     }
+    found
+}
+
+fn fault(gvk: &Gvk, scope: &Scope, text: &str) -> Option<String> {
     let fault = scope.compile(text, Wanted::Anything).err()?;
     let group_version = if gvk.group.is_empty() { format!("/{}", gvk.version) } else { gvk.api_version() };
     Some(format!("{group_version}, Kind={}: {fault}\n", gvk.kind))
+}
+
+/// The types of custom resources that a policy is about.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Custom {
+    objects: Objects,
+    /// The types of whole objects: each has the metadata that every object has.
+    roots: Vec<Arc<str>>,
+}
+
+impl Custom {
+    /// The type of a kind; what is custom in it is declared under names that begin so.
+    fn of(&mut self, kinds: &Kinds, gvk: &Gvk, begin: &str) -> Option<Type> {
+        let Some(kind) = kinds.by_gvk(gvk).filter(|kind| kind.custom) else {
+            return schema::of(gvk).map(|own| Type::object(own.name()));
+        };
+        let decl = named(&declaration(kind.schema()?.node().custom()?)?, begin);
+        self.objects.add(&decl);
+        if let Form::Object(root) = &decl.form {
+            self.roots.push(root.name.clone());
+        }
+        Some(decl.of())
+    }
+}
+
+/// The same declaration under other names: those of two schemas are alike.
+fn named(decl: &Decl, begin: &str) -> Decl {
+    let form = match &decl.form {
+        Form::List(of, keep) => Form::List(Arc::new(named(of, begin)), keep.clone()),
+        Form::Map(of) => Form::Map(Arc::new(named(of, begin))),
+        Form::Object(own) => {
+            let below = |field: &Field| Field { json: field.json.clone(), decl: named(&field.decl, begin) };
+            let fields = own.fields.iter().map(|(name, field)| (name.clone(), below(field))).collect();
+            Form::Object(Arc::new(Object { name: format!("{begin}.{}", own.name).into(), fields }))
+        }
+        form => form.clone(),
+    };
+    Decl { form, ..*decl }
+}
+
+impl Provider for Custom {
+    fn has_type(&self, name: &str) -> bool {
+        self.objects.has_type(name)
+    }
+
+    fn field(&self, of: &str, name: &str) -> Option<Type> {
+        if name == "metadata" && self.roots.iter().any(|root| &**root == of) {
+            return Some(Type::object("io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"));
+        }
+        self.objects.field(of, name)
+    }
 }
 
 /// The kinds that the policy's rules name without wildcards.

@@ -253,6 +253,36 @@ async fn types_are_checked_and_warnings_are_kept_in_the_status() {
 }
 
 #[tokio::test]
+async fn types_of_custom_resources_and_parameters_are_checked_too() {
+    let server = server().await;
+    let definition = json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": "things.a.example"}, "spec": {"group": "a.example", "scope": "Namespaced",
+            "names": {"plural": "things", "kind": "Thing"}, "versions": [{"name": "v1", "served": true, "storage": true,
+                "schema": {"openAPIV3Schema": {"type": "object", "properties": {"spec": {"type": "object",
+                    "properties": {"size": {"type": "integer"}}}}}}}]}});
+    server.admin.post("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", definition).await.ok();
+    until(async || server.admin.get("/apis/a.example/v1/things").await.code == 200).await;
+    let spec = json!({"matchConstraints": rules("a.example", "things"),
+        "paramKind": {"apiVersion": "v1", "kind": "ConfigMap"},
+        "validations": [
+            {"expression": "object.spec.size > 1 && object.metadata.labels.a == 'b' && params.data.x == 'y'"},
+            {"expression": "object.spec.size > '1'"},
+            {"expression": "object.spec.nothing == 1"},
+            {"expression": "params.nothing == 1"}]});
+    policy(&server, false, "custom", spec).await;
+    let path = format!("{GROUP}/validatingadmissionpolicies/custom");
+    until(async || server.admin.get(&path).await.ok()["status"]["observedGeneration"] == 1).await;
+    let status = server.admin.get(&path).await.ok()["status"].clone();
+    let warnings = status["typeChecking"]["expressionWarnings"].as_array().unwrap();
+    let seen: Vec<&str> = warnings.iter().map(|warning| warning["warning"].as_str().unwrap()).collect();
+    let expected = ["found no matching overload for '_>_'", "undefined field 'nothing'", "undefined field 'nothing'"];
+    assert_eq!(seen.len(), expected.len(), "{seen:?}");
+    for (seen, expected) in seen.iter().zip(expected) {
+        assert!(seen.starts_with("a.example/v1, Kind=Thing: compilation failed") && seen.contains(expected), "{seen}");
+    }
+}
+
+#[tokio::test]
 async fn the_example_does_what_it_says() {
     let server = server().await;
     let admin = &server.admin;
