@@ -53,13 +53,15 @@ pub fn reconcile(key: &Key) -> Outcome {
         return Ok(None);
     }
     let name = row.name();
+    let missing = undiscovered(&services()?);
     let (left, failures) = empty(name);
     let Some(whole) = world::get(&namespaces(), "", name)? else { return Ok(None) };
     if whole["metadata"]["uid"].as_str() != row.text(0) {
         return Ok(None);
     }
-    let conditions = conditions(&whole["status"]["conditions"], &left, &failures, world::now());
-    let settled = left.is_empty() && failures.is_empty();
+    let conditions = conditions(&whole["status"]["conditions"], &missing, &left, &failures, world::now());
+    // What cannot be asked may hold objects of this namespace: it stays until that answers or is gone.
+    let settled = missing.is_empty() && left.is_empty() && failures.is_empty();
     if conditions != whole["status"]["conditions"] {
         let patch = json!({"status": {"conditions": conditions}});
         match world::one(world::merge(&namespaces(), "", name, "status", &patch)) {
@@ -72,6 +74,34 @@ pub fn reconcile(key: &Key) -> Outcome {
         return Ok(Some(AGAIN));
     }
     finalize(name)
+}
+
+/// Every APIService.
+fn services() -> Result<Value, String> {
+    match cluster::list(&world::kind("apiregistration.k8s.io", "v1", "APIService"), "", "", "") {
+        Ok(text) => serde_json::from_str(&text).map_err(|e| format!("read APIServices: {e}")),
+        Err(e) => Err(format!("list APIServices: {}", e.message)),
+    }
+}
+
+/// Groups and versions that others serve and that do not answer now, so that nobody knows what they hold.
+pub fn undiscovered(services: &Value) -> Vec<String> {
+    let available = |service: &Value| {
+        let mut conditions = service["status"]["conditions"].as_array().into_iter().flatten();
+        conditions.any(|c| c["type"] == "Available" && c["status"] == "True")
+    };
+    let mut missing: Vec<String> = services
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter(|service| !service["spec"]["service"].is_null() && !available(service))
+        .map(|service| {
+            let text = |name: &str| service["spec"][name].as_str().unwrap_or_default();
+            format!("{}/{}", text("group"), text("version"))
+        })
+        .collect();
+    crate::order::sort(&mut missing, |a, b| a.cmp(b));
+    missing
 }
 
 /// Deletes every collection; gives what is left and what could not be asked.
@@ -134,7 +164,7 @@ fn remaining(kind: &Kind, namespace: &str, resource: &str) -> Result<Left, Strin
 }
 
 /// The five conditions of a namespace that ends, in their order; times stay where nothing changed.
-pub fn conditions(held: &Value, left: &[Left], failures: &[String], now: i64) -> Value {
+pub fn conditions(held: &Value, missing: &[String], left: &[Left], failures: &[String], now: i64) -> Value {
     let mut finalizers: Vec<(String, usize)> = Vec::new();
     for name in left.iter().flat_map(|l| &l.finalizers) {
         match finalizers.iter_mut().find(|(known, _)| known == name) {
@@ -148,7 +178,20 @@ pub fn conditions(held: &Value, left: &[Left], failures: &[String], now: i64) ->
     let finalizing: Vec<String> =
         finalizers.iter().map(|(name, count)| format!("{name} in {count} resource instances")).collect();
     let wanted = [
-        ("NamespaceDeletionDiscoveryFailure", None, "ResourcesDiscovered", "All resources successfully discovered"),
+        (
+            "NamespaceDeletionDiscoveryFailure",
+            (!missing.is_empty()).then(|| {
+                let each: Vec<String> =
+                    missing.iter().map(|of| format!("{of}: stale GroupVersion discovery: {of}")).collect();
+                let what = "unable to retrieve the complete list of server APIs";
+                let count = missing.len();
+                let message = format!("Discovery failed for some groups, {count} failing: {what}: {}", each.join(", "));
+                ("DiscoveryFailed", message)
+            }),
+            "ResourcesDiscovered",
+            "All resources successfully discovered",
+        ),
+        // Kinds come parsed from the host, so there is nothing that could fail.
         (
             "NamespaceDeletionGroupVersionParsingFailure",
             None,
@@ -229,17 +272,41 @@ mod tests {
     #[test]
     fn conditions_say_what_is_left() {
         let left = [Left { resource: "pods".into(), count: 2, finalizers: vec!["a/b".into(), "a/b".into()] }];
-        let told = conditions(&Value::Null, &left, &[], 0);
+        let told = conditions(&Value::Null, &[], &left, &[], 0);
         assert_eq!(told[3]["message"], "Some resources are remaining: pods has 2 resource instances");
         assert_eq!(
             told[4]["message"],
             "Some content in the namespace has finalizers remaining: a/b in 2 resource instances"
         );
-        assert_eq!(conditions(&told, &left, &[], 5_000_000), told, "times stay where nothing changed");
-        let after = conditions(&told, &[], &[], 5_000_000);
+        assert_eq!(conditions(&told, &[], &left, &[], 5_000_000), told, "times stay where nothing changed");
+        let after = conditions(&told, &[], &[], &[], 5_000_000);
         assert_eq!((after[3]["status"].as_str(), after[3]["reason"].as_str()), (Some("False"), Some("ContentRemoved")));
         assert_eq!(after[3]["lastTransitionTime"], "1970-01-01T00:00:05Z");
-        let broken = conditions(&Value::Null, &[], &["pods: no".into()], 0);
+        let broken = conditions(&Value::Null, &[], &[], &["pods: no".into()], 0);
         assert_eq!(broken[2]["reason"], "ContentDeletionFailed");
+    }
+
+    #[test]
+    fn what_does_not_answer_keeps_the_namespace() {
+        let service = |group: &str, of: Value, truth: &str| {
+            json!({"spec": {"group": group, "version": "v1", "service": of},
+                "status": {"conditions": [{"type": "Available", "status": truth}]}})
+        };
+        let there = json!({"name": "a", "namespace": "b"});
+        let missing = undiscovered(&json!([
+            service("z.example", there.clone(), "False"),
+            service("b.example", there.clone(), "True"),
+            service("apps", Value::Null, "False"),
+            json!({"spec": {"group": "a.example", "version": "v1", "service": there}}),
+        ]));
+        assert_eq!(missing, ["a.example/v1", "z.example/v1"]);
+        let told = conditions(&Value::Null, &missing[..1], &[], &[], 0);
+        assert_eq!((told[0]["status"].as_str(), told[0]["reason"].as_str()), (Some("True"), Some("DiscoveryFailed")));
+        assert_eq!(
+            told[0]["message"],
+            "Discovery failed for some groups, 1 failing: unable to retrieve the complete list of server APIs: \
+             a.example/v1: stale GroupVersion discovery: a.example/v1"
+        );
+        assert_eq!(told[2]["status"], "False");
     }
 }
