@@ -108,10 +108,24 @@ pub fn named(word: &Value) -> Option<&'static Kind> {
     kinds().by_word(word.as_str()?).map(Arc::as_ref)
 }
 
-/// A body of a kind: `"pods"`, then the object, then one it replaces.
+/// Every kind in every version, also those that are served only where they are asked for, and those that were once.
+fn every() -> &'static Kinds {
+    static KINDS: OnceLock<Kinds> = OnceLock::new();
+    KINDS.get_or_init(|| Kinds::everything().with_removed())
+}
+
+/// An object of a version that was once served as one of today's, which can be told in the old form again.
+fn today(kind: &Kind, modern: &Kind, object: Value) -> Value {
+    let mut now = convert::to(&kind.gvk(), &modern.gvk(), object).expect("old versions convert");
+    defaults::apply(&modern.gvk(), &mut now);
+    convert::to(&modern.gvk(), &kind.gvk(), now.clone()).expect("it came from there");
+    now
+}
+
+/// A body of a kind: `"pods"` or `"deployments.v1beta1.extensions"`, then the object, then one it replaces.
 pub fn request_body(bytes: &[u8]) {
     let Some([word, body, old]) = lines::values(bytes) else { return };
-    let Some(kind) = named(&word) else { return };
+    let Some(kind) = word.as_str().and_then(|word| every().by_word(word)) else { return };
     let Some(own) = kind.schema() else { return };
     let gvk = kind.gvk();
     let Some(mut object) = accepted(kind, body) else { return };
@@ -123,6 +137,17 @@ pub fn request_body(bytes: &[u8]) {
     defaults::apply(&gvk, &mut object);
     assert_eq!(object, once, "defaults of defaults");
     check::prune(own, &mut object).expect("defaults fit");
+    let old = accepted(kind, old).map(|mut old| {
+        defaults::apply(&gvk, &mut old);
+        old
+    });
+    let (kind, gvk, object, old) = match every().modern(kind) {
+        Some(modern) => {
+            let today = |object| today(kind, modern, object);
+            (modern, modern.gvk(), today(object), old.map(today))
+        }
+        None => (kind, gvk, object, old),
+    };
     let mut new = object.clone();
     strategy::prepare_create(kind, &mut new);
     let _ = validate::create(kind, &new);
@@ -131,8 +156,7 @@ pub fn request_body(bytes: &[u8]) {
     if let Ok(stored) = convert::to(&gvk, &kind.stored_gvk(), new.clone()) {
         convert::to(&kind.stored_gvk(), &gvk, stored).expect("came from there");
     }
-    let Some(mut old) = accepted(kind, old) else { return };
-    defaults::apply(&gvk, &mut old);
+    let Some(old) = old else { return };
     for part in [Part::Main, Part::Status] {
         let mut new = object.clone();
         strategy::prepare_update(kind, part, &mut new, &old);

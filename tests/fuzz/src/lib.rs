@@ -12,6 +12,7 @@ pub mod lines;
 pub mod mutate;
 mod words;
 
+mod asked;
 mod bodies;
 mod expressions;
 mod patches;
@@ -87,6 +88,9 @@ macro_rules! for_each_target {
             token: Json, "tokens", kedge_apiserver::fuzz::token, "tokens of accounts and issuers: only what was signed is believed";
             certificate_request: Bytes, "none", kedge_apiserver::fuzz::certificate_request, "certificate requests as DER and PEM";
             der: Bytes, "none", kedge_apiserver::fuzz::der, "DER elements: together they are the whole";
+            client_certificate: Bytes, "none", kedge_apiserver::fuzz::client_certificate, "certificates of clients: only what our authority signed is believed, as it was written";
+            backup: Bytes, "backup", kedge_apiserver::fuzz::backup, "archives of backups: what is taken is whole, and no larger than it says";
+            request_text: Text, "none", asked::request, "certificate requests as edgectl describes them: no control character is shown";
             spdy: Bytes, "none", kedge_apiserver::fuzz::spdy, "SPDY frames: the pieces in which they come do not matter";
             websocket: Bytes, "websocket", kedge_apiserver::fuzz::websocket, "WebSocket messages and the channels in them";
             html: Text, "html", kedge_apiserver::fuzz::html, "pages of proxied servers: the pieces in which they come do not matter";

@@ -5,7 +5,7 @@
 //! changed archive is never taken.
 
 use std::fs::File;
-use std::io::{BufReader, Read as _, Seek as _, SeekFrom, Write as _};
+use std::io::{BufRead, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -140,6 +140,14 @@ impl Keys {
         if self.is_empty() { Vec::new() } else { serde_json::to_vec(self).unwrap_or_default() }
     }
 
+    /// Those that an archive holds; none if there is nothing.
+    pub fn decode(text: &[u8]) -> Result<Keys, ArchiveFault> {
+        if text.is_empty() {
+            return Ok(Keys::default());
+        }
+        serde_json::from_slice(text).map_err(|e| ArchiveFault::Keys(e.to_string()))
+    }
+
     /// Puts them in the place of those in a folder; they count from the next start.
     pub fn write(&self, folder: &Path) -> Result<(), crate::tls::AuthorityError> {
         std::fs::create_dir_all(folder).map_err(|source| crate::tls::AuthorityError::File {
@@ -168,35 +176,11 @@ pub fn unpack(archive: &Path, database: &Path) -> Result<(Manifest, Keys), Archi
     let read = || fault("read", archive);
     let mut file = BufReader::new(File::open(archive).map_err(read())?);
     let found = file.get_ref().metadata().map_err(read())?.len();
-    let mut digest = Context::new(&SHA256);
-    let head = line(&mut file, MAGIC.len()).map_err(read())?;
-    if head != MAGIC {
-        return Err(ArchiveFault::NotOne);
-    }
-    let text = line(&mut file, MANIFEST).map_err(read())?;
-    digest.update(&head);
-    digest.update(&text);
-    let manifest = manifest(&text)?;
-    let before = (head.len() + text.len()) as u64;
-    let parts = [before, manifest.database_bytes, manifest.keys_bytes, DIGEST as u64];
-    let wanted = parts.into_iter().try_fold(0u64, u64::checked_add).ok_or(ArchiveFault::NotOne)?;
-    if found != wanted || manifest.keys_bytes > KEYS {
-        return Err(ArchiveFault::Length { found, wanted });
-    }
     // Once for the digest: nothing is written of what is not good.
-    let mut piece = vec![0u8; 64 * 1024];
-    let mut left = found - before - DIGEST as u64;
-    while left > 0 {
-        let take = usize::try_from(left).unwrap_or(usize::MAX).min(piece.len());
-        file.read_exact(&mut piece[..take]).map_err(read())?;
-        digest.update(&piece[..take]);
-        left -= take as u64;
-    }
-    let mut said = [0u8; DIGEST];
-    file.read_exact(&mut said).map_err(read())?;
-    if digest.finish().as_ref() != said {
-        return Err(ArchiveFault::Digest);
-    }
+    let (manifest, before) = verify(&mut file, found).map_err(|refusal| match refusal {
+        Refusal::Fault(fault) => fault,
+        Refusal::Unread(source) => read()(source),
+    })?;
     file.seek(SeekFrom::Start(before)).map_err(read())?;
     let mut options = std::fs::OpenOptions::new();
     let mut target =
@@ -206,18 +190,67 @@ pub fn unpack(archive: &Path, database: &Path) -> Result<(Manifest, Keys), Archi
         .map_err(fault("write", database))?;
     let mut text = Vec::new();
     file.take(manifest.keys_bytes).read_to_end(&mut text).map_err(read())?;
-    let keys = match text.is_empty() {
-        true => Keys::default(),
-        false => serde_json::from_slice(&text).map_err(|e| ArchiveFault::Keys(e.to_string()))?,
-    };
-    Ok((manifest, keys))
+    Ok((manifest, Keys::decode(&text)?))
+}
+
+/// Why an archive is not taken, where it may be that it could not be read.
+#[derive(Debug)]
+pub enum Refusal {
+    /// It is not good.
+    Fault(ArchiveFault),
+    /// It cannot be read.
+    Unread(std::io::Error),
+}
+
+impl From<ArchiveFault> for Refusal {
+    fn from(fault: ArchiveFault) -> Self {
+        Refusal::Fault(fault)
+    }
+}
+
+impl From<std::io::Error> for Refusal {
+    fn from(source: std::io::Error) -> Self {
+        Refusal::Unread(source)
+    }
+}
+
+/// Reads an archive of so many bytes whole; out: its manifest, and where the database begins.
+pub fn verify(file: &mut dyn BufRead, found: u64) -> Result<(Manifest, u64), Refusal> {
+    let mut digest = Context::new(&SHA256);
+    let head = line(file, MAGIC.len())?;
+    if head != MAGIC {
+        return Err(ArchiveFault::NotOne.into());
+    }
+    let text = line(file, MANIFEST)?;
+    digest.update(&head);
+    digest.update(&text);
+    let manifest = manifest(&text)?;
+    let before = (head.len() + text.len()) as u64;
+    let parts = [before, manifest.database_bytes, manifest.keys_bytes, DIGEST as u64];
+    let wanted = parts.into_iter().try_fold(0u64, u64::checked_add).ok_or(ArchiveFault::NotOne)?;
+    if found != wanted || manifest.keys_bytes > KEYS {
+        return Err(ArchiveFault::Length { found, wanted }.into());
+    }
+    let mut piece = vec![0u8; 64 * 1024];
+    let mut left = found - before - DIGEST as u64;
+    while left > 0 {
+        let take = usize::try_from(left).unwrap_or(usize::MAX).min(piece.len());
+        file.read_exact(&mut piece[..take])?;
+        digest.update(&piece[..take]);
+        left -= take as u64;
+    }
+    let mut said = [0u8; DIGEST];
+    file.read_exact(&mut said)?;
+    if digest.finish().as_ref() != said {
+        return Err(ArchiveFault::Digest.into());
+    }
+    Ok((manifest, before))
 }
 
 /// A line with its end, of at most `most` bytes.
-fn line(file: &mut BufReader<File>, most: usize) -> std::io::Result<Vec<u8>> {
-    use std::io::BufRead as _;
+fn line(file: &mut dyn BufRead, most: usize) -> std::io::Result<Vec<u8>> {
     let mut line = Vec::new();
-    file.by_ref().take(most as u64).read_until(b'\n', &mut line)?;
+    file.take(most as u64).read_until(b'\n', &mut line)?;
     Ok(line)
 }
 

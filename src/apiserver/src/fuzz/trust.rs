@@ -1,4 +1,4 @@
-//! Tokens and requests for certificates.
+//! Tokens, certificates, requests for them, and archives of backups.
 //!
 //! In: any bytes. Out: a panic where something is believed that nobody signed, or is carried over otherwise than it was
 //! written.
@@ -8,12 +8,16 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair};
+use rustls_pki_types::CertificateDer;
 use serde_json::Value;
 
 use crate::authn::settings::{Claim, Issuer, Source};
 use crate::authn::token::{ISSUER, TokenKey};
 use crate::authn::{bootstrap, oidc};
+use crate::backup::archive;
 use crate::tls;
+use crate::tls::client::ClientCertificates;
 use crate::tls::request::{Request, Signer};
 
 /// A key that is only for this; nothing is ever signed with it elsewhere.
@@ -105,4 +109,75 @@ pub fn der(bytes: &[u8]) {
     }
     let bits = tls::der::bits(bytes);
     assert_eq!(tls::der::first(&bits), Some((&bits[..], &[][..])));
+}
+
+/// An authority that is only for this, and who trusts it.
+fn authority() -> &'static (rcgen::Issuer<'static, KeyPair>, ClientCertificates) {
+    static AUTHORITY: OnceLock<(rcgen::Issuer<'static, KeyPair>, ClientCertificates)> = OnceLock::new();
+    AUTHORITY.get_or_init(|| {
+        let key = KeyPair::generate().expect("keys can be made");
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let certificate = params.self_signed(&key).expect("certificates can be made");
+        let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+        let trusted = ClientCertificates::trusting(certificate.der(), &provider).expect("is an authority");
+        (rcgen::Issuer::from_ca_cert_der(certificate.der(), key).expect("is an authority"), trusted)
+    })
+}
+
+/// A chain of certificates as DER, and the name and group of one that is signed here: `name`, a line break, `group`.
+pub fn client_certificate(bytes: &[u8]) {
+    let now = UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+    let (issuer, trusted) = authority();
+    let (mut chain, mut rest) = (Vec::new(), bytes);
+    while let (Some((element, after)), true) = (tls::der::first(rest), chain.len() < 3) {
+        chain.push(CertificateDer::from(element));
+        rest = after;
+    }
+    for chain in [&chain[..], &[CertificateDer::from(bytes)]] {
+        assert!(trusted.believe(chain, now).is_err(), "nobody signed it");
+        let _ = trusted.shown(chain, now);
+    }
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let (name, group) = text.split_once('\n').unwrap_or((text, ""));
+    let mut params = CertificateParams::default();
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.distinguished_name.push(DnType::OrganizationName, group);
+    static KEY: OnceLock<KeyPair> = OnceLock::new();
+    let key = KEY.get_or_init(|| KeyPair::generate().expect("keys can be made"));
+    let Ok(signed) = params.signed_by(key, issuer) else { return };
+    match trusted.believe(&[signed.der().clone()], now) {
+        Ok(believed) => {
+            assert_eq!(
+                (believed.identity.name.as_str(), &believed.identity.groups[..]),
+                (name, &[group.to_owned()][..])
+            );
+            assert!(believed.validity.covers(now));
+        }
+        Err(why) => assert!(name.is_empty(), "{why}: {name:?}"),
+    }
+}
+
+/// An archive, and the same with a digest that fits.
+pub fn backup(bytes: &[u8]) {
+    let digest = ring::digest::digest(&ring::digest::SHA256, bytes);
+    for archive in [bytes, &[bytes, digest.as_ref()].concat()[..]] {
+        let Ok((manifest, before)) = archive::verify(&mut &archive[..], archive.len() as u64) else { continue };
+        let parts = before + manifest.database_bytes + manifest.keys_bytes + archive::DIGEST as u64;
+        assert_eq!(parts, archive.len() as u64, "{manifest:?}");
+        let from = usize::try_from(before + manifest.database_bytes).expect("is within");
+        let text = &archive[from..archive.len() - archive::DIGEST];
+        if let Ok(keys) = archive::Keys::decode(text) {
+            assert_eq!(archive::Keys::decode(&keys.encode()).ok(), Some(keys));
+        }
+        let again = archive::head(&manifest);
+        let mut whole =
+            [&again[..], &archive[usize::try_from(before).expect("is within")..archive.len() - archive::DIGEST]]
+                .concat();
+        let digest = ring::digest::digest(&ring::digest::SHA256, &whole);
+        whole.extend_from_slice(digest.as_ref());
+        let read = archive::verify(&mut &whole[..], whole.len() as u64).expect("is what was written");
+        assert_eq!(read.0, manifest);
+    }
 }
