@@ -28,7 +28,7 @@ fn reread(device: &Device, more: &str) {
     let before = read();
     device.setup.configure(more);
     leftovers::kill(device.pid(), libc::SIGHUP);
-    until("the list of plugins, read again", SOON, || if read(device) > before { Ok(()) } else { Err(device.log()) });
+    until("the list of plugins, read again", SOON, || if read() > before { Ok(()) } else { Err(device.log()) });
 }
 
 fn names(device: &Device) -> String {
