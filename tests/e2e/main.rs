@@ -6,12 +6,16 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails where it stands")]
 
 mod bad_input;
+mod belongings;
 mod changes;
 mod clients;
+mod endings;
 mod examples;
 mod kubectl;
+mod plugin_lists;
 mod plugins;
 mod pods;
+mod registry;
 mod restarts;
 mod rollouts;
 mod streams;

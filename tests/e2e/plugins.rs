@@ -10,7 +10,7 @@ use crate::words::{deployment, phase, script};
 const SOON: Duration = Duration::from_secs(30);
 
 /// A component that `cargo xtask guests` builds along.
-fn component(name: &str) -> Option<PathBuf> {
+pub fn component(name: &str) -> Option<PathBuf> {
     let folder = programs::target().join("plugins/cargo");
     let targets = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let found = targets.map(|e| e.path().join(format!("release/{name}.wasm"))).find(|path| path.is_file());

@@ -17,6 +17,13 @@ fn causes(error: &dyn std::error::Error) -> String {
     std::iter::successors(Some(error), |e| e.source()).map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
+/// Says that something is skipped; in CI, where both programs can be installed, nothing is skipped in silence.
+#[track_caller]
+fn skip(why: &str) {
+    assert!(std::env::var_os("CI").is_none_or(|value| value != "true"), "this cannot be skipped in CI: {why}");
+    eprintln!("SKIPPED: {why}");
+}
+
 /// Copies an image from one form to another, as users do.
 fn skopeo(folder: &Path, extra: &[&str], from: &str, to: &str) {
     let output = Command::new("skopeo")
@@ -33,8 +40,7 @@ fn skopeo(folder: &Path, extra: &[&str], from: &str, to: &str) {
 async fn images_go_to_and_fro() {
     let there = Command::new("skopeo").arg("--version").output().is_ok();
     if !there || !rustix::process::geteuid().is_root() {
-        eprintln!("skipped: this needs root and the program skopeo");
-        return;
+        return skip("this needs root and the program skopeo");
     }
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
@@ -84,8 +90,7 @@ impl Drop for Registry {
 async fn images_are_pulled_from_the_reference_registry() {
     let there = ["skopeo", "docker-registry"].iter().all(|p| Command::new(p).arg("--version").output().is_ok());
     if !there || !rustix::process::geteuid().is_root() {
-        eprintln!("skipped: this needs root and the programs skopeo and docker-registry");
-        return;
+        return skip("this needs root and the programs skopeo and docker-registry");
     }
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
@@ -124,7 +129,8 @@ async fn images_are_pulled_from_the_reference_registry() {
     // Credentials that nobody asks for do no harm.
     let mut keys = Keys::default();
     keys.add_login(&address.to_string(), Credential::Basic { user: "me".into(), password: "secret".into() });
-    assert!(images.pull(&name, &keys, |_| {}).await.is_ok());
+    let pulled = images.pull_and_tell(&name, &keys, |_| {}).await.unwrap();
+    assert_eq!(pulled.proof, None, "nor are they said to have opened anything");
     drop(registry);
     assert!(images.pull(&name, &keys, |_| {}).await.unwrap_err().is_unavailable());
 }

@@ -200,7 +200,10 @@ impl Puller {
             let proof = login.and_then(|at| proofs.get(at).cloned().flatten());
             (image, proof)
         });
-        self.pulled.end(name, came, &here);
+        // One that was broken off earlier may still have brought the image: only a pull that succeeds settles that.
+        if came.is_some() || !known {
+            self.pulled.end(name, came, &here);
+        }
         answer.map(|(image, _)| image)
     }
 

@@ -112,13 +112,15 @@ impl Pulled {
         }
     }
 
-    /// Whether it is written down who may have an image under this name.
+    /// Whether something is written down about an image under this name: who may have it, or that its pull was broken
+    /// off.
     pub fn knows(&self, name: &str, image: &ImageInfo) -> bool {
         let known = self.lock();
-        known.images.get(&image.id).is_some_and(|from| from.contains_key(&repository(name)))
+        known.pulling.iter().any(|pulling| pulling == name)
+            || known.images.get(&image.id).is_some_and(|from| from.contains_key(&repository(name)))
     }
 
-    /// A pull with secrets begins. Should the power go in its midst, the image is nobody's until it is pulled again.
+    /// A pull with secrets begins. Should it be broken off, the image is nobody's until it is pulled again.
     pub fn begin(&self, name: &str) -> io::Result<()> {
         let mut known = self.lock();
         known.pulling.push(name.to_owned());
@@ -145,9 +147,8 @@ impl Pulled {
                 None => access.everyone = true,
             }
         }
-        if let Some(at) = known.pulling.iter().position(|pulling| pulling == name) {
-            known.pulling.remove(at);
-        }
+        // One name is pulled once at a time.
+        known.pulling.retain(|pulling| pulling != name);
         if before == serde_json::to_vec(&*known).ok() {
             return;
         }
@@ -239,6 +240,11 @@ mod tests {
         assert_eq!(may.now_or_never(), Some(true));
         std::fs::remove_file(&file).unwrap();
         assert!(pulled.knows("r/x:2", &image("r/x:1")));
+        pulled.begin("r/z:1").unwrap();
+        assert!(pulled.knows("r/z:1", &image("r/z:1")), "a pull that was broken off");
+        pulled.end("r/z:1", None, &here);
+        assert!(!pulled.knows("r/z:1", &image("r/z:1")));
+        std::fs::remove_file(&file).unwrap();
         pulled.end("r/x:1", Some((&image("r/x:1"), Some(proof("s", "p")))), &here);
         assert!(!file.exists(), "what says nothing new costs no write");
         pulled.end("r/x:1", Some((&image("r/x:1"), None)), &here);

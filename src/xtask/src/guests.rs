@@ -14,7 +14,7 @@ pub use toolchain::missing_packages;
 const BUILTIN: &[(&str, &str)] = &[("controllers", "kedge-controllers"), ("scheduling", "kedge-scheduling")];
 
 /// Components that tests run, built along.
-const TESTED: &[&str] = &["battery", "image-policy", "misbehaving", "misjudging"];
+const TESTED: &[&str] = &["battery", "image-policy", "misbehaving", "misjudging", "misruling"];
 
 /// Builds the built-in plugins, compiles them for this machine's kind, and bundles them.
 pub fn build() -> Done {

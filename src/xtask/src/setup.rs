@@ -23,6 +23,13 @@ const PACKAGES: &[Package] = &[
     Package { name: "nftables", shows: "nft", why: "host ports and outbound masquerade of pods", tests_only: false },
     Package { name: "busybox-static", shows: "/bin/busybox", why: "the demo image's web server", tests_only: false },
     Package { name: "iproute2", shows: "ip", why: "test networks", tests_only: true },
+    Package { name: "skopeo", shows: "skopeo", why: "archives of another tool, for tests", tests_only: true },
+    Package {
+        name: "docker-registry",
+        shows: "docker-registry",
+        why: "the reference registry, for tests",
+        tests_only: true,
+    },
     Package { name: "crun", shows: "crun", why: "the runtime that benchmarks compare with", tests_only: true },
     Package { name: "etcd-server", shows: "etcd", why: "the store that benchmarks compare with", tests_only: true },
     Package {

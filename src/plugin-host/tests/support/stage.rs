@@ -24,7 +24,8 @@ impl Stage {
             .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target"), PathBuf::from);
         let guests = target.join("plugins/cargo/wasm32-unknown-unknown/release");
         let compiler = target.join("debug/kedge-plugin-compiler");
-        if !guests.join("misbehaving.wasm").is_file() || !compiler.is_file() {
+        let built = ["misbehaving", "misruling"].iter().all(|name| guests.join(format!("{name}.wasm")).is_file());
+        if !built || !compiler.is_file() {
             eprintln!("SKIPPED: there are no guests; run `cargo xtask guests` first");
             return None;
         }
