@@ -69,13 +69,13 @@ async fn patch(
     let mut tried = 0;
     loop {
         let mut node = session.client.get(&path).await?;
+        if !node.is_object() {
+            return Err(Failure::said(format!("the server's answer is no node {name}")));
+        }
         let mut body = change(&node)?;
         if dry_run == DryRun::Client {
             node["spec"]["taints"] = body["spec"]["taints"].take();
             return Ok(node);
-        }
-        if !node.is_object() {
-            return Err(Failure::said(format!("the server's answer is no node {name}")));
         }
         body["metadata"]["resourceVersion"] = node["metadata"]["resourceVersion"].clone();
         tried += 1;
