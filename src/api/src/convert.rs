@@ -4,6 +4,7 @@
 //! only in `apiVersion`. Never fills in defaults.
 
 mod autoscaling;
+mod devices;
 mod events;
 mod removed;
 
@@ -53,6 +54,8 @@ pub fn to(from: &Gvk, to: &Gvk, mut object: Value) -> Result<Value, ConvertError
             ("v2", "v1") => autoscaling::v2_to_v1(&mut object),
             _ => {}
         }
+    } else if from.group == "resource.k8s.io" && (from.version == "v1beta1") != (to.version == "v1beta1") {
+        devices::convert(&to.kind, &mut object, to.version == "v1beta1");
     }
     name(to, &mut object);
     Ok(object)

@@ -297,7 +297,8 @@ fn published_objects_have_the_published_fields() {
     let Some(folder) = crate::testdata::folder("merge-diff") else { return };
     let read = |name: &str| std::fs::read(folder.join(name)).expect("a file");
     for name in ["pod", "node", "endpoints", "prometheus-crd"] {
-        let object = crate::decode::yaml(&read(&format!("{name}.yaml")), &crate::decode::Limits::MANIFEST).unwrap().value;
+        let object =
+            crate::decode::yaml(&read(&format!("{name}.yaml")), &crate::decode::Limits::MANIFEST).unwrap().value;
         let published: Value = serde_json::from_slice(&read(&format!("{name}set.json"))).expect("JSON");
         assert_eq!(set::Set::parse(&published).to_json(), published, "{name}: read and written");
         let (group, version) = match object["apiVersion"].as_str().expect("a version").split_once('/') {

@@ -118,12 +118,17 @@ pub fn served_as_kept(kind: &Kind) -> bool {
     kind.stored.0 == kind.group && kind.stored.1 == kind.version
 }
 
-/// From the served to the version that is worked on: that is the kept one, but for custom kinds (`convert.rs`).
+/// A whole object from the served to the version that is worked on: that is the kept one, but for custom kinds (`convert.rs`).
 pub fn to_kept(kind: &Kind, object: &mut Object) {
     if kind.custom {
         return;
     }
-    change_version(&kind.gvk(), &kind.stored_gvk(), object);
+    let (served, stored) = (kind.gvk(), kind.stored_gvk());
+    change_version(&served, &stored, object);
+    // Early versions have the defaults of the one that came after them.
+    if served != stored && !kind.served_by_default() {
+        defaults::apply(&stored, object);
+    }
 }
 
 /// An object in the served version, which is mostly the one that is worked on.
