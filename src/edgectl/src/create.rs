@@ -199,7 +199,8 @@ fn variables(text: &str) -> Result<Vec<(String, Vec<u8>)>, Failure> {
 
 fn data(from: &FromData) -> Result<Vec<(String, Vec<u8>)>, Failure> {
     let mut all = Vec::new();
-    if !from.from_env_file.is_empty() && !(from.from_literal.is_empty() && from.from_file.is_empty()) {
+    let alone = from.from_literal.is_empty() && from.from_file.is_empty();
+    if !from.from_env_file.is_empty() && !alone {
         return Err(Failure::said("from-env-file cannot be combined with from-file or from-literal"));
     }
     for file in &from.from_env_file {

@@ -85,14 +85,14 @@ async fn pods(session: &Session, args: &Logs) -> Result<Vec<Value>, Failure> {
             "expected 'logs [-f] [-p] (POD | TYPE/NAME) [-c CONTAINER]'. POD or TYPE/NAME is a required argument for the logs command",
         ));
     };
-    if args.all_pods {
-        if let Some((of, name)) = target.split_once('/') {
-            let catalogue = session.catalogue().await?;
-            let resource = catalogue.find(of)?;
-            if !is_pod(resource) {
-                let object = session.client.get(&resource.path(Some(&session.namespace)).name(name)).await?;
-                return select(labels(resource, name, &object)?).await;
-            }
+    if args.all_pods
+        && let Some((of, name)) = target.split_once('/')
+    {
+        let catalogue = session.catalogue().await?;
+        let resource = catalogue.find(of)?;
+        if !is_pod(resource) {
+            let object = session.client.get(&resource.path(Some(&session.namespace)).name(name)).await?;
+            return select(labels(resource, name, &object)?).await;
         }
     }
     let pod = pod_of(session, target).await?;
