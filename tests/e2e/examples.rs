@@ -56,7 +56,8 @@ fn the_examples_work_as_they_are() {
         let again = device.edgectl(&["apply", "-f", &programs::example(name)]).ok();
         assert!(again.lines().all(|line| line.ends_with(" unchanged")), "{name}: {again}");
     }
-    for name in KNOWN {
+    // The last first: while an API that nobody serves is registered, no namespace can go.
+    for name in KNOWN.into_iter().rev() {
         // A namespace that goes first may take what is in it along before its turn comes.
         device.edgectl(&["delete", "--ignore-not-found", "-f", &programs::example(name)]).ok();
     }

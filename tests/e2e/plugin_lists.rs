@@ -116,11 +116,13 @@ subjects: [{kind: ServiceAccount, name: extra, namespace: kube-system}]
         )
         .ok();
     reread(&device, &list(&controllers, "behave"));
-    for misdeed in ["trap", "loop", "grow", "overflow", "later", "fault"] {
+    // What it refuses first: whatever ends it makes it rest, and what comes then waits with it.
+    device.edgectl(&["create", "configmap", "fault", "--from-literal=a=b"]).ok();
+    told("I will not");
+    for misdeed in ["later", "overflow", "grow", "loop", "trap"] {
         device.edgectl(&["create", "configmap", misdeed, "--from-literal=a=b"]).ok();
     }
     told("misruler");
-    told("I will not");
     device.goes_on();
 
     reread(&device, "");

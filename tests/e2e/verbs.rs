@@ -208,7 +208,7 @@ fn rights_are_asked_for_and_reconciled() {
         let file = device.file("rights.yaml", text.as_bytes());
         device.edgectl(&["auth", "reconcile", "-f", file.to_str().unwrap()])
     };
-    device.edgectl(&["auth", "reconcile"]).fails(&["must specify one of -f"]);
+    device.edgectl(&["auth", "reconcile"]).fails(&["must specify -f"]);
     let other = reconcile("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: m}\n");
     assert!(other.code == 0 && other.stderr.contains("ConfigMap \"m\" is no role and no binding: skipped"), "{other}");
     let said = reconcile(&format!("{}---\n{}", role("[list]"), binding("Role"))).ok();
