@@ -55,7 +55,7 @@ pub fn session(answer: impl Fn(&Asked) -> (u16, Value) + Send + Sync + 'static) 
                 body: serde_json::from_slice(&body).unwrap_or(Value::Null),
             };
             let (code, value) = match head.uri.path() {
-                "/api" => (200, served("", &[("v1", CORE)])),
+                "/api" => (200, served("", CORE)),
                 "/apis" => (200, groups()),
                 _ => {
                     kept.0.lock().unwrap().push(asked.clone());
@@ -113,21 +113,19 @@ fn groups() -> Value {
         ("statefulsets", "StatefulSet", "sts"),
         ("daemonsets", "DaemonSet", "ds"),
     ];
-    let mut all = served("apps", &[("v1", apps)]);
-    let other = served("example.com", &[("v1", &[("services", "Service", ""), ("nodes*", "Node", "")])]);
+    let mut all = served("apps", apps);
+    let other = served("example.com", &[("services", "Service", ""), ("nodes*", "Node", "")]);
     all["items"].as_array_mut().unwrap().push(other["items"][0].clone());
     all
 }
 
-fn served(group: &str, versions: &[(&str, &[(&str, &str, &str)])]) -> Value {
+/// One group with its version `v1`: plural (with `*` if of the cluster), kind and short name of each resource.
+fn served(group: &str, resources: &[(&str, &str, &str)]) -> Value {
     let resource = |(plural, kind, short): &(&str, &str, &str)| {
         let scope = if plural.ends_with('*') { "Cluster" } else { "Namespaced" };
         json!({"resource": plural.trim_end_matches('*'), "singularResource": kind.to_lowercase(), "scope": scope,
             "responseKind": {"kind": kind}, "shortNames": [short], "verbs": ["get", "list", "watch", "delete"]})
     };
-    let versions: Vec<Value> = versions
-        .iter()
-        .map(|(version, all)| json!({"version": version, "resources": all.iter().map(resource).collect::<Vec<_>>()}))
-        .collect();
-    json!({"items": [{"metadata": {"name": group}, "versions": versions}]})
+    let resources: Vec<Value> = resources.iter().map(resource).collect();
+    json!({"items": [{"metadata": {"name": group}, "versions": [{"version": "v1", "resources": resources}]}]})
 }
