@@ -1,8 +1,8 @@
 //! How often a busy watch is written to.
 //!
 //! In: how many watches are open over the network, and when one was last told how much. Out: until when it rests; what
-//! comes meanwhile leaves together. Never delays the first event after a quiet moment. Watches that stay inside the
-//! daemon rest so little that controllers are as quick as ever.
+//! comes meanwhile leaves together. Never delays the first event after a quiet moment. Controllers inside the
+//! daemon rest so little that they are as quick as ever.
 //!
 //! One write to one watch costs the same whether it holds one event or fifty: a wake-up, a TLS record, a system call
 //! and the receiver's own wake-up. With a thousand watches and a write for each event, requests wait behind all these
@@ -30,7 +30,7 @@ const BEHIND: usize = 256;
 /// Timers know no less than this, and few watches need no rest.
 const SHORTEST: Duration = Duration::from_millis(1);
 
-/// What a watch inside the daemon rests: in a stream of single writes its wake-ups cost more than the writes.
+/// What a controller's watch inside the daemon rests: in a stream of single writes its wake-ups cost more than the writes.
 const INSIDE: Duration = Duration::from_millis(4);
 
 /// How long a watch rests after it was told so many events, when so many watches are open.
@@ -48,7 +48,7 @@ pub fn until(told: Option<Instant>, rest: Duration, now: Instant) -> Option<Inst
     told.map(|told| told + rest).filter(|due| *due > now)
 }
 
-/// The pace of a watch inside the daemon.
+/// The pace of a controller's watch inside the daemon.
 #[derive(Debug, Default)]
 pub struct Inside {
     told: Option<Instant>,

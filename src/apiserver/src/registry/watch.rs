@@ -121,7 +121,7 @@ pub async fn open(act: &Act<'_>, call: &Call, options: &ListOptions, view: View)
         view,
         selection,
         pace: call.connected.then(|| core.paces.enter()),
-        inside: Inside::default(),
+        inside: (!call.connected && call.who.as_service_account().is_some()).then(Inside::default),
         _watching: core.flow.watchers.enter(&call.info),
         burst: None,
         bookmarks: options.bookmarks,
@@ -192,9 +192,11 @@ struct Feed {
     watch: Option<Watch>,
     view: View,
     selection: Selection,
-    /// None for a watch that stays inside the daemon, which has the other.
+    /// None for a watch that stays inside the daemon.
     pace: Option<Pace>,
-    inside: Inside,
+    /// Of a controller's watch inside the daemon. The scheduler and the node's agent are told everything at once: they
+    /// place and run pods by what they know of nodes.
+    inside: Option<Inside>,
     _watching: Watching,
     /// Dropped when everything that was there is told.
     burst: Option<oneshot::Sender<()>>,
@@ -256,13 +258,14 @@ impl Feed {
                 biased;
                 events = watch.next() => match events {
                     Ok(mut events) => {
-                        match &mut self.pace {
-                            Some(pace) => pace.tell(events.len()),
+                        if let Some(pace) = &mut self.pace {
+                            pace.tell(events.len());
+                        }
+                        if let Some(inside) = &mut self.inside
+                            && inside.tell().await
+                        {
                             // A fault is met again by the next turn.
-                            None if self.inside.tell().await => {
-                                events.extend(watch.next().now_or_never().and_then(Result::ok).into_iter().flatten());
-                            }
-                            None => {}
+                            events.extend(watch.next().now_or_never().and_then(Result::ok).into_iter().flatten());
                         }
                         if let Some(pieces) = self.shared(&events) {
                             self.pieces = pieces.into_iter();
