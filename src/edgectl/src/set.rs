@@ -256,7 +256,8 @@ fn put_images(spec: &mut Value, pairs: &[Pair]) -> Result<(), Failure> {
         let mut found = false;
         for list in ["initContainers", "containers"] {
             for container in spec.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten() {
-                if wanted == "*" || container["name"] == **wanted {
+                // The server's answer may hold anything.
+                if container.is_object() && (wanted == "*" || container["name"] == **wanted) {
                     container["image"] = json!(image);
                     found = true;
                 }
@@ -286,7 +287,8 @@ pub fn quantities(words: &[String]) -> Result<Map<String, Value>, Failure> {
 /// The containers that a pattern names; there must be one.
 fn matching<'a>(spec: &'a mut Value, pattern: &str) -> Result<Vec<&'a mut Value>, Failure> {
     let all = spec.get_mut("containers").and_then(Value::as_array_mut).into_iter().flatten();
-    let found: Vec<&mut Value> = all.filter(|c| is_like(c["name"].as_str().unwrap_or(""), pattern)).collect();
+    let found: Vec<&mut Value> =
+        all.filter(|c| c.is_object() && is_like(c["name"].as_str().unwrap_or(""), pattern)).collect();
     if found.is_empty() {
         return Err(Failure::said(format!("unable to find container named {pattern}")));
     }
