@@ -92,7 +92,8 @@ pub async fn handle(core: Arc<Core>, origin: Origin, request: Request<Body>) -> 
     let patience = query.patience(core.config.limits.request);
     let pretty = class != Class::Long && is_pretty(&core, &info, &query, request.headers());
     // Pinned where it is: what a request may need is large, and would be copied from hand to hand.
-    let work = std::pin::pin!(AssertUnwindSafe(admit(core.clone(), origin, info, query, request)).catch_unwind());
+    let work =
+        std::pin::pin!(AssertUnwindSafe(admit(core.clone(), origin, info, query, request, pretty)).catch_unwind());
     let late = || Status::timeout("request did not complete within the allotted timeout", 0);
     let outcome = match patience {
         _ if class == Class::Long => work.await,
@@ -123,7 +124,14 @@ pub async fn handle(core: Arc<Core>, origin: Origin, request: Request<Body>) -> 
 }
 
 /// Authenticates, authorizes and does it.
-async fn admit(core: Arc<Core>, origin: Origin, info: RequestInfo, query: Query, request: Request<Body>) -> Answer {
+async fn admit(
+    core: Arc<Core>,
+    origin: Origin,
+    info: RequestInfo,
+    query: Query,
+    request: Request<Body>,
+    pretty: bool,
+) -> Answer {
     let (head, body) = request.into_parts();
     let format = media::negotiate(&head.headers, media::Offer { shapes: true, protobuf: true })
         .map_or(Format::Json, |a| a.format);
@@ -141,7 +149,7 @@ async fn admit(core: Arc<Core>, origin: Origin, info: RequestInfo, query: Query,
     };
     let mut trail = Trail::begin(&core, &who, &info, &head, long);
     let connected = matches!(origin, Origin::Connection(_));
-    let answer = act(core, who, Asked { info, query, head, body, format, connected }, &mut trail).await;
+    let answer = act(core, who, Asked { info, query, head, body, format, connected, pretty }, &mut trail).await;
     match trail {
         Some(trail) => trail.finish(answer),
         None => answer,
@@ -157,11 +165,13 @@ struct Asked {
     format: Format,
     /// Whether it came on a connection.
     connected: bool,
+    /// Whether the answer is indented, which is done to what is not compressed.
+    pretty: bool,
 }
 
 /// Authorizes and does it.
 async fn act(core: Arc<Core>, who: Identity, asked: Asked, trail: &mut Option<Trail>) -> Answer {
-    let Asked { info, query, head, body, format, connected } = asked;
+    let Asked { info, query, head, body, format, connected, pretty } = asked;
     let who = match impersonate::apply(&core, who, &head.headers, wanted(&info)).await {
         Ok(who) => who,
         Err(status) => return respond::status(&status, format),
@@ -193,7 +203,7 @@ async fn act(core: Arc<Core>, who: Identity, asked: Asked, trail: &mut Option<Tr
         && classify(&info) != Class::Long
         && connected
         && compress::accepts(&head.headers)
-        && !is_pretty(&core, &info, &query, &head.headers)
+        && !pretty
         && !audit.wants_bodies();
     let remote = core.aggregator.route(&info.path);
     let mut call = Call {

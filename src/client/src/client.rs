@@ -23,6 +23,11 @@ const ANSWER_LIMIT: usize = 64 << 20;
 /// An answer's body, piece by piece.
 pub type ByteStream = Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>>;
 
+/// A body, piece by piece.
+pub fn pieces(body: Body) -> ByteStream {
+    Box::pin(body.into_data_stream().map(|piece| piece.map_err(|e| ClientError::Unreachable(e.into()))))
+}
+
 /// Takes the server's warnings.
 type Tell = Arc<dyn Fn(&str) + Send + Sync>;
 
@@ -105,8 +110,7 @@ impl Client {
     /// Sends a GET and gives the answer piece by piece (logs, watches).
     pub async fn stream(&self, target: &str) -> Result<ByteStream> {
         let answer = self.send(request(Method::GET, target, None, Vec::new())?).await?;
-        let pieces = answer.into_body().into_data_stream();
-        Ok(Box::pin(pieces.map(|piece| piece.map_err(|e| ClientError::Unreachable(e.into())))))
+        Ok(pieces(answer.into_body()))
     }
 
     /// One object.

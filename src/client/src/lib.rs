@@ -14,11 +14,12 @@ mod options;
 mod path;
 mod transport;
 
-pub use client::{ByteStream, Client};
+pub use client::{ByteStream, Client, pieces};
 pub use connect::{ConnectOptions, Server};
 pub use error::{ClientError, Result};
 pub use informer::{Informer, Step, WatchOptions};
 pub use kube;
+pub use lines::Lines;
 pub use options::{DeleteOptions, FieldValidation, ListOptions, PatchKind, PatchOptions, Propagation, WriteOptions};
 pub use path::ResourcePath;
 pub use transport::Body;

@@ -14,7 +14,7 @@ use crate::{ClientError, Result};
 const LONGEST: usize = 16 << 20;
 
 /// Cuts a body into lines.
-pub(crate) struct Lines {
+pub struct Lines {
     pieces: ByteStream,
     /// What of the newest piece was not given out yet.
     rest: Bytes,
@@ -23,12 +23,13 @@ pub(crate) struct Lines {
 }
 
 impl Lines {
-    pub(crate) fn of(pieces: ByteStream) -> Self {
+    /// Of a body that nobody has read yet.
+    pub fn of(pieces: ByteStream) -> Self {
         Lines { pieces, rest: Bytes::new(), begun: BytesMut::new() }
     }
 
     /// The next line; `None` at the end of the body. Cancel-safe. Errors: the body broke off, or a line is too long.
-    pub(crate) async fn next(&mut self) -> Option<Result<Bytes>> {
+    pub async fn next(&mut self) -> Option<Result<Bytes>> {
         loop {
             if let Some(end) = memchr::memchr(b'\n', &self.rest) {
                 let mut line = self.rest.split_to(end + 1);

@@ -7,10 +7,9 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use futures::StreamExt as _;
+use bytes::Bytes;
 use http::header;
-use kedge_client::{ClientError, ListOptions, ResourcePath};
+use kedge_client::{ClientError, Lines, ListOptions, ResourcePath};
 use serde_json::Value;
 
 use crate::error::Failure;
@@ -18,8 +17,6 @@ use crate::session::Session;
 
 /// The largest answer: ten thousand rows with their metadata.
 pub const LIMIT: usize = 256 << 20;
-/// The longest event: an object is at most 3 MiB as a request, larger with defaults and escapes.
-const LONGEST: usize = 16 << 20;
 /// The wait before a link is opened again.
 const AGAIN: Duration = Duration::from_millis(100);
 
@@ -121,7 +118,7 @@ impl<'a> Follow<'a> {
         query.extend(self.options.query().into_iter().filter(|(key, _)| key.ends_with("Selector")));
         let url = self.path.with_query(&query);
         match self.session.client.send(request(&url, self.accept)?).await {
-            Ok(answer) => self.lines = Some(Lines::of(answer.into_body())),
+            Ok(answer) => self.lines = Some(Lines::of(kedge_client::pieces(answer.into_body()))),
             Err(error) if error.is_expired() => self.again().await?,
             Err(error @ ClientError::Status { .. }) if error.code().is_some_and(|code| code < 500 && code != 429) => {
                 return Err(error.into());
@@ -175,39 +172,6 @@ pub async fn fetch(session: &Session, url: &str, accept: &str) -> Result<Value, 
 fn request(url: &str, accept: &str) -> Result<http::Request<Bytes>, ClientError> {
     let request = http::Request::get(url).header(header::ACCEPT, accept).body(Bytes::new());
     request.map_err(|source| ClientError::Request { path: url.to_owned(), source })
-}
-
-/// The lines of a body that has no end.
-struct Lines {
-    pieces: http_body_util::BodyDataStream<kedge_client::Body>,
-    held: BytesMut,
-    /// How much of what is held has no line end.
-    looked: usize,
-}
-
-impl Lines {
-    fn of(body: kedge_client::Body) -> Lines {
-        Lines { pieces: http_body_util::BodyDataStream::new(body), held: BytesMut::new(), looked: 0 }
-    }
-
-    /// The next one that is not empty; `None` at the end or where the link broke.
-    async fn next(&mut self) -> Option<Result<Bytes, Failure>> {
-        loop {
-            if let Some(end) = self.held[self.looked..].iter().position(|byte| *byte == b'\n') {
-                let line = self.held.split_to(self.looked + end + 1).freeze();
-                self.looked = 0;
-                if line.len() > 1 {
-                    return Some(Ok(line));
-                }
-                continue;
-            }
-            self.looked = self.held.len();
-            if self.looked > LONGEST {
-                return Some(Err(Failure::said("the server sent a line that is too long for an event of a watch")));
-            }
-            self.held.extend_from_slice(&self.pieces.next().await?.ok()?);
-        }
-    }
 }
 
 #[cfg(test)]
