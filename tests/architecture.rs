@@ -21,12 +21,15 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("image", &["api"]),
     ("network", &["api", "client"]),
     ("edgectl", &["api", "client"]),
+    ("regex", &[]),
 ];
 
 /// Engines and the folders that alone may name them. The daemon wires and the build tool drives, so both are free.
 const OWNERS: &[(&str, &[&str])] = &[
     ("rusqlite", &["store"]),
     ("regex-automata", &["cel"]),
+    ("regex-lite", &["regex"]),
+    ("regex", &[]),
     ("axum", &["apiserver", "edged"]),
     ("kube", &["client"]),
     ("wasmtime", &["plugin-host"]),

@@ -96,3 +96,40 @@ fn an_init_container_that_fails_is_tried_again_before_anything_else_begins() {
     assert!(pod["status"]["containerStatuses"][0]["state"]["waiting"].is_object(), "{}", pod["status"]);
     assert_eq!(std::fs::read_to_string(seen.join("tries")).unwrap(), "try\n");
 }
+
+/// What follows a script that fills a place, with a limit on that place.
+const LIMITS: [(&str, &str, &str, &str); 2] = [
+    (
+        "volume",
+        "/v/x",
+        "    volumeMounts: [{name: v, mountPath: /v}]\n  volumes: [{name: v, emptyDir: {sizeLimit: 1Mi}}]\n",
+        "Usage of EmptyDir volume \"v\" exceeds the limit \"1Mi\". ",
+    ),
+    (
+        "own",
+        "/x",
+        "    resources: {limits: {ephemeral-storage: 1Mi}}\n",
+        "Pod ephemeral local storage usage exceeds the total limit of containers 1Mi. ",
+    ),
+];
+
+#[test]
+fn who_keeps_more_on_disk_than_allowed_is_evicted() {
+    let Some(device) = Device::with_images("evicted") else { return };
+    for (name, file, limit, _) in LIMITS {
+        let words = format!("yes | head -c 4194304 >{file}; trap 'exit 0' TERM; while :; do sleep 1 & wait $!; done");
+        device.apply(&format!("{}{limit}", script(name, "Always", &words))).ok();
+    }
+    for (name, _, _, message) in LIMITS {
+        // Looked at every ten seconds.
+        let pod = device.wait_for(&["pod", name], SOON, phase("Failed"));
+        assert_eq!((&pod["status"]["reason"], &pod["status"]["message"]), (&"Evicted".into(), &message.into()));
+        let events = device.edgectl(&["get", "events"]).ok();
+        assert!(events.contains("Evicted") && events.contains(message.trim()), "{events}");
+    }
+    let marks = device.setup.marks().clone();
+    until("the end of their processes", SOON, || {
+        let left = marks.container_processes();
+        if left.is_empty() { Ok(()) } else { Err(format!("{left:?}")) }
+    });
+}

@@ -369,6 +369,44 @@ fn the_verbs_of_streams_say_what_is_wrong() {
 }
 
 #[test]
+fn manifests_come_from_kustomizations_and_addresses_and_templates_are_filled() {
+    let Some(device) = Device::new("kustomize") else { return };
+    let folder = device.setup.folder().join("site");
+    std::fs::create_dir_all(&folder).unwrap();
+    let pod = "apiVersion: v1\nkind: PodTemplate\nmetadata: {name: t}\ntemplate: {spec: {containers: [{name: c, image: 'a:1', envFrom: [{configMapRef: {name: settings}}]}]}}\n";
+    std::fs::write(folder.join("pod.yaml"), pod).unwrap();
+    let said = "resources: [pod.yaml]\nnamePrefix: pre-\nlabels: [{pairs: {team: edge}}]\nimages: [{name: a, newTag: '2'}]\nconfigMapGenerator: [{name: settings, literals: [a=b]}]\n";
+    std::fs::write(folder.join("kustomization.yaml"), said).unwrap();
+    let place = folder.to_str().unwrap();
+    let printed = device.edgectl(&["kustomize", place]).ok();
+    assert!(printed.contains("\n---\n") && printed.contains("image: a:2"), "{printed}");
+    device.edgectl(&["apply", "-k", place]).ok();
+    let template = "-o=go-template={{range .items}}{{.metadata.name}} {{index .metadata.labels \"team\"}} {{.data.a}}{{\"\\n\"}}{{end}}";
+    let maps = device.edgectl(&["get", "configmaps", "-l", "team=edge", template]).ok();
+    let name = maps.split(' ').next().unwrap().to_owned();
+    assert!(name.starts_with("pre-settings-") && maps == format!("{name} edge b\n"), "{maps}");
+    let template = device.get(&["podtemplate", "pre-t"]);
+    assert_eq!(template["template"]["spec"]["containers"][0]["envFrom"][0]["configMapRef"]["name"], name.as_str());
+    device.edgectl(&["diff", "-k", place]).ok();
+    device.edgectl(&["delete", "-k", place]).ok();
+    device.edgectl(&["get", "configmap", &name]).fails(&["NotFound"]);
+
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}/m.yaml", listener.local_addr().unwrap());
+    let served = std::thread::spawn(move || {
+        let (mut link, _) = listener.accept().unwrap();
+        let count = link.read(&mut [0; 4096]).unwrap();
+        let body = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: afar}\n";
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
+        link.write_all((head + body).as_bytes()).unwrap();
+        count
+    });
+    assert_eq!(device.edgectl(&["apply", "-f", &address]).ok(), "configmap/afar created\n");
+    assert!(served.join().unwrap() > 0);
+    device.edgectl(&["apply", "-f", &address]).fails(&[address.as_str(), "refused"]);
+}
+
+#[test]
 fn a_reader_that_has_read_enough_ends_the_program_in_silence() {
     let Some(device) = Device::new("readers") else { return };
     let mut command = device.edgectl_command();

@@ -63,19 +63,45 @@ pub fn object(
     decoded: Decoded,
     validation: FieldValidation,
 ) -> Result<Checked, Refusal> {
+    object_told(gvk, schema, decoded, validation, &told)
+}
+
+/// What is to be said of the paths of what is unknown and of what was given twice.
+pub type Tell<'a> = &'a dyn Fn(&[String], &[String]) -> Vec<String>;
+
+/// As [`object`]; `tell` says in which order and words oddities are told.
+pub fn object_told(
+    gvk: &Gvk,
+    schema: Struct<'_>,
+    decoded: Decoded,
+    validation: FieldValidation,
+    tell: Tell<'_>,
+) -> Result<Checked, Refusal> {
     let cannot = |why: &dyn fmt::Display| {
         Refusal(format!("{} in version \"{}\" cannot be handled as a {}: {why}", gvk.kind, gvk.version, gvk.kind))
     };
     let Decoded { mut value, duplicates } = decoded;
-    let mut issues = unknown(schema, &mut value).map_err(|fault| cannot(&fault))?;
-    issues.extend(duplicates.iter().map(|path| duplicate(path)));
+    let unknown = prune(schema, &mut value).map_err(|fault| cannot(&fault))?;
+    let is_odd = validation != FieldValidation::Ignore && !(unknown.is_empty() && duplicates.is_empty());
+    let issues = if is_odd { tell(&unknown, &duplicates) } else { Vec::new() };
     let warnings = judge(issues, validation).map_err(|why| cannot(&why))?;
     Ok(Checked { object: value, warnings })
 }
 
+/// What was given twice, then what is unknown.
+pub fn told(unknown: &[String], duplicates: &[String]) -> Vec<String> {
+    let twice = duplicates.iter().map(|path| duplicate(path));
+    twice.chain(unknown.iter().map(|path| unknown_field(path))).collect()
+}
+
 /// As [`prune`]; out: what is to be said of each unknown field.
 pub fn unknown(schema: Struct<'_>, value: &mut Value) -> Result<Vec<String>, TypeFault> {
-    Ok(prune(schema, value)?.into_iter().map(|path| format!("unknown field \"{path}\"")).collect())
+    Ok(prune(schema, value)?.iter().map(|path| unknown_field(path)).collect())
+}
+
+/// What is said of a field that nobody knows.
+pub fn unknown_field(path: &str) -> String {
+    format!("unknown field \"{path}\"")
 }
 
 /// What is said of a field that was given twice.

@@ -5,7 +5,10 @@
 //! Never looks at what a value means (`check.rs`), never allocates beyond what the limits allow.
 
 mod builder;
+mod order;
 mod scalar;
+
+pub use order::in_order;
 
 use builder::{Build, Frame, State};
 use serde::de::DeserializeSeed as _;
@@ -137,6 +140,15 @@ pub fn yaml_documents(bytes: &[u8], limits: &Limits) -> Result<Vec<Document>, De
         });
     }
     Ok(documents)
+}
+
+/// The one YAML document of a file of settings in Kubernetes' form, where a key given twice is a mistake.
+pub fn settings(text: &str) -> Result<Value, String> {
+    let decoded = yaml(text.as_bytes(), &Limits::MANIFEST).map_err(|fault| fault.to_string())?;
+    match decoded.duplicates.first() {
+        Some(path) => Err(format!("{path} is given twice")),
+        None => Ok(decoded.value),
+    }
 }
 
 /// JSON if it looks like it (an object or array first), else YAML: what files and standard input may hold.

@@ -123,6 +123,8 @@ impl Kind {
 pub struct Kinds {
     /// Sorted by group, version, plural.
     rows: Vec<Arc<Kind>>,
+    /// Where the row of a path is: digests, sorted. Each request asks a few times.
+    places: Vec<(u32, u32)>,
 }
 
 impl Kinds {
@@ -139,13 +141,12 @@ impl Kinds {
     /// These, and every version that Kubernetes once served and serves no longer.
     pub fn with_removed(mut self) -> Kinds {
         self.rows.extend(removed::kinds().map(Arc::new));
-        self.rows.sort_by(|a, b| order(a).cmp(&order(b)));
-        self
+        Kinds::of(self.rows)
     }
 
     /// These, but for versions that Kubernetes no longer serves.
     pub fn without_removed(&self) -> Kinds {
-        Kinds { rows: self.rows.iter().filter(|kind| !kind.is_removed()).cloned().collect() }
+        Kinds::of(self.rows.iter().filter(|kind| !kind.is_removed()).cloned().collect())
     }
 
     /// Today's form of a kind in a version that Kubernetes no longer serves.
@@ -157,9 +158,19 @@ impl Kinds {
     }
 
     fn of_rows(wanted: impl Fn(&Kind) -> bool) -> Kinds {
-        let mut rows: Vec<_> = table::ROWS.iter().map(kind_of_row).filter(|kind| wanted(kind)).map(Arc::new).collect();
+        Kinds::of(table::ROWS.iter().map(kind_of_row).filter(|kind| wanted(kind)).map(Arc::new).collect())
+    }
+
+    fn of(mut rows: Vec<Arc<Kind>>) -> Kinds {
         rows.sort_by(|a, b| order(a).cmp(&order(b)));
-        Kinds { rows }
+        let mut kinds = Kinds { rows, places: Vec::new() };
+        kinds.find_places();
+        kinds
+    }
+
+    fn find_places(&mut self) {
+        self.places = self.rows.iter().zip(0..).map(|(row, at)| (digest(order(row)), at)).collect();
+        self.places.sort_unstable();
     }
 
     /// The kind served under that path.
@@ -169,8 +180,11 @@ impl Kinds {
 
     /// The kind served under that path, by its parts.
     pub fn resource(&self, group: &str, version: &str, plural: &str) -> Option<&Arc<Kind>> {
-        let at = self.rows.binary_search_by(|row| order(row).cmp(&(group, version, plural))).ok()?;
-        self.rows.get(at)
+        let path = (group, version, plural);
+        let wanted = digest(path);
+        let first = self.places.partition_point(|(digest, _)| *digest < wanted);
+        let same = self.places[first..].iter().take_while(|(digest, _)| *digest == wanted);
+        same.filter_map(|(_, at)| self.rows.get(*at as usize)).find(|row| order(row) == path)
     }
 
     /// The kind that objects of this identity belong to.
@@ -224,7 +238,10 @@ impl Kinds {
     pub fn insert(&mut self, kind: Kind) {
         match self.rows.binary_search_by(|row| order(row).cmp(&order(&kind))) {
             Ok(at) => self.rows[at] = Arc::new(kind),
-            Err(at) => self.rows.insert(at, Arc::new(kind)),
+            Err(at) => {
+                self.rows.insert(at, Arc::new(kind));
+                self.find_places();
+            }
         }
     }
 
@@ -232,7 +249,9 @@ impl Kinds {
     pub fn remove(&mut self, gvr: &Gvr) -> Option<Arc<Kind>> {
         let at =
             self.rows.binary_search_by(|row| order(row).cmp(&(&*gvr.group, &*gvr.version, &*gvr.resource))).ok()?;
-        Some(self.rows.remove(at))
+        let removed = self.rows.remove(at);
+        self.find_places();
+        Some(removed)
     }
 }
 
@@ -247,6 +266,12 @@ impl Kind {
 
 fn order(kind: &Kind) -> (&str, &str, &str) {
     (&kind.group, &kind.version, &kind.plural)
+}
+
+/// FNV-1a. Which two paths meet is no secret and does no harm: both are looked at.
+fn digest((group, version, plural): (&str, &str, &str)) -> u32 {
+    let bytes = [group, version, plural].into_iter().flat_map(|part| part.bytes().chain([0]));
+    bytes.fold(0x811c_9dc5, |sum: u32, byte| (sum ^ u32::from(byte)).wrapping_mul(0x0100_0193))
 }
 
 fn kind_of_row(row: &table::Row) -> Kind {

@@ -159,6 +159,24 @@ pub enum Propagation {
     Bidirectional,
 }
 
+/// What a container keeps when nothing is said: the set that container engines agree on.
+pub const DEFAULT_CAPABILITIES: [&str; 14] = [
+    "CAP_AUDIT_WRITE",
+    "CAP_CHOWN",
+    "CAP_DAC_OVERRIDE",
+    "CAP_FOWNER",
+    "CAP_FSETID",
+    "CAP_KILL",
+    "CAP_MKNOD",
+    "CAP_NET_BIND_SERVICE",
+    "CAP_NET_RAW",
+    "CAP_SETFCAP",
+    "CAP_SETGID",
+    "CAP_SETPCAP",
+    "CAP_SETUID",
+    "CAP_SYS_CHROOT",
+];
+
 /// What a container may do.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Security {

@@ -7,6 +7,9 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
+/// A longer key has a line of its own, as with kubectl; readers look for the end of others for 1024 bytes only.
+const LONGEST_KEY: usize = 128;
+
 /// A document, with a newline at its end.
 pub fn text(value: &Value) -> String {
     let mut out = String::new();
@@ -33,13 +36,25 @@ fn block(out: &mut String, value: &Value, depth: usize) {
         Value::Object(map) => {
             for (key, value) in map {
                 begin(out);
+                let is_long = key.len() > LONGEST_KEY;
+                if is_long {
+                    out.push_str("? ");
+                }
                 if key.contains('\n') {
                     double(out, key)
                 } else {
                     string(out, key, depth)
                 }
+                if is_long {
+                    out.push('\n');
+                    indent(out, depth);
+                }
                 out.push(':');
                 match value {
+                    Value::Object(_) | Value::Array(_) if is_long && !is_empty(value) => {
+                        out.push(' ');
+                        block(out, value, depth + 1);
+                    }
                     Value::Object(inner) if !inner.is_empty() => nested(out, value, depth + 1),
                     // Lists hang at the depth of their key.
                     Value::Array(inner) if !inner.is_empty() => nested(out, value, depth),
@@ -67,6 +82,10 @@ fn block(out: &mut String, value: &Value, depth: usize) {
         }
         _ => {}
     }
+}
+
+fn is_empty(value: &Value) -> bool {
+    value.as_object().is_some_and(serde_json::Map::is_empty) || value.as_array().is_some_and(Vec::is_empty)
 }
 
 fn nested(out: &mut String, value: &Value, depth: usize) {
@@ -237,6 +256,17 @@ mod tests {
     fn is_read_again(text: &str, value: Value) {
         assert_eq!(serde_yaml::from_str::<Value>(text).unwrap(), value, "{text}");
         assert_eq!(decode::yaml(text.as_bytes(), &Limits::REQUEST).unwrap(), value.into(), "{text}");
+    }
+
+    #[test]
+    fn a_long_key_has_a_line_of_its_own() {
+        let (short, long, longest) = ("s".repeat(128), "l".repeat(129), "m".repeat(5000));
+        check(json!({&short: 1, "in": {&long: "x"}}), &format!("in:\n  ? {long}\n  : x\n{short}: 1\n"));
+        check(json!({&long: {"a": 1, "b": [1]}}), &format!("? {long}\n: a: 1\n  b:\n  - 1\n"));
+        check(json!({&long: [1, {"a": 2}], "z": {}}), &format!("? {long}\n: - 1\n  - a: 2\nz: {{}}\n"));
+        check(json!({&long: {}, &longest: []}), &format!("? {long}\n: {{}}\n? {longest}\n: []\n"));
+        let breaks = format!("{long}\n'\"");
+        is_read_again(&text(&json!({&breaks: "a\nb\n"})), json!({&breaks: "a\nb\n"}));
     }
 
     #[test]

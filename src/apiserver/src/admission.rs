@@ -113,7 +113,8 @@ impl Attributes<'_> {
 
     /// Whether it is about that kind or one of its subresources, in whatever version.
     pub fn concerns(&self, group: &str, plural: &str) -> bool {
-        self.kind.stored.0 == group && self.kind.plural == plural
+        // The resource first: its length tells most of them apart.
+        self.kind.plural == plural && self.kind.stored.0 == group
     }
 
     /// Whether such an object is about to be made.

@@ -89,16 +89,21 @@ pub async fn handle(core: Arc<Core>, origin: Origin, request: Request<Body>) -> 
     };
     let running = (class == Class::Long).then(|| core.metrics.begin(series.clone()));
 
-    let patience = query.patience(core.config.limits.request);
+    let longest = core.config.limits.request;
+    let patience = query.patience(longest);
+    let (patience, misread) = match patience {
+        _ if class == Class::Long => (None, None),
+        Ok(patience) => (Some(patience), None),
+        Err(why) => (Some(longest), Some(Status::bad_request(why))),
+    };
     let pretty = class != Class::Long && is_pretty(&core, &info, &query, request.headers());
     // Pinned where it is: what a request may need is large, and would be copied from hand to hand.
-    let work =
-        std::pin::pin!(AssertUnwindSafe(admit(core.clone(), origin, info, query, request, pretty)).catch_unwind());
+    let begun = admit(core.clone(), origin, info, query, request, pretty, misread);
+    let work = std::pin::pin!(AssertUnwindSafe(begun).catch_unwind());
     let late = || Status::timeout("request did not complete within the allotted timeout", 0);
     let outcome = match patience {
-        _ if class == Class::Long => work.await,
-        Err(why) => Ok(respond::status(&Status::bad_request(why), Format::Json)),
-        Ok(patience) => match tokio::time::timeout(patience, work).await {
+        None => work.await,
+        Some(patience) => match tokio::time::timeout(patience, work).await {
             Ok(outcome) => outcome,
             Err(_) => Ok(respond::status(&late(), Format::Json)),
         },
@@ -123,7 +128,7 @@ pub async fn handle(core: Arc<Core>, origin: Origin, request: Request<Body>) -> 
     answer
 }
 
-/// Authenticates, authorizes and does it.
+/// Authenticates, authorizes and does it; what is `misread` is refused before anybody asks who asks.
 async fn admit(
     core: Arc<Core>,
     origin: Origin,
@@ -131,11 +136,16 @@ async fn admit(
     query: Query,
     request: Request<Body>,
     pretty: bool,
+    misread: Option<Status>,
 ) -> Answer {
     let (head, body) = request.into_parts();
     let format = media::negotiate(&head.headers, media::Offer { shapes: true, protobuf: true })
         .map_or(Format::Json, |a| a.format);
     let long = classify(&info) == Class::Long;
+    if let Some(status) = misread {
+        Trail::refused(&core, &info, &head, long, &status);
+        return respond::status(&status, format);
+    }
     let known = match &origin {
         Origin::Loopback(who) => Ok(Identity::clone(who)),
         Origin::Connection(shown) => crate::authn::authenticate(&core, shown, &head.headers, &info.path).await,
@@ -165,7 +175,7 @@ struct Asked {
     format: Format,
     /// Whether it came on a connection.
     connected: bool,
-    /// Whether the answer is indented, which is done to what is not compressed.
+    /// Whether the answer is indented, which is done before it is compressed.
     pretty: bool,
 }
 
@@ -203,7 +213,6 @@ async fn act(core: Arc<Core>, who: Identity, asked: Asked, trail: &mut Option<Tr
         && classify(&info) != Class::Long
         && connected
         && compress::accepts(&head.headers)
-        && !pretty
         && !audit.wants_bodies();
     let remote = core.aggregator.route(&info.path);
     let mut call = Call {
@@ -227,6 +236,9 @@ async fn act(core: Arc<Core>, who: Identity, asked: Asked, trail: &mut Option<Tr
     let mut answer = outcome.unwrap_or_else(|status| respond::status(&status, format));
     respond::warn(&mut answer, &call.warnings);
     if compress {
+        if pretty {
+            answer = pretty::indented(answer);
+        }
         answer = compress::large(answer).await;
     }
     respond::mark(answer, marks)

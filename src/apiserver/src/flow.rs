@@ -5,6 +5,7 @@
 //! Watches and streams are bounded by `gate.rs` instead; the daemon's own parts never wait.
 
 pub mod defaults;
+pub mod dump;
 pub mod seats;
 pub mod table;
 pub mod tally;
@@ -23,10 +24,10 @@ use tokio::sync::oneshot;
 
 use crate::identity::Identity;
 use crate::metrics::family;
-use crate::request::RequestInfo;
+use crate::request::{RequestInfo, Verb};
 use seats::{Entered, Seats, Ticket};
 use table::Table;
-use tally::{Tally, Turned};
+use tally::{Counts, Tally, Turned};
 use watchers::Watchers;
 use width::{Sizes, Work};
 
@@ -50,16 +51,28 @@ pub struct FlowControl {
 struct State {
     seats: Seats,
     /// Who waits; each is woken once.
-    waiting: HashMap<Ticket, oneshot::Sender<()>>,
+    waiting: HashMap<Ticket, Waiter>,
     /// What became of them.
     tally: Tally,
+}
+
+/// Somebody who waits, and what of, for those who look.
+#[derive(Debug)]
+struct Waiter {
+    tell: oneshot::Sender<()>,
+    schema: Arc<str>,
+    user: String,
+    verb: Verb,
+    path: String,
+    since: Instant,
+    work: Work,
 }
 
 /// Whose a seat is, and for how much work.
 #[derive(Debug, Clone)]
 struct Taker {
     level: Arc<str>,
-    schema: Arc<str>,
+    counts: Arc<Counts>,
     hash: u64,
     work: Work,
 }
@@ -94,7 +107,7 @@ impl Drop for Seat {
         let mut state = self.flow.state();
         let of = &self.of;
         let let_in = state.seats.leave(&of.level, of.hash, of.work.seats, micros);
-        state.tally.of(&of.level, &of.schema).leaves(of.work.seats);
+        of.counts.leaves(of.work.seats);
         state.wake(let_in);
     }
 }
@@ -111,7 +124,7 @@ impl State {
         for ticket in tickets {
             // Whoever is gone by now gives the seat back by its guard.
             if let Some(waiter) = self.waiting.remove(&ticket) {
-                let _ = waiter.send(());
+                let _ = waiter.tell.send(());
             }
         }
     }
@@ -129,10 +142,9 @@ impl InQueue {
     /// It was let in.
     fn seated(mut self) -> Seat {
         self.ticket = None;
-        let mut state = self.flow.state();
-        let counts = state.tally.of(&self.of.level, &self.of.schema);
-        counts.unqueued();
-        counts.seated(self.of.work.seats);
+        let state = self.flow.state();
+        self.of.counts.unqueued();
+        self.of.counts.seated(self.of.work.seats);
         drop(state);
         Seat { flow: self.flow.clone(), of: self.of.clone(), since: Instant::now() }
     }
@@ -143,9 +155,8 @@ impl Drop for InQueue {
         let Some(ticket) = self.ticket.take() else { return };
         let mut state = self.flow.state();
         state.waiting.remove(&ticket);
-        let counts = state.tally.of(&self.of.level, &self.of.schema);
-        counts.unqueued();
-        counts.turned(self.why);
+        self.of.counts.unqueued();
+        self.of.counts.turned(self.why);
         if !state.seats.give_up(&self.of.level, ticket) {
             // It was let in between its last look and now.
             let let_in = state.seats.leave(&self.of.level, self.of.hash, self.of.work.seats, 0);
@@ -211,12 +222,12 @@ impl FlowControl {
             (&place.schema.name, place.flow).hash(&mut hasher);
             hasher.finish()
         };
-        let (level, schema) = (place.level.name.clone(), place.schema.name.clone());
-        let (entered, told, work) = {
+        let level = place.level.name.clone();
+        let (entered, told, counts, work) = {
             let mut state = self.state();
             let work = work.within(state.seats.widest(&level));
             let entered = state.seats.enter(&level, hash, work.seats);
-            let counts = state.tally.of(&level, &schema);
+            let counts = state.tally.of(&level, &place.schema.name);
             counts.comes(work.seats);
             match &entered {
                 Entered::Seated => counts.seated(work.seats),
@@ -227,14 +238,23 @@ impl FlowControl {
             let told = match &entered {
                 Entered::Queued(ticket) => {
                     let (tell, told) = oneshot::channel();
-                    state.waiting.insert(*ticket, tell);
+                    let waiter = Waiter {
+                        tell,
+                        schema: place.schema.name.clone(),
+                        user: who.name.clone(),
+                        verb: info.verb,
+                        path: info.path.clone(),
+                        since: Instant::now(),
+                        work,
+                    };
+                    state.waiting.insert(*ticket, waiter);
                     Some(told)
                 }
                 _ => None,
             };
-            (entered, told, work)
+            (entered, told, counts, work)
         };
-        let of = Taker { level, schema, hash, work };
+        let of = Taker { level, counts, hash, work };
         let outcome = match (entered, told) {
             (Entered::Seated, _) => Ok(Some(Seat { flow: self.clone(), of, since: Instant::now() })),
             (Entered::Queued(ticket), Some(told)) => {

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::tls::Authority;
 use crate::tls::authority::{AuthorityError, write_private};
@@ -58,7 +58,7 @@ fn fits(
 ) -> Option<bool> {
     use rustls_pki_types::{CertificateDer, pem::PemObject as _};
     use std::os::unix::fs::PermissionsExt as _;
-    let document: Value = serde_yaml::from_str(&std::fs::read_to_string(path).ok()?).ok()?;
+    let document = kedge_api::decode::settings(&std::fs::read_to_string(path).ok()?).ok()?;
     let cluster = document.pointer("/clusters/0/cluster")?;
     let user = document.pointer("/users/0/user")?;
     let certificate = STANDARD.decode(user["client-certificate-data"].as_str()?).ok()?;

@@ -3,6 +3,8 @@
 //! In: one call for each request, and sources that others register. Out: the text of `/metrics`.
 //! Labels come from the table of kinds and from closed sets, so their number is bounded.
 
+pub mod told;
+
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -116,6 +118,8 @@ pub struct Metrics {
     pub inflight_writes: AtomicI64,
     /// Watches and streams under way.
     longrunning: Mutex<BTreeMap<Series, u64>>,
+    /// What watches were told.
+    pub told: told::Kinds,
     /// Connections that are open.
     pub connections: AtomicI64,
     /// Requests turned away because there were too many.
@@ -127,9 +131,19 @@ pub struct Metrics {
 
 #[derive(Default)]
 struct Requests {
-    totals: BTreeMap<(Series, u16), u64>,
-    latencies: BTreeMap<Series, Latency>,
+    series: BTreeMap<Series, Figures>,
+    /// Answer codes of all series together: what is bounded.
+    codes: usize,
     beyond: u64,
+}
+
+/// What is known of one series.
+#[derive(Default)]
+struct Figures {
+    /// Requests by answer code, a few.
+    totals: Vec<(u16, u64)>,
+    /// None before the first that was timed.
+    latency: Option<Box<Latency>>,
 }
 
 impl std::fmt::Debug for Metrics {
@@ -155,13 +169,24 @@ impl Metrics {
     /// Counts a request. Long-running ones have no latency.
     pub fn record(&self, series: Series, code: u16, took: Option<Duration>) {
         let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
-        if requests.totals.len() >= MAX_SERIES && !requests.totals.contains_key(&(series.clone(), code)) {
-            requests.beyond += 1;
+        let Requests { series: all, codes, beyond } = &mut *requests;
+        let is_full = *codes >= MAX_SERIES;
+        let figures = if is_full { all.get_mut(&series) } else { Some(all.entry(series).or_default()) };
+        let known = figures.as_ref().is_some_and(|figures| figures.totals.iter().any(|(known, _)| *known == code));
+        let Some(figures) = figures.filter(|_| known || !is_full) else {
+            *beyond += 1;
             return;
+        };
+        match figures.totals.iter_mut().find(|(known, _)| *known == code) {
+            Some((_, count)) => *count += 1,
+            None => {
+                *codes += 1;
+                figures.totals.push((code, 1));
+                figures.totals.sort_unstable();
+            }
         }
-        *requests.totals.entry((series.clone(), code)).or_default() += 1;
         if let Some(took) = took {
-            let latency = requests.latencies.entry(series).or_default();
+            let latency = figures.latency.get_or_insert_default();
             let seconds = took.as_secs_f64();
             if let Some(at) = BUCKETS.iter().position(|bound| seconds <= *bound) {
                 latency.buckets[at] += 1;
@@ -177,9 +202,11 @@ impl Metrics {
         {
             let requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
             family(&mut out, "apiserver_request_total", "counter", "Requests by verb, resource and answer code.");
-            for ((series, code), count) in &requests.totals {
-                let _ =
-                    writeln!(out, "apiserver_request_total{{code=\"{code}\",{}}} {count}", labels_of_request(series));
+            for (series, figures) in &requests.series {
+                let labels = labels_of_request(series);
+                for (code, count) in &figures.totals {
+                    let _ = writeln!(out, "apiserver_request_total{{code=\"{code}\",{labels}}} {count}");
+                }
             }
             if requests.beyond > 0 {
                 let _ = writeln!(out, "apiserver_request_total{{code=\"\",verb=\"OTHER\"}} {}", requests.beyond);
@@ -190,7 +217,8 @@ impl Metrics {
                 "histogram",
                 "Time from the request's head to its answer.",
             );
-            for (series, latency) in &requests.latencies {
+            for (series, figures) in &requests.series {
+                let Some(latency) = &figures.latency else { continue };
                 let labels = labels_of_request(series);
                 let mut below = 0;
                 for (bound, count) in BUCKETS.iter().zip(latency.buckets) {
@@ -224,6 +252,7 @@ impl Metrics {
         for (series, count) in self.longrunning.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             let _ = writeln!(out, "{name}{{{}}} {count}", labels(series));
         }
+        self.told.render(&mut out);
         for (name, kind, help, value) in [
             ("apiserver_open_connections", "gauge", "Connections that are open.", &self.connections),
             (

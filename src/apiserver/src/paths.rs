@@ -17,6 +17,7 @@ use serde_json::json;
 use crate::aggregation;
 use crate::backup;
 use crate::chain::Call;
+use crate::flow;
 use crate::media::{self, Accepted, Format};
 use crate::registry::{body, keys};
 use crate::request::Verb;
@@ -71,6 +72,11 @@ pub async fn answer(call: &mut Call) -> Result<Answer, Status> {
         ["openid", "v1", "jwks"] => {
             let keys = call.core.authn.key.key_set();
             Ok(respond::bytes(StatusCode::OK, "application/jwk-set+json", keys.to_string()))
+        }
+        ["debug", "api_priority_and_fairness", name] => {
+            let details = call.query.get("includeRequestDetails").is_some_and(|said| !said.is_empty());
+            let text = flow::dump::text(&call.core.flow, name, details, call.core.clock.now());
+            text.map(|text| respond::text(StatusCode::OK, text)).ok_or_else(Status::no_such_resource)
         }
         [".well-known", "openid-configuration"] => document(call, &openid(call)),
         _ => Err(Status::no_such_resource()),

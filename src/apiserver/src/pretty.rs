@@ -32,14 +32,22 @@ pub fn is_wanted(query: &Query, headers: &HeaderMap) -> bool {
     }
 }
 
-/// The answer, indented if it is plain JSON.
+/// An answer that is indented.
+#[derive(Clone)]
+struct Indented;
+
+/// The answer, indented if it is plain JSON and is not yet.
 pub fn indented(answer: Answer) -> Answer {
     let kind = answer.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    if !kind.starts_with("application/json") || answer.headers().contains_key(header::CONTENT_ENCODING) {
+    if !kind.starts_with("application/json")
+        || answer.headers().contains_key(header::CONTENT_ENCODING)
+        || answer.extensions().get::<Indented>().is_some()
+    {
         return answer;
     }
     let (mut head, body) = answer.into_parts();
     head.headers.remove(header::CONTENT_LENGTH);
+    head.extensions.insert(Indented);
     let mut layout = Layout::default();
     let pieces = body.into_data_stream().map(move |piece| piece.map(|piece| Bytes::from(layout.piece(&piece))));
     Answer::from_parts(head, Body::from_stream(pieces))

@@ -47,8 +47,15 @@ impl Random {
         (self.0)(&mut b);
         b[6] = b[6] & 0x0f | 0x40;
         b[8] = b[8] & 0x3f | 0x80;
-        let hex: String = b.iter().map(|x| format!("{x:02x}")).collect();
-        format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
+        let digit = |half: u8| char::from(b"0123456789abcdef"[usize::from(half)]);
+        let mut uid = String::with_capacity(36);
+        for (at, byte) in b.into_iter().enumerate() {
+            if matches!(at, 4 | 6 | 8 | 10) {
+                uid.push('-');
+            }
+            uid.extend([digit(byte >> 4), digit(byte & 0x0f)]);
+        }
+        uid
     }
 
     /// Five random characters.
@@ -93,6 +100,8 @@ mod tests {
         let random = Random::system();
         let uid = random.uid();
         assert_eq!((uid.len(), &uid[14..15]), (36, "4"));
+        let counting = Random::new(|out| out.iter_mut().zip(0..).for_each(|(byte, at)| *byte = at));
+        assert_eq!(counting.uid(), "00010203-0405-4607-8809-0a0b0c0d0e0f");
         let name = random.name(&"x".repeat(80));
         assert_eq!(name.len(), 63);
         assert!(name[58..].bytes().all(|b| SUFFIX_ALPHABET.contains(&b)));

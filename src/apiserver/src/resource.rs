@@ -34,7 +34,7 @@ use crate::query::{ListOptions, WriteOptions};
 use crate::registry::render::{self, View};
 use crate::registry::update::{Change, Updated};
 use crate::registry::{Act, Outcome, convert, create, decode, delete, list, rules, update, watch};
-use crate::request::Verb;
+use crate::request::{RequestInfo, Verb};
 use crate::respond::{self, Answer};
 
 /// Most that is read of a body that is too large.
@@ -47,7 +47,7 @@ pub async fn answer(call: &mut Call) -> Result<Answer, Status> {
     let kinds = call.core.kinds();
     let info = &call.info;
     let Some(kind) = kinds.resource(&info.group, &info.version, &info.resource).cloned() else {
-        return Err(Status::no_such_resource());
+        return Err(missing(info));
     };
     let sub = match info.subresource.as_str() {
         "" => None,
@@ -65,6 +65,18 @@ pub async fn answer(call: &mut Call) -> Result<Answer, Status> {
     let outcome = dispatch(call, &kind, sub, &warnings).await;
     call.warnings.append(&mut warnings.into_inner().unwrap_or_else(PoisonError::into_inner));
     outcome
+}
+
+/// What is not served; of what Kubernetes took away without a successor it is told what people use instead.
+fn missing(info: &RequestInfo) -> Status {
+    let mut status = Status::no_such_resource();
+    if info.resource == "podsecuritypolicies" && matches!(&*info.group, "policy" | "extensions") {
+        status.message =
+            "PodSecurityPolicy is not served since Kubernetes v1.25 and has no successor of its kind; label \
+            namespaces with pod-security.kubernetes.io/enforce instead (PodSecurity admission)"
+                .to_owned();
+    }
+    status
 }
 
 /// The name came from a field selector, not from the path.
@@ -281,7 +293,8 @@ async fn patch_of(call: &mut Call, act: &Act<'_>, custom: bool, options: &WriteO
     let bytes = body(call).await?;
     let decoded = decode::value(&bytes, if applies { Format::Yaml } else { Format::Json })?;
     if applies && !decoded.duplicates.is_empty() {
-        let told = decode::twice(&bytes, &decoded.duplicates);
+        let lines = decode::twice(&bytes, &decoded.duplicates);
+        let told = format!("error converting YAML to JSON: {}{lines}", decode::UNMARSHAL);
         match options.field_validation {
             FieldValidation::Strict => {
                 return Err(Status::bad_request(format!("error strict decoding YAML: {told}")));

@@ -8,6 +8,8 @@ pub mod authority;
 pub mod client;
 pub(crate) mod der;
 pub mod issued;
+pub(crate) mod possession;
+mod pss;
 pub mod renewal;
 pub mod request;
 mod serving;

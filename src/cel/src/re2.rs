@@ -174,6 +174,8 @@ mod tests {
         check(r"\bfoo\b", "a foo b", true);
         check(r"\bx\b", "a x b", true);
         check(r"^\pL+$", "ab", true);
+        check(r"^\p{Greek}+$", "αβγ", true);
+        check(r"^\p{Greek}+$", "abc", false);
         check(r"(?i)^ÄB$", "äb", true);
         check("^é.$", "éx", true);
         check("b", "abc", true);

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use kedge_client::Client;
 use kedge_client::events::Recorder;
-use kedge_plugin_api::controllers::{Action, Controller};
-use kedge_plugin_api::{Controllers, PluginError};
+use kedge_plugin_api::controllers::{Action, Controller, ReconcileError};
+use kedge_plugin_api::{Controllers, Fault, PluginError};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
@@ -196,13 +196,18 @@ impl Runner {
                 let ended = match &answer {
                     Ok(Action::Done) => Ended::Done,
                     Ok(Action::AgainAfter(delay)) => Ended::After(*delay),
+                    Err(ReconcileError::Plugin(PluginError { fault: Fault::Resting(left, _), .. })) => {
+                        Ended::Resting(Duration::from_millis(*left))
+                    }
                     Err(e) => {
                         tracing::warn!(controller = line.name, namespace = key.namespace, name = key.name, error = %e,
                             "a reconcile failed; it is tried again");
                         Ended::Failed
                     }
                 };
-                line.tally.ended(began.elapsed(), answer.is_err());
+                if !matches!(ended, Ended::Resting(_)) {
+                    line.tally.ended(began.elapsed(), answer.is_err());
+                }
                 line.with(|queue| queue.finish(key, ended, Instant::now()));
                 line.changed.notify_one();
                 drop(seat);

@@ -46,6 +46,8 @@ pub enum Ended {
     After(Duration),
     /// Failed.
     Failed,
+    /// Was not begun: the plugin rests for so long about this key.
+    Resting(Duration),
 }
 
 impl Queue {
@@ -81,27 +83,27 @@ impl Queue {
     /// A worker is done with a key.
     pub fn finish(&mut self, key: Key, ended: Ended, now: Instant) {
         self.working.remove(&key);
-        match ended {
-            Ended::Done => {
+        let delay = match ended {
+            Ended::Done | Ended::After(_) => {
                 self.failures.remove(&key);
-            }
-            Ended::After(delay) => {
-                self.failures.remove(&key);
-                self.postpone(key.clone(), now + delay);
+                if let Ended::After(delay) = ended {
+                    self.postpone(key.clone(), now + delay);
+                }
+                if self.again.remove(&key) {
+                    self.add(key);
+                }
+                return;
             }
             Ended::Failed => {
                 let failures = self.failures.entry(key.clone()).or_insert(0);
                 *failures = failures.saturating_add(1);
-                let delay = RETRY_FIRST.saturating_mul(1 << (*failures - 1).min(20)).min(RETRY_MOST);
-                self.postpone(key.clone(), now + delay);
-                // What changed meanwhile is seen by the retry; it must not undo the delay.
-                self.again.remove(&key);
-                return;
+                RETRY_FIRST.saturating_mul(1 << (*failures - 1).min(20)).min(RETRY_MOST)
             }
-        }
-        if self.again.remove(&key) {
-            self.add(key);
-        }
+            Ended::Resting(left) => left,
+        };
+        // What changed meanwhile is seen by the retry; it must not undo the delay.
+        self.again.remove(&key);
+        self.postpone(key, now + delay);
     }
 
     /// Keys that are ready or delayed.
@@ -169,6 +171,18 @@ mod tests {
         assert_eq!(queue.next(now), Next::Work(key("a")));
         queue.finish(key("a"), Ended::Done, now);
         assert_eq!((queue.next(now), queue.failures.len()), (Next::Idle, 0));
+    }
+
+    #[test]
+    fn a_rest_of_the_plugin_is_no_failure_of_the_key() {
+        let (mut queue, now) = (Queue::default(), Instant::now());
+        queue.add(key("a"));
+        queue.next(now);
+        queue.add(key("a"));
+        queue.finish(key("a"), Ended::Resting(Duration::from_millis(70)), now);
+        let due = now + Duration::from_millis(70);
+        assert_eq!((queue.next(now), queue.failures.len()), (Next::Until(due), 0));
+        assert_eq!(queue.next(due), Next::Work(key("a")));
     }
 
     #[test]

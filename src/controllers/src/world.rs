@@ -3,7 +3,8 @@
 //! In: a declaration, then rows that come and go. Out: the keys that a change wakes, and tables of rows. Never reads
 //! whole objects (`row.rs` does) and never calls anybody.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::btree_map::{BTreeMap, Entry};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use kedge_api::selector::LabelSelector;
 use kedge_plugin_api::controllers::{
@@ -136,17 +137,18 @@ impl World {
         if held.deleted.contains(&row.uid) {
             return Vec::new();
         }
-        if let Some(old) = held.rows.get(&key) {
+        if let Some(old) = held.rows.get_mut(&key) {
             if old.uid == row.uid && old.revision > row.revision {
                 return Vec::new();
             }
             if !old.differs(&row) {
-                held.rows.insert(key, row);
+                *old = row;
                 return Vec::new();
             }
         }
-        let old = held.put(key.clone(), Some(row.clone()));
-        self.woken(cache, &key, old.as_ref(), Some(&row))
+        let old = held.put(key.clone(), Some(row));
+        let new = self.caches[cache].rows.get(&key);
+        self.woken(cache, &key, old.as_ref(), new)
     }
 
     /// An object is gone. The answer to a write of ours may come after that news: it is remembered for a while.
@@ -254,6 +256,15 @@ impl World {
     }
 }
 
+fn disown(by_owner: &mut HashMap<Box<str>, BTreeSet<RowKey>>, uid: &str, key: &RowKey) {
+    if let Some(keys) = by_owner.get_mut(uid) {
+        keys.remove(key);
+        if keys.is_empty() {
+            by_owner.remove(uid);
+        }
+    }
+}
+
 impl Cache {
     fn entomb(&mut self, uid: &str) {
         if self.deleted.len() >= TOMBSTONES {
@@ -276,41 +287,32 @@ impl Cache {
     }
 
     fn put(&mut self, key: RowKey, row: Option<Row>) -> Option<Row> {
-        match row {
-            Some(row) => {
-                self.by_uid.insert(row.uid.clone(), key.clone());
-                for owner in &row.owners {
-                    self.by_owner.entry(owner.uid.clone()).or_default().insert(key.clone());
-                }
-                let owners: Vec<Box<str>> = row.owners.iter().map(|o| o.uid.clone()).collect();
-                let uid = row.uid.clone();
-                let old = self.rows.insert(key.clone(), row);
-                if let Some(old) = &old {
-                    if old.uid != uid {
-                        self.by_uid.remove(&old.uid);
-                    }
-                    old.owners.iter().filter(|o| !owners.contains(&o.uid)).for_each(|o| self.disown(&o.uid, &key));
-                }
-                old
-            }
-            None => {
-                let old = self.rows.remove(&key);
-                if let Some(old) = &old {
-                    self.by_uid.remove(&old.uid);
-                    old.owners.iter().for_each(|owner| self.disown(&owner.uid, &key));
-                }
-                old
-            }
+        let Cache { rows, by_uid, by_owner, .. } = self;
+        let Some(row) = row else {
+            let old = rows.remove(&key)?;
+            by_uid.remove(&old.uid);
+            old.owners.iter().for_each(|owner| disown(by_owner, &owner.uid, &key));
+            return Some(old);
+        };
+        let (old, new) = match rows.entry(key.clone()) {
+            Entry::Occupied(mut entry) => (Some(entry.insert(row)), &*entry.into_mut()),
+            Entry::Vacant(entry) => (None, &*entry.insert(row)),
+        };
+        for owner in &new.owners {
+            by_owner.entry(owner.uid.clone()).or_default().insert(key.clone());
         }
-    }
-
-    fn disown(&mut self, uid: &str, key: &RowKey) {
-        if let Some(keys) = self.by_owner.get_mut(uid) {
-            keys.remove(key);
-            if keys.is_empty() {
-                self.by_owner.remove(uid);
+        let is_same = old.as_ref().is_some_and(|old| old.uid == new.uid);
+        if let Some(old) = &old {
+            if !is_same {
+                by_uid.remove(&old.uid);
             }
+            let lost = old.owners.iter().filter(|owner| !new.is_owned_by(&owner.uid));
+            lost.for_each(|owner| disown(by_owner, &owner.uid, &key));
         }
+        if !is_same {
+            by_uid.insert(new.uid.clone(), key);
+        }
+        old
     }
 
     fn in_namespace<'a>(&'a self, namespace: &str) -> impl Iterator<Item = (&'a RowKey, &'a Row)> + use<'a> {

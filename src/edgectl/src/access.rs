@@ -166,17 +166,17 @@ async fn whoami(session: &Session, output: Option<&str>) -> Result<ExitCode, Fai
 
 /// Makes roles and bindings grant at least what the files say; never takes anything away.
 async fn reconcile(session: &Session, files: &Files) -> Result<ExitCode, Failure> {
-    if files.filename.is_empty() {
+    if !files.are_given() {
         return Err(Failure::said("must specify -f"));
     }
     let catalogue = session.catalogue().await?;
-    for item in manifest::read(files)? {
+    for item in manifest::read(files).await? {
         if !item.api_version().starts_with("rbac.authorization.k8s.io/") {
             eprintln!("Warning: {} {:?} is no role and no binding: skipped", item.kind(), item.name());
             continue;
         }
         let (resource, wanted, collection) = place(session, &catalogue, &item)?;
-        let path = collection.clone().name(item.name());
+        let path = collection.clone().name(item.named()?);
         let options = WriteOptions::default();
         match session.client.get_opt(&path).await? {
             None => drop(session.client.create(&collection, &wanted, &options).await?),

@@ -27,7 +27,7 @@ const TRIES: usize = 5;
 /// Runs the verb.
 pub async fn run(session: Session, args: Apply) -> Result<ExitCode, Failure> {
     check(&args)?;
-    let items = manifest::selected(&args.files, args.selector.as_deref())?;
+    let items = manifest::selected(&args.files, args.selector.as_deref()).await?;
     let catalogue = session.catalogue().await?;
     let validation = validation(&args.validate)?;
     if args.prune && items.is_empty() {
@@ -176,9 +176,7 @@ pub async fn one(
 ) -> Result<Applied, Failure> {
     let (resource, object, path) = place(session, catalogue, item)?;
     check_keys(item, validation)?;
-    if item.name().is_empty() {
-        return Err(Failure::said(format!("{}: resource name may not be empty", item.origin)));
-    }
+    item.named()?;
     let write = WriteOptions {
         dry_run: args.dry_run == DryRun::Server,
         field_validation: Some(validation),
@@ -258,7 +256,7 @@ async fn anew(
         Err(fault) => fault,
     };
     let mut before = current.clone();
-    if let Some(meta) = before["metadata"].as_object_mut() {
+    if let Some(meta) = before.get_mut("metadata").and_then(Value::as_object_mut) {
         meta.retain(|field, _| !matches!(&**field, "resourceVersion" | "uid" | "managedFields"));
     }
     match session.client.create(collection, &before, &WriteOptions::default()).await {
@@ -377,6 +375,19 @@ mod tests {
         let last = log.all().pop().unwrap();
         assert!(last.line.starts_with("POST"), "{last:?}");
         assert_eq!(last.body, json!({"metadata": {"name": "m", "namespace": "default"}, "data": {"a": "1"}}));
+    }
+
+    #[tokio::test]
+    async fn what_a_server_holds_may_be_anything() {
+        let (session, _) = fake::session(|asked| match asked.line.starts_with("DELETE") {
+            true => (200, json!({})),
+            false => refusal(404, "NotFound"),
+        });
+        let (collection, write) = (ResourcePath::core("configmaps"), WriteOptions::default());
+        for current in [json!([]), json!("x"), json!({"metadata": 7})] {
+            let done = anew(&session, &parsed("--force"), &collection, &current, &json!({}), &write).await;
+            assert!(done.is_err(), "{current}");
+        }
     }
 
     #[test]

@@ -21,6 +21,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::error::Failure;
+
 pub use access::{Auth, AuthWhat, Backup, Certificate, CertificateWhat, CreateRole, Restore, RuleFlags, SubjectFlags};
 pub use apply::{Apply, Delete};
 pub use boolean::{boolean, tell};
@@ -28,7 +30,7 @@ pub use change::{Diff, Edit, Patch, PatchType, Replace, Told, Wait};
 pub use config::{Config, ConfigWhat};
 pub use create::{Create, CreateHow, CreateSecret, CreateWhat, FromData};
 pub use device::{Image, ImageWhat, Plugin, PluginWhat};
-pub use discover::{ApiResources, ClusterInfo, ClusterInfoWhat, Dump, Events, Explain, Top, TopWhat};
+pub use discover::{ApiResources, ClusterInfo, ClusterInfoWhat, Dump, Events, Explain, Top, TopOrder, TopWhat};
 pub use nodes::{Cordon, Drain, Taint};
 pub use objects::{CreateObject, CreateService, ServicePorts};
 pub use rollout::{Rollout, RolloutWhat};
@@ -186,6 +188,8 @@ pub enum Verb {
     Events(Events),
     /// Display and change the kubeconfig.
     Config(Config),
+    /// Print the objects that the kustomization of a folder makes.
+    Kustomize(Kustomize),
     /// Print the flags that every verb takes.
     Options,
     /// Print the client and server version information.
@@ -234,12 +238,28 @@ pub struct Which {
 /// Manifests.
 #[derive(Clone, Debug, Default, Args)]
 pub struct Files {
-    /// Files or folders with manifests, or - for standard input; may be repeated, or be several with commas between.
+    /// Files, folders or addresses (https://…) with manifests, or - for standard input; may be repeated, or be several
+    /// with commas between.
     #[arg(long, short = 'f', value_name = "FILE", value_delimiter = ',')]
     pub filename: Vec<String>,
     /// Read folders with their subfolders.
     #[arg(long, short = 'R')]
     pub recursive: bool,
+    /// A folder with a kustomization, whose objects are taken.
+    #[arg(long, short = 'k', value_name = "FOLDER")]
+    pub kustomize: Option<String>,
+}
+
+impl Files {
+    /// Whether there are any.
+    pub fn are_given(&self) -> bool {
+        !self.filename.is_empty() || self.kustomize.is_some()
+    }
+
+    /// That there are some.
+    pub fn required(&self) -> Result<(), Failure> {
+        if self.are_given() { Ok(()) } else { Err(Failure::said("must specify one of -f and -k")) }
+    }
 }
 
 /// A dry run.
@@ -261,9 +281,13 @@ pub struct Get {
     pub which: Which,
     #[command(flatten)]
     pub files: Files,
-    /// Output format: json, yaml, name, wide, jsonpath=…, custom-columns=….
+    /// Output format: json, yaml, name, wide, jsonpath=…, go-template=…, custom-columns=…; the last three may also stand
+    /// in a file: jsonpath-file=…, go-template-file=…, custom-columns-file=….
     #[arg(long, short = 'o', value_name = "FORMAT")]
     pub output: Option<String>,
+    /// The template of -o go-template, go-template-file, jsonpath or jsonpath-file.
+    #[arg(long, value_name = "TEMPLATE")]
+    pub template: Option<String>,
     /// After listing the requested objects, watch for changes.
     #[arg(long, short = 'w')]
     pub watch: bool,
@@ -304,7 +328,7 @@ pub struct Get {
     #[arg(long)]
     pub output_watch_events: bool,
     /// Print what the server answers at this path, as it is: /readyz, /metrics, /api/v1/nodes.
-    #[arg(long, value_name = "PATH", conflicts_with_all = ["words", "filename", "output", "watch", "watch_only"])]
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["words", "filename", "kustomize", "output", "watch", "watch_only"])]
     pub raw: Option<String>,
 }
 
@@ -433,6 +457,17 @@ pub struct Label {
     pub told: Told,
 }
 
+/// `kustomize`.
+#[derive(Debug, Args)]
+pub struct Kustomize {
+    /// The folder.
+    #[arg(default_value = ".", value_name = "FOLDER")]
+    pub folder: String,
+    /// Write to this file, and not to standard output.
+    #[arg(long, short = 'o', value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
 /// `version`.
 #[derive(Debug, Args)]
 pub struct Version {
@@ -518,6 +553,11 @@ mod tests {
             "edgectl label -f a x=y --dry-run -o yaml --field-manager=me",
             "edgectl label pods a --list",
             "edgectl annotate pods --all -A x=y",
+            "edgectl apply -k overlays/site --prune --all",
+            "edgectl delete --kustomize . --ignore-not-found",
+            "edgectl get -k .",
+            "edgectl kustomize overlays/site -o all.yaml",
+            "edgectl kustomize",
         ] {
             read(line).unwrap_or_else(|e| panic!("{line}: {e}"));
         }

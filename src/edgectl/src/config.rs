@@ -4,6 +4,7 @@
 //! stay as they are. Never asks a server, and never writes half a file.
 
 mod files;
+mod property;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -15,6 +16,7 @@ use crate::args::{Config, ConfigWhat, Global};
 use crate::error::Failure;
 use crate::output::{self, Format, columns};
 use files::Files;
+use property::Property;
 
 /// Fields that are secret bytes, and secret words.
 const BYTES: [&str; 3] = ["certificate-authority-data", "client-certificate-data", "client-key-data"];
@@ -27,14 +29,17 @@ const OWN: &str = "edgectl";
 pub fn run(global: &Global, args: Config) -> Result<ExitCode, Failure> {
     let makes = matches!(
         args.what,
-        ConfigWhat::SetContext { .. } | ConfigWhat::SetCluster { .. } | ConfigWhat::SetCredentials { .. }
+        ConfigWhat::Set { .. }
+            | ConfigWhat::SetContext { .. }
+            | ConfigWhat::SetCluster { .. }
+            | ConfigWhat::SetCredentials { .. }
     );
     let mut files = Files::read(global.kubeconfig.as_deref(), makes)?;
     let merged = files.merged();
     match args.what {
         ConfigWhat::View { raw, minify, flatten, output } => {
             let format = match Format::parse(Some(&output))? {
-                format @ (Format::Yaml | Format::Json | Format::JsonPath(_)) => format,
+                format @ (Format::Yaml | Format::Json | Format::JsonPath(_) | Format::Template(_)) => format,
                 _ => return Err(Failure::said(format!("--output {output} is not available"))),
             };
             let mut shown = merged;
@@ -66,6 +71,26 @@ pub fn run(global: &Global, args: Config) -> Result<ExitCode, Failure> {
             files.main()["current-context"] = json!(name);
             files.write()?;
             println!("Switched to context \"{name}\".");
+        }
+        ConfigWhat::Set { property, value, set_raw_bytes } => {
+            let meant = Property::parse(&property)?;
+            let value = meant.value(&value, set_raw_bytes)?;
+            match meant {
+                Property::Current => files.main()["current-context"] = value,
+                Property::Field { list, name, field } => {
+                    set(files.holding(list, &name), list, &name, &[(field, Some(value))]);
+                }
+                Property::Entry { list, name } => {
+                    return Err(Failure::said(format!("{list}.{name} is no single property: name a field of it too")));
+                }
+            }
+            files.write()?;
+            println!("Property \"{property}\" set.");
+        }
+        ConfigWhat::Unset { property } => {
+            unset(&mut files, &property)?;
+            files.write()?;
+            println!("Property \"{property}\" unset.");
         }
         ConfigWhat::SetContext { name, current: of_current } => {
             let name = match (name, of_current) {
@@ -157,6 +182,30 @@ fn set(file: &mut Value, list: &str, name: &str, fields: &[(&str, Option<Value>)
             }
         }
     }
+}
+
+/// Takes a setting, or a whole entry, away wherever it stands.
+fn unset(files: &mut Files, property: &str) -> Result<(), Failure> {
+    let none = || Failure::said(format!("there is no property \"{property}\" in the kubeconfig"));
+    match Property::parse(property)? {
+        Property::Current => files.main()["current-context"] = json!(""),
+        Property::Entry { list, name } => {
+            if !files.has(list, &name) {
+                return Err(none());
+            }
+            while files.has(list, &name) {
+                list_of(files.holding(list, &name), list).retain(|entry| entry["name"] != *name);
+            }
+        }
+        Property::Field { list, name, field } => {
+            let merged = files.merged();
+            if entry(&merged, list, &name).is_none_or(|entry| entry[inside(list)][field].is_null()) {
+                return Err(none());
+            }
+            set(files.holding(list, &name), list, &name, &[(field, Some(Value::Null))]);
+        }
+    }
+    Ok(())
 }
 
 /// What is set of a cluster. One way to trust it goes before the other.
@@ -428,6 +477,44 @@ mod tests {
             assert!(done(&path, words).is_err(), "{words}");
         }
         assert_eq!((&now()["contexts"], &now()["users"], &now()["clusters"]), (&json!([]), &json!([]), &json!([])));
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn single_settings_are_set_and_unset() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = std::env::temp_dir().join(format!("edgectl-property-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("config");
+        let now = || {
+            kedge_api::decode::yaml(&std::fs::read(&path).unwrap(), &kedge_api::decode::Limits::MANIFEST).unwrap().value
+        };
+        for words in [
+            "set clusters.c.server https://a:1",
+            "set clusters.c.insecure-skip-tls-verify true",
+            "set users.u.client-key-data x --set-raw-bytes",
+            "set contexts.b.namespace n",
+            "set current-context b",
+        ] {
+            done(&path, words).unwrap_or_else(|e| panic!("{words}: {e}"));
+            assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600, "{words}");
+        }
+        let cluster = json!({"server": "https://a:1", "insecure-skip-tls-verify": true});
+        assert_eq!(now()["clusters"], json!([{"name": "c", "cluster": cluster}]));
+        assert_eq!(now()["users"], json!([{"name": "u", "user": {"client-key-data": "eA=="}}]));
+        assert_eq!(now()["contexts"][0]["context"]["namespace"], "n");
+        assert_eq!(now()["current-context"], "b");
+        for words in ["unset contexts.b.namespace", "unset clusters.c.server", "unset users.u"] {
+            done(&path, words).unwrap();
+            assert!(done(&path, words).is_err(), "{words}");
+        }
+        done(&path, "unset current-context").unwrap();
+        let cluster = json!({"name": "c", "cluster": {"insecure-skip-tls-verify": true}});
+        assert_eq!((&now()["clusters"][0], &now()["users"]), (&cluster, &json!([])));
+        assert_eq!(now()["current-context"], "");
+        for words in ["set clusters.c x", "set other x", "unset clusters.x.server", "set users.u.client-key-data *"] {
+            assert!(done(&path, words).is_err(), "{words}");
+        }
         std::fs::remove_dir_all(&folder).unwrap();
     }
 

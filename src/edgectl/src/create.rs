@@ -28,10 +28,8 @@ const FILE_LIMIT: u64 = 1 << 20;
 pub async fn run(session: Session, args: Create) -> Result<ExitCode, Failure> {
     let (items, how) = match args.what {
         None => {
-            if args.files.filename.is_empty() {
-                return Err(Failure::said("must specify -f"));
-            }
-            (manifest::read(&args.files)?, args.how)
+            args.files.required()?;
+            (manifest::read(&args.files).await?, args.how)
         }
         Some(CreateWhat::Token {
             name,
@@ -179,7 +177,7 @@ fn deployment(name: &str, images: &[String], replicas: i32, port: Option<u16>, c
 }
 
 /// The lines of a file of environment variables. A name without a value takes that of this process.
-fn variables(text: &str) -> Result<Vec<(String, Vec<u8>)>, Failure> {
+pub fn variables(text: &str) -> Result<Vec<(String, Vec<u8>)>, Failure> {
     let mut all = Vec::new();
     for line in text.trim_start_matches('\u{feff}').lines().map(str::trim_start) {
         if line.is_empty() || line.starts_with('#') {

@@ -101,11 +101,11 @@ type One = (Resource, Option<String>, String);
 async fn targets(session: &Session, args: &Delete) -> Result<Vec<One>, Failure> {
     let catalogue = session.catalogue().await?;
     let mut found = Vec::new();
-    if !args.files.filename.is_empty() {
-        for item in manifest::read(&args.files)? {
+    if args.files.are_given() {
+        for item in manifest::read(&args.files).await? {
             let (resource, object, _) = crate::apply::place(session, &catalogue, &item)?;
             let namespace = object["metadata"]["namespace"].as_str().map(str::to_owned);
-            found.push((resource, namespace, item.name().to_owned()));
+            found.push((resource, namespace, item.named()?.to_owned()));
         }
         return Ok(found);
     }
@@ -130,7 +130,9 @@ async fn targets(session: &Session, args: &Delete) -> Result<Vec<One>, Failure> 
         }
         for item in items {
             let text = |field: &str| item["metadata"][field].as_str().map(str::to_owned);
-            found.push((resource.clone(), text("namespace"), text("name").unwrap_or_default()));
+            // The path of an object without a name is that of them all.
+            let Some(name) = text("name").filter(|name| !name.is_empty()) else { continue };
+            found.push((resource.clone(), text("namespace"), name));
         }
     }
     Ok(found)

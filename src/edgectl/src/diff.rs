@@ -41,7 +41,7 @@ async fn compare(session: Session, args: Diff) -> Result<u8, Failure> {
     if args.force_conflicts && !args.server_side {
         return Err(Failure::said("--force-conflicts only works with --server-side"));
     }
-    let items = manifest::selected(&args.files, args.selector.as_deref())?;
+    let items = manifest::selected(&args.files, args.selector.as_deref()).await?;
     let catalogue = session.catalogue().await?;
     let (live, merged) = (Folder::new("LIVE")?, Folder::new("MERGED")?);
     let as_apply = Apply {
@@ -66,7 +66,7 @@ async fn compare(session: Session, args: Diff) -> Result<u8, Failure> {
     for item in &items {
         let both = async {
             let (resource, object, path) = place(&session, &catalogue, item)?;
-            let before = session.client.get_opt(&path.name(item.name())).await?;
+            let before = session.client.get_opt(&path.name(item.named()?)).await?;
             let after = apply::one(&session, &as_apply, &catalogue, item, FieldValidation::Warn).await?.object;
             let name = file_name(&resource, object["metadata"]["namespace"].as_str(), item.name());
             Ok::<_, Failure>((name, before.unwrap_or(Value::Null), after))

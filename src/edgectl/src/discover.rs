@@ -150,7 +150,8 @@ mod tests {
 
     #[track_caller]
     fn check(args: ApiResources, expected: &str) {
-        let all = all();
+        let mut all = all();
+        all[1].categories = vec!["all".to_owned()];
         let mut chosen: Vec<&Resource> = all.iter().filter(|r| wanted(r, &args)).collect();
         sort(&mut chosen, args.sort_by.as_deref());
         assert_eq!(table(&chosen, args.output.as_deref(), !args.no_headers), expected);
@@ -166,6 +167,7 @@ mod tests {
             "pods\ndeployments.apps\n",
         );
         check(ApiResources { api_group: Some(String::new()), ..names() }, "bindings\nnodes\npods\n");
+        check(ApiResources { categories: vec!["all".to_owned()], ..names() }, "pods\n");
         check(
             ApiResources { sort_by: Some("kind".to_owned()), ..names() },
             "bindings\ndeployments.apps\nnodes\npods\n",

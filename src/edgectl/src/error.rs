@@ -58,23 +58,28 @@ impl Failure {
     }
 }
 
+/// An error with what lies below it, each thing once.
+pub fn causes(error: &dyn std::error::Error) -> String {
+    below(error.to_string(), error.source())
+}
+
+fn below(mut text: String, mut cause: Option<&(dyn std::error::Error + 'static)>) -> String {
+    while let Some(deeper) = cause {
+        let words = deeper.to_string();
+        if !text.contains(&words) {
+            let _ = write!(text, ": {words}");
+        }
+        cause = deeper.source();
+    }
+    text
+}
+
 fn api_words(error: &ClientError) -> String {
     match error {
         ClientError::Status { reason, body, message, .. } if reason == "Invalid" => invalid(body, message),
         ClientError::Status { reason, message, .. } if reason.is_empty() => format!("Error from server: {message}\n"),
         ClientError::Status { reason, message, .. } => format!("Error from server ({reason}): {message}\n"),
-        ClientError::Unreachable(source) => {
-            let mut text = format!("error: {error}");
-            let mut cause = source.source();
-            while let Some(deeper) = cause {
-                let words = deeper.to_string();
-                if !text.contains(&words) {
-                    let _ = write!(text, ": {words}");
-                }
-                cause = deeper.source();
-            }
-            text + "\n"
-        }
+        ClientError::Unreachable(source) => format!("{}\n", below(format!("error: {error}"), source.source())),
         other => format!("error: {other}\n"),
     }
 }

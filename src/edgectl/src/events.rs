@@ -13,7 +13,7 @@ use crate::args::Events;
 use crate::error::Failure;
 use crate::follow::{Event, Follow, parts};
 use crate::output::{self, Format, columns};
-use crate::screen::safe;
+use crate::screen::{padded, safe};
 use crate::session::Session;
 
 /// Runs the verb.
@@ -118,7 +118,7 @@ impl Printer<'_> {
         let cell = |(cell, width): (&String, &mut usize)| {
             let cell = safe(cell);
             *width = (*width).max(cell.chars().count());
-            format!("{cell:w$}   ", w = *width)
+            padded(&cell, *width) + "   "
         };
         row.iter().zip(&mut self.widths).map(cell).collect::<String>().trim_end().to_owned()
     }

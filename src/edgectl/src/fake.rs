@@ -33,6 +33,11 @@ impl Log {
         self.0.lock().unwrap().clone()
     }
 
+    /// All requests since the last time.
+    pub fn take(&self) -> Vec<Asked> {
+        std::mem::take(&mut self.0.lock().unwrap())
+    }
+
     /// Their first lines.
     pub fn lines(&self) -> Vec<String> {
         self.all().into_iter().map(|asked| asked.line).collect()
@@ -102,6 +107,8 @@ const CORE: &[(&str, &str, &str)] = &[
     ("secrets", "Secret", ""),
     ("configmaps", "ConfigMap", "cm"),
     ("events", "Event", "ev"),
+    ("serviceaccounts", "ServiceAccount", "sa"),
+    ("resourcequotas", "ResourceQuota", "quota"),
     ("namespaces*", "Namespace", "ns"),
     ("nodes*", "Node", "no"),
 ];
@@ -113,9 +120,24 @@ fn groups() -> Value {
         ("statefulsets", "StatefulSet", "sts"),
         ("daemonsets", "DaemonSet", "ds"),
     ];
+    let rbac: &[_] = &[
+        ("roles", "Role", ""),
+        ("rolebindings", "RoleBinding", ""),
+        ("clusterroles*", "ClusterRole", ""),
+        ("clusterrolebindings*", "ClusterRoleBinding", ""),
+    ];
     let mut all = served("apps", apps);
-    let other = served("example.com", &[("services", "Service", ""), ("nodes*", "Node", "")]);
-    all["items"].as_array_mut().unwrap().push(other["items"][0].clone());
+    for (group, resources) in [
+        ("batch", &[("jobs", "Job", ""), ("cronjobs", "CronJob", "cj")][..]),
+        ("certificates.k8s.io", &[("certificatesigningrequests*", "CertificateSigningRequest", "csr")]),
+        ("networking.k8s.io", &[("ingresses", "Ingress", "ing")]),
+        ("policy", &[("poddisruptionbudgets", "PodDisruptionBudget", "pdb")]),
+        ("rbac.authorization.k8s.io", rbac),
+        ("scheduling.k8s.io", &[("priorityclasses*", "PriorityClass", "pc")]),
+        ("example.com", &[("services", "Service", ""), ("nodes*", "Node", "")]),
+    ] {
+        all["items"].as_array_mut().unwrap().push(served(group, resources)["items"][0].clone());
+    }
     all
 }
 

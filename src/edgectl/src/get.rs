@@ -29,7 +29,7 @@ pub async fn run(session: Session, args: Get) -> Result<ExitCode, Failure> {
     if let Some(path) = &args.raw {
         return raw(&session, path).await;
     }
-    let format = Format::parse(args.output.as_deref())?;
+    let format = Format::parse(output(&args)?.as_deref())?;
     let sort = args.sort_by.as_deref().map(sort_path).transpose()?;
     let targets = targets(&session, &args).await?;
     if args.subresource.is_some() && targets.iter().any(|(target, _)| target.name.is_none()) {
@@ -50,6 +50,19 @@ pub async fn run(session: Session, args: Get) -> Result<ExitCode, Failure> {
     Ok(if printer.failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
+/// `-o`, with what --template says.
+fn output(args: &Get) -> Result<Option<String>, Failure> {
+    let Some(template) = &args.template else { return Ok(args.output.clone()) };
+    match args.output.as_deref() {
+        None | Some("") => Ok(Some(format!("go-template={template}"))),
+        Some(
+            name @ ("go-template" | "go-template-file" | "template" | "templatefile" | "jsonpath" | "jsonpath-as-json"
+            | "jsonpath-file"),
+        ) => Ok(Some(format!("{name}={template}"))),
+        Some(other) => Err(Failure::said(format!("--template does not go with the output format \"{other}\""))),
+    }
+}
+
 /// The server's answer as it comes, so that logs and metrics of any size pass through.
 async fn raw(session: &Session, path: &str) -> Result<ExitCode, Failure> {
     let mut pieces = session.client.stream(path).await?;
@@ -63,7 +76,7 @@ async fn raw(session: &Session, path: &str) -> Result<ExitCode, Failure> {
 async fn targets(session: &Session, args: &Get) -> Result<Vec<(Target, Option<String>)>, Failure> {
     let catalogue = session.catalogue().await?;
     let namespace = (!args.all_namespaces).then(|| session.namespace.clone());
-    if args.files.filename.is_empty() {
+    if !args.files.are_given() {
         let named = catalogue.targets(&args.which.words)?;
         if args.all_namespaces && named.iter().any(|t| t.name.is_some() && t.resource.namespaced) {
             return Err(Failure::said("a resource cannot be retrieved by name across all namespaces"));
@@ -71,12 +84,12 @@ async fn targets(session: &Session, args: &Get) -> Result<Vec<(Target, Option<St
         return Ok(named.into_iter().map(|target| (target, namespace.clone())).collect());
     }
     let mut found = Vec::new();
-    for item in manifest::read(&args.files)? {
+    for item in manifest::read(&args.files).await? {
         let resource = catalogue.of(item.api_version(), item.kind()).ok_or_else(|| {
             Failure::said(format!("{}: the server does not know {} {}", item.origin, item.api_version(), item.kind()))
         })?;
         let own = item.object["metadata"]["namespace"].as_str().map(str::to_owned);
-        let target = Target { resource: resource.clone(), name: Some(item.name().to_owned()) };
+        let target = Target { resource: resource.clone(), name: Some(item.named()?.to_owned()) };
         found.push((target, own.or_else(|| Some(session.namespace.clone()))));
     }
     Ok(found)
@@ -320,6 +333,10 @@ async fn watch(
 /// One object of a watch, in a format that is no table.
 fn print(event: Event, args: &Get, format: &Format, target: &Target, printed: &mut usize) -> Result<(), Failure> {
     let Event { of_type, mut object } = event;
+    if !object.is_object() {
+        // The server's answer may hold anything.
+        return Ok(());
+    }
     (object["apiVersion"], object["kind"]) = (json!(target.resource.api_version()), json!(target.resource.kind));
     if !args.show_managed_fields {
         unmanaged(&mut object);
@@ -348,6 +365,20 @@ mod tests {
         }
     }
 
+    #[test]
+    fn templates_have_a_flag_of_their_own() {
+        for (flags, expected) in [
+            ("", Ok(None)),
+            ("--template={{.a}}", Ok(Some("go-template={{.a}}"))),
+            ("-o go-template --template={{.a}}", Ok(Some("go-template={{.a}}"))),
+            ("-o jsonpath --template={.a}", Ok(Some("jsonpath={.a}"))),
+            ("-o json --template={.a}", Err(())),
+        ] {
+            let given = output(&parsed(format!("edgectl get pods {flags}").trim()));
+            assert_eq!(given.as_ref().map(Option::as_deref).map_err(drop), expected, "{flags}");
+        }
+    }
+
     #[tokio::test]
     async fn one_refusal_does_not_hide_the_rest() {
         let (session, log) = fake::session(|asked| match asked.line.contains("pods") {
@@ -368,6 +399,16 @@ mod tests {
             let (session, _) = fake::session(move |_| (200, given.clone()));
             let done = run(session, parsed("edgectl get pods -o json")).await;
             assert_eq!(done.is_ok(), answer["items"].is_array(), "{answer}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_watched_may_be_anything() {
+        let (session, _) = fake::session(|_| (200, json!({})));
+        let target = Target { resource: session.catalogue().await.unwrap().find("pods").unwrap().clone(), name: None };
+        for object in [json!("x"), json!([1]), json!({"metadata": "x"})] {
+            let event = Event { of_type: "ADDED".to_owned(), object };
+            print(event, &parsed("edgectl get pods -w -o json"), &Format::Json, &target, &mut 0).unwrap();
         }
     }
 

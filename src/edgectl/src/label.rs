@@ -160,11 +160,11 @@ fn split(words: &[String]) -> Result<(Vec<String>, Vec<Change>), Failure> {
 pub async fn targets(session: &Session, which: &Chosen, files: &Files, all: bool) -> Result<Vec<One>, Failure> {
     let catalogue = session.catalogue().await?;
     let mut found = Vec::new();
-    if !files.filename.is_empty() {
-        for item in manifest::read(files)? {
+    if files.are_given() {
+        for item in manifest::read(files).await? {
             let (resource, object, _) = crate::apply::place(session, &catalogue, &item)?;
             let namespace = object["metadata"]["namespace"].as_str().map(str::to_owned);
-            found.push((resource, namespace, item.name().to_owned()));
+            found.push((resource, namespace, item.named()?.to_owned()));
         }
         return Ok(found);
     }
@@ -188,7 +188,9 @@ pub async fn targets(session: &Session, which: &Chosen, files: &Files, all: bool
         let list = session.client.list(&target.resource.path(namespace.as_deref()), &options).await?;
         for item in list["items"].as_array().into_iter().flatten() {
             let text = |field: &str| item["metadata"][field].as_str().map(str::to_owned);
-            found.push((target.resource.clone(), text("namespace"), text("name").unwrap_or_default()));
+            // The path of an object without a name is that of them all.
+            let Some(name) = text("name").filter(|name| !name.is_empty()) else { continue };
+            found.push((target.resource.clone(), text("namespace"), name));
         }
     }
     Ok(found)

@@ -22,6 +22,7 @@ mod discover;
 mod drain;
 mod dump;
 mod edit;
+mod elsewhere;
 mod error;
 mod events;
 mod exec;
@@ -32,6 +33,9 @@ mod fake;
 mod follow;
 mod forward;
 mod get;
+#[cfg(test)]
+mod hostile;
+mod kustomize;
 mod label;
 mod logs;
 mod manifest;
@@ -42,6 +46,8 @@ mod patch;
 mod proxy;
 mod remote;
 mod replace;
+#[cfg(test)]
+mod requests;
 mod resource;
 mod rollout;
 mod run;
@@ -116,8 +122,16 @@ async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     if let Verb::Config(config) = verb {
         return config::run(&global, config);
     }
+    if let Verb::Kustomize(args) = verb {
+        return kustomize::run(&args);
+    }
     // Whoever drains a node wants to hear which budget forbids it.
     let session = Session::open(&global, matches!(verb, Verb::Drain(_)));
+    act(session, verb).await
+}
+
+/// Runs a verb that may ask a server.
+async fn act(session: impl Future<Output = Result<Session, Failure>>, verb: Verb) -> Result<ExitCode, Failure> {
     match verb {
         Verb::Get(a) => get::run(session.await?, a).await,
         Verb::Describe(a) => describe::run(session.await?, a).await,
@@ -163,6 +177,6 @@ async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Verb::Explain(a) => explain::run(session.await?, a).await,
         Verb::Events(a) => events::run(session.await?, a).await,
         Verb::Version(a) => version::run(session.await.ok(), a).await,
-        Verb::Completion { .. } | Verb::Config(_) | Verb::Options => Ok(ExitCode::SUCCESS),
+        Verb::Completion { .. } | Verb::Config(_) | Verb::Kustomize(_) | Verb::Options => Ok(ExitCode::SUCCESS),
     }
 }

@@ -1,4 +1,4 @@
-//! Manifests from files, folders and standard input.
+//! Manifests from files, folders, addresses and standard input.
 //!
 //! In: `-f` arguments. Out: objects with where they stand. Lists are taken apart. Never changes an object.
 
@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use crate::args::Files;
 use crate::error::Failure;
+use crate::{elsewhere, kustomize};
 
 /// An object of a manifest.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,14 +39,20 @@ impl Item {
     pub fn name(&self) -> &str {
         self.object["metadata"]["name"].as_str().unwrap_or("")
     }
+
+    /// The name, which must be there: the path of an object without one is that of them all.
+    pub fn named(&self) -> Result<&str, Failure> {
+        match self.name() {
+            "" => Err(Failure::said(format!("{}: resource name may not be empty", self.origin))),
+            name => Ok(name),
+        }
+    }
 }
 
 /// The objects of manifests that must be given, and of those the ones that a selector takes.
-pub fn selected(files: &Files, selector: Option<&str>) -> Result<Vec<Item>, Failure> {
-    if files.filename.is_empty() {
-        return Err(Failure::said("must specify -f"));
-    }
-    let mut items = read(files)?;
+pub async fn selected(files: &Files, selector: Option<&str>) -> Result<Vec<Item>, Failure> {
+    files.required()?;
+    let mut items = read(files).await?;
     if let Some(text) = selector {
         let selector = LabelSelector::parse(text).map_err(|e| Failure::said(e.to_string()))?;
         items.retain(|item| selector.matches(&item.object["metadata"]["labels"]));
@@ -54,8 +61,17 @@ pub fn selected(files: &Files, selector: Option<&str>) -> Result<Vec<Item>, Fail
 }
 
 /// Reads everything. An error names file and line; nothing is done with a half-read set.
-pub fn read(files: &Files) -> Result<Vec<Item>, Failure> {
+pub async fn read(files: &Files) -> Result<Vec<Item>, Failure> {
     let mut items = Vec::new();
+    if let Some(folder) = &files.kustomize {
+        if !files.filename.is_empty() {
+            return Err(Failure::said("only one of -f or -k can be specified"));
+        }
+        if files.recursive {
+            return Err(Failure::said("the -k flag can't be used with -f or -R"));
+        }
+        items = kustomize::build(folder)?;
+    }
     for name in &files.filename {
         if name == "-" {
             let mut bytes = Vec::new();
@@ -67,10 +83,9 @@ pub fn read(files: &Files) -> Result<Vec<Item>, Failure> {
             parse("STDIN", &bytes, &mut items)?;
             continue;
         }
-        if name.starts_with("http://") || name.starts_with("https://") {
-            return Err(Failure::said(format!(
-                "{name}: manifests are not fetched from elsewhere; look at what is there first, and then pass the file"
-            )));
+        if elsewhere::is_address(name) {
+            parse(name, &elsewhere::read(name).await?, &mut items)?;
+            continue;
         }
         for path in paths(Path::new(name), files.recursive)? {
             let bytes = std::fs::read(&path).map_err(|source| Failure::Read { path: path.clone(), source })?;
@@ -104,7 +119,8 @@ fn paths(path: &Path, recursive: bool) -> Result<Vec<PathBuf>, Failure> {
     Ok(found)
 }
 
-fn parse(origin: &str, bytes: &[u8], into: &mut Vec<Item>) -> Result<(), Failure> {
+/// The objects of one text.
+pub fn parse(origin: &str, bytes: &[u8], into: &mut Vec<Item>) -> Result<(), Failure> {
     let documents =
         decode::any(bytes, &Limits::MANIFEST).map_err(|source| Failure::Parse { origin: origin.to_owned(), source })?;
     for document in documents {
@@ -157,8 +173,8 @@ mod tests {
         assert_eq!(names(text).unwrap(), ["a.yaml:1 Pod a", "a.yaml:7 Secret b"]);
     }
 
-    #[test]
-    fn several_files_are_read_and_no_addresses() {
+    #[tokio::test]
+    async fn several_files_are_read() {
         let folder = std::env::temp_dir().join(format!("edgectl-files-{}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
         let one = |name: &str| {
@@ -168,11 +184,9 @@ mod tests {
         };
         let line = format!("edgectl apply -f {},{}", one("a"), one("b"));
         let crate::args::Verb::Apply(args) = crate::args::read(&line).unwrap().verb else { panic!("{line}") };
-        let names: Vec<String> = read(&args.files).unwrap().iter().map(|item| item.name().to_owned()).collect();
+        let names: Vec<String> = read(&args.files).await.unwrap().iter().map(|item| item.name().to_owned()).collect();
         assert_eq!(names, ["a", "b"]);
         std::fs::remove_dir_all(&folder).unwrap();
-        let files = Files { filename: vec!["https://a.lan/x.yaml".to_owned()], recursive: false };
-        assert!(read(&files).unwrap_err().to_string().contains("not fetched from elsewhere"));
     }
 
     #[test]

@@ -74,6 +74,9 @@ async fn patch(
         }
         let mut body = change(&node)?;
         if dry_run == DryRun::Client {
+            if !node["spec"].is_object() {
+                node["spec"] = json!({});
+            }
             node["spec"]["taints"] = body["spec"]["taints"].take();
             return Ok(node);
         }
@@ -231,6 +234,16 @@ mod tests {
             (Ok(taints), Ok(expected)) => assert_eq!(json!(taints), expected, "{words:?}"),
             (Err(fault), Err(why)) => assert!(fault.to_string().contains(why), "{fault}"),
             (done, expected) => panic!("{done:?} instead of {expected:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_node_may_hold_anything() {
+        for node in [json!({"spec": "x"}), json!({"spec": null}), json!({"spec": {"taints": "x"}})] {
+            let (session, _) = crate::fake::session(move |_| (200, node.clone()));
+            let change = |_: &Value| Ok(json!({"spec": {"taints": []}}));
+            let done = patch(&session, "n", DryRun::Client, "m", change).await.unwrap();
+            assert_eq!(done["spec"]["taints"], json!([]));
         }
     }
 

@@ -1,8 +1,11 @@
-//! Output formats: aligned columns, JSON, YAML, names, JSONPath and custom columns.
+//! Output formats: aligned columns, JSON, YAML, names, JSONPath, Go templates and custom columns.
 //!
 //! In: objects or rows. Out: text for standard output. Never asks the server.
 
 mod jsonpath;
+mod template;
+
+use std::io::Read as _;
 
 use kedge_api::yaml;
 use serde_json::Value;
@@ -11,6 +14,10 @@ use crate::error::Failure;
 use crate::screen::safe;
 
 pub use jsonpath::{JsonPath, text};
+pub use template::Template;
+
+/// The most bytes of a template in a file.
+const TEMPLATE: usize = 1 << 20;
 
 /// How objects are printed.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,6 +35,10 @@ pub enum Format {
     Name,
     /// A template.
     JsonPath(JsonPath),
+    /// A template whose results are JSON.
+    JsonPathAsJson(JsonPath),
+    /// A Go template.
+    Template(Template),
     /// Headed expressions.
     Columns(Vec<(String, JsonPath)>),
 }
@@ -36,23 +47,26 @@ impl Format {
     /// From `-o`.
     pub fn parse(text: Option<&str>) -> Result<Format, Failure> {
         let Some(text) = text else { return Ok(Format::Table { wide: false }) };
-        match text {
-            "" => Ok(Format::Table { wide: false }),
-            "wide" => Ok(Format::Table { wide: true }),
+        let (name, given) = text.split_once('=').unwrap_or((text, ""));
+        let given = |what: &str| match given {
+            "" => Err(Failure::said(format!("{name} format specified but no {what} given"))),
+            given => Ok(given),
+        };
+        let template = || given("template");
+        match name {
+            "" | "wide" | "json" | "yaml" | "name" if name != text => Err(unknown(text)),
+            "" | "wide" => Ok(Format::Table { wide: name == "wide" }),
             "json" => Ok(Format::Json),
             "yaml" => Ok(Format::Yaml),
             "name" => Ok(Format::Name),
-            _ => {
-                if let Some(template) = text.strip_prefix("jsonpath=") {
-                    return Ok(Format::JsonPath(JsonPath::parse(template)?));
-                }
-                if let Some(columns) = text.strip_prefix("custom-columns=") {
-                    return Ok(Format::Columns(custom(columns)?));
-                }
-                Err(Failure::said(format!(
-                    "unable to match a printer suitable for the output format \"{text}\", allowed formats are: custom-columns,json,jsonpath,name,wide,yaml"
-                )))
-            }
+            "jsonpath" => Ok(Format::JsonPath(JsonPath::parse(template()?)?)),
+            "jsonpath-as-json" => Ok(Format::JsonPathAsJson(JsonPath::parse(template()?)?)),
+            "jsonpath-file" => Ok(Format::JsonPath(JsonPath::parse(file(template()?)?.trim_end_matches('\n'))?)),
+            "go-template" | "template" => Ok(Format::Template(Template::parse(template()?)?)),
+            "go-template-file" | "templatefile" => Ok(Format::Template(Template::parse(&file(template()?)?)?)),
+            "custom-columns" => Ok(Format::Columns(custom(given("custom columns")?)?)),
+            "custom-columns-file" => Ok(Format::Columns(custom_file(&file(given("custom columns")?)?)?)),
+            _ => Err(unknown(text)),
         }
     }
 
@@ -63,6 +77,39 @@ impl Format {
             format => Ok(Some(format)),
         }
     }
+}
+
+fn unknown(text: &str) -> Failure {
+    Failure::said(format!(
+        "unable to match a printer suitable for the output format \"{text}\", allowed formats are: custom-columns,custom-columns-file,go-template,go-template-file,json,jsonpath,jsonpath-as-json,jsonpath-file,name,template,templatefile,wide,yaml"
+    ))
+}
+
+/// What a file of a template says.
+fn file(path: &str) -> Result<String, Failure> {
+    let fault = |source| Failure::Read { path: path.into(), source };
+    let (mut text, limit) = (String::new(), TEMPLATE as u64 + 1);
+    std::fs::File::open(path).and_then(|file| file.take(limit).read_to_string(&mut text)).map_err(fault)?;
+    if text.len() > TEMPLATE {
+        return Err(Failure::said(format!("{path} is larger than {TEMPLATE} bytes")));
+    }
+    Ok(text)
+}
+
+/// A line of heads and a line of expressions.
+fn custom_file(text: &str) -> Result<Vec<(String, JsonPath)>, Failure> {
+    let mut lines = text.lines();
+    let mut words = || lines.next().unwrap_or("").split_whitespace().collect::<Vec<_>>();
+    let (heads, paths) = (words(), words());
+    if heads.is_empty() || heads.len() != paths.len() {
+        return Err(Failure::said(format!(
+            "number of headers ({}) and field specifications ({}) don't match",
+            heads.len(),
+            paths.len()
+        )));
+    }
+    let specs: Vec<String> = heads.iter().zip(paths).map(|(head, path)| format!("{head}:{path}")).collect();
+    custom(&specs.join(","))
 }
 
 fn custom(text: &str) -> Result<Vec<(String, JsonPath)>, Failure> {
@@ -119,7 +166,14 @@ pub fn print(format: &Format, value: &Value, name: &str) -> Result<(), Failure> 
     let text = object(format, value, name)?;
     match format {
         Format::Name | Format::Table { .. } => print!("{text}"),
-        Format::Json | Format::Yaml | Format::JsonPath(_) | Format::Columns(_) => std::print!("{text}"),
+        Format::Json
+        | Format::Yaml
+        | Format::JsonPath(_)
+        | Format::JsonPathAsJson(_)
+        | Format::Template(_)
+        | Format::Columns(_) => {
+            std::print!("{text}");
+        }
     }
     Ok(())
 }
@@ -131,6 +185,8 @@ pub fn object(format: &Format, value: &Value, name: &str) -> Result<String, Fail
         Format::Yaml => yaml::text(value),
         Format::Name | Format::Table { .. } => format!("{name}\n"),
         Format::JsonPath(path) => path.render(value),
+        Format::JsonPathAsJson(path) => path.arrays(value),
+        Format::Template(template) => template.render(value)?,
         Format::Columns(wanted) => {
             let items = value.get("items").and_then(Value::as_array);
             let rows = items.map_or_else(|| vec![value], |items| items.iter().collect());
@@ -169,6 +225,37 @@ mod tests {
         assert_eq!(Format::parse(Some("wide")).unwrap(), Format::Table { wide: true });
         assert!(Format::parse(Some("xml")).unwrap_err().to_string().contains("\"xml\""));
         assert!(Format::parse(Some("custom-columns=A")).is_err());
+    }
+
+    #[test]
+    fn formats_may_stand_in_files() {
+        let path = std::env::temp_dir().join(format!("edgectl-format-{}", std::process::id()));
+        let value = json!({"metadata": {"name": "a"}});
+        for (format, text, expected) in [
+            ("jsonpath-file", "{.metadata.name}\n", "a"),
+            ("go-template-file", "{{.metadata.name}}\n", "a\n"),
+            ("templatefile", "{{len .metadata.name}}", "1"),
+            ("custom-columns-file", "NAME  X\n.metadata.name {.x}\n", "NAME   X\na      <none>\n"),
+        ] {
+            std::fs::write(&path, text).unwrap();
+            let format = Format::parse(Some(&format!("{format}={}", path.display()))).unwrap();
+            assert_eq!(object(&format, &value, "").unwrap(), expected, "{text}");
+        }
+        std::fs::write(&path, "A B\n.x\n").unwrap();
+        assert!(Format::parse(Some(&format!("custom-columns-file={}", path.display()))).is_err());
+        std::fs::remove_file(&path).unwrap();
+        for format in [
+            "jsonpath",
+            "jsonpath-as-json=",
+            "json=x",
+            "go-template",
+            "go-template=",
+            "template=",
+            "custom-columns",
+            "go-template-file=/no",
+        ] {
+            assert!(Format::parse(Some(format)).is_err(), "{format}");
+        }
     }
 
     #[test]

@@ -153,7 +153,31 @@ fn text(code: StatusCode, words: &str) -> Response<Body> {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
     use super::*;
+
+    #[tokio::test]
+    async fn flags_open_the_gate_and_move_it() {
+        for (prefix, filter, host, path, code, asked) in [
+            ("/", true, "localhost", "/api/v1/pods?limit=1", 200, Some("GET /api/v1/pods?limit=1")),
+            ("/", true, "example.org", "/api/v1/pods", 403, None),
+            ("/", false, "example.org", "/api/v1/pods", 200, Some("GET /api/v1/pods")),
+            ("/k8s/", true, "localhost", "/k8s/api/v1/pods", 200, Some("GET /api/v1/pods")),
+            ("/k8s/", true, "localhost", "/api/v1/pods", 404, None),
+        ] {
+            let (session, log) = crate::fake::session(|_| (200, serde_json::json!({})));
+            let gate = Arc::new(Gate { session, prefix: prefix.to_owned(), filter });
+            let (mut near, far) = tokio::io::duplex(4096);
+            serve(&gate, &Arc::new(Semaphore::new(1)), far).await;
+            let request = format!("GET {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
+            near.write_all(request.as_bytes()).await.unwrap();
+            let mut answer = String::new();
+            near.read_to_string(&mut answer).await.unwrap();
+            assert!(answer.starts_with(&format!("HTTP/1.1 {code} ")), "{prefix} {host} {path}: {answer}");
+            assert_eq!(log.lines().first().map(String::as_str), asked, "{prefix} {host} {path}");
+        }
+    }
 
     #[test]
     fn only_local_names_pass_and_none_into_a_container() {

@@ -26,7 +26,7 @@ pub async fn run(session: Session, args: Replace) -> Result<ExitCode, Failure> {
         field_manager: Some(args.field_manager.clone()),
     };
     let mut written = Written::new(args.told.output.as_deref(), args.told.dry_run)?;
-    let items = manifest::read(&args.files)?;
+    let items = manifest::read(&args.files).await?;
     let catalogue = session.catalogue().await?;
     for item in &items {
         match one(&session, &args, &catalogue, item, &write).await {
@@ -38,9 +38,7 @@ pub async fn run(session: Session, args: Replace) -> Result<ExitCode, Failure> {
 }
 
 fn check(args: &Replace) -> Result<(), Failure> {
-    if args.files.filename.is_empty() {
-        return Err(Failure::said("must specify -f"));
-    }
+    args.files.required()?;
     if args.grace_period >= 0 && !args.force {
         return Err(Failure::said("--grace-period must have --force specified"));
     }
@@ -65,9 +63,7 @@ async fn one(
 ) -> Result<(Resource, Value), Failure> {
     check_keys(item, validation(&args.validate)?)?;
     let (resource, object, collection) = place(session, catalogue, item)?;
-    if item.name().is_empty() {
-        return Err(Failure::said(format!("{}: resource name may not be empty", item.origin)));
-    }
+    item.named()?;
     let mut object = if args.save_config { with_last_applied(&object) } else { object };
     let path = collection.clone().name(item.name());
     if args.force {
@@ -113,7 +109,7 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_refused() {
         for (words, why) in [
-            ("", "must specify -f"),
+            ("", "must specify one of -f and -k"),
             ("-f a --grace-period=0", "--grace-period must have --force"),
             ("-f a --timeout=1s", "--timeout must have --force"),
             ("-f a --force --dry-run=server", "--dry-run can not"),

@@ -172,6 +172,10 @@ impl Catalogue {
         if names.is_empty() {
             return Ok(kinds.into_iter().map(|r| Target { resource: r.clone(), name: None }).collect());
         }
+        if names.iter().any(String::is_empty) {
+            // As of a variable that is not set: the path of an object without a name is that of them all.
+            return Err(Failure::said("resource name may not be empty"));
+        }
         let pairs = kinds.into_iter().flat_map(|r| names.iter().map(move |name| (r, name)));
         Ok(pairs.map(|(r, name)| Target { resource: r.clone(), name: Some(name.clone()) }).collect())
     }
@@ -226,6 +230,7 @@ mod tests {
         check("events.events.k8s.io", &["event.events.k8s.io/*"]);
         check("events", &["event/*"]);
         check("all", &["pod/*", "deployment.apps/*"]);
+        check("po a ", &["resource name may not be empty"]);
         check(",", &["\",\" names no resource type"]);
         check("foo", &["the server doesn't have a resource type \"foo\""]);
     }

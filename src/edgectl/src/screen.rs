@@ -26,6 +26,15 @@ pub fn safe(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
+/// A cell with as much room after it as its column wants; a format's own width ends the program above 65535.
+pub fn padded(cell: &str, width: usize) -> String {
+    let gap = width.saturating_sub(cell.chars().count());
+    let mut text = String::with_capacity(cell.len() + gap);
+    text.push_str(cell);
+    text.extend(std::iter::repeat_n(' ', gap));
+    text
+}
+
 macro_rules! print {
     ($($words:tt)*) => { std::print!("{}", $crate::screen::safe(&std::format!($($words)*))) };
 }
@@ -46,7 +55,14 @@ macro_rules! eprintln {
 
 #[cfg(test)]
 mod tests {
-    use super::safe;
+    use super::{padded, safe};
+
+    #[test]
+    fn cells_may_be_of_any_width() {
+        assert_eq!(padded("ä", 3), "ä  ");
+        assert_eq!(padded("abc", 2), "abc");
+        assert_eq!(padded("a", 100_000).len(), 100_000);
+    }
 
     #[test]
     fn nothing_moves_the_cursor() {

@@ -2,6 +2,8 @@
 //!
 //! In: the global flags. Out: a client, the namespace, and the kinds by any of their names. Never caches to disk.
 
+#[cfg(test)]
+mod flags;
 mod timed;
 
 use std::collections::HashSet;

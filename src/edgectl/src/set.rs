@@ -205,6 +205,9 @@ impl Wanted {
                 for container in matching(spec, containers)? {
                     for (field, values) in [("limits", limits), ("requests", requests)] {
                         if !values.is_empty() {
+                            if !container["resources"].is_object() {
+                                container["resources"] = json!({});
+                            }
                             container["resources"][field] = merged(&container["resources"][field], values);
                         }
                     }
@@ -340,6 +343,10 @@ mod tests {
         Wanted::Resources { containers: "w*".to_owned(), limits, requests: Map::new() }.put(&mut changed).unwrap();
         assert_eq!(changed["containers"][0]["resources"], json!({"limits": {"cpu": "1", "memory": "1Gi", "x": "3"}}));
         assert_eq!(changed["containers"][1], json!({"name": "side"}));
+        changed["containers"] = json!([7, {"name": "web", "resources": "x"}]);
+        let requests = quantities(&["cpu=1".to_owned()]).unwrap();
+        Wanted::Resources { containers: "*".to_owned(), limits: Map::new(), requests }.put(&mut changed).unwrap();
+        assert_eq!(changed["containers"], json!([7, {"name": "web", "resources": {"requests": {"cpu": "1"}}}]));
         assert!(quantities(&["cpu".to_owned()]).is_err() && quantities(&["cpu=much".to_owned()]).is_err());
     }
 

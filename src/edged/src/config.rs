@@ -176,6 +176,9 @@ mod tests {
         refused("node: {maxPods: 0}", &["node.maxPods", "1 and 1024"]);
         refused("network: {bridge: a-name-that-is-too-long}", &["network.bridge", "15"]);
         refused("containers: {logMaxBytes: 1}", &["logMaxBytes"]);
+        refused("images: {gcHighThresholdPercent: 101}", &["images.gcHighThresholdPercent", "101", "0 and 100"]);
+        refused("images: {gcLowThresholdPercent: 85}", &["images.gcLowThresholdPercent", "85 is not below"]);
+        refused("images: {gcHighThresholdPercent: 70}", &["images.gcLowThresholdPercent", "80", "which is 70"]);
         refused("audit: {maxMib: 0}", &["audit.maxMib"]);
         refused("plugins: {list: [{name: a}]}", &["exactly one"]);
         refused("api: {listen: nowhere}", &["listen"]);
@@ -206,6 +209,7 @@ mod tests {
             "node: {name: a.b, labels: {example.com/room: Cellar_2}}",
             "authentication: {anonymousPaths: ['*']}",
             "authentication: {anonymousPaths: [/livez, /x/*]}",
+            "images: {gcHighThresholdPercent: 100, gcLowThresholdPercent: 0, gcMinimumAgeSeconds: 0}",
             "network: {podRange: 10.44.0.0/24, serviceRange: 10.45.0.0/16}",
         ] {
             check::check(&parse(text).unwrap()).unwrap();

@@ -94,14 +94,9 @@ pub fn make(path: &Path) -> Result<(), LayoutError> {
     DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed("make", path))
 }
 
-/// Writes a file for us alone: whole or not at all.
+/// Writes a file for us alone: whole or not at all, also when the power goes.
 pub fn write_private(path: &Path, content: &[u8]) -> Result<(), LayoutError> {
-    let partial = path.with_extension("partial");
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true).mode(0o600);
-    let mut file = options.open(&partial).map_err(failed("make", &partial))?;
-    file.write_all(content).and_then(|()| file.sync_all()).map_err(failed("write", &partial))?;
-    fs::rename(&partial, path).map_err(failed("rename", &partial))
+    kedge_image::replace(path, content).map_err(failed("write", path))
 }
 
 /// The right to work on a data directory; ends with the process.

@@ -3,7 +3,7 @@
 //! In: the agent's words. Out: calls of `runtime`, `image` and `network`. Decides nothing; only names of errors change.
 
 use std::net::IpAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use futures::stream::{BoxStream, StreamExt};
@@ -138,6 +138,10 @@ impl Runtime for RuntimePort {
 
     async fn stats(&self, id: &str) -> Result<Stats, RuntimeFault> {
         self.0.stats(id).await.map_err(runtime_fault)
+    }
+
+    fn writable(&self, pod_uid: &str, id: &str) -> Option<PathBuf> {
+        Some(self.0.writable(pod_uid, id))
     }
 
     fn fault(&self) -> Option<String> {

@@ -14,7 +14,7 @@ use kedge_apiserver::{ApiServer, Identity, Parts, Probe};
 use kedge_client::Client;
 use kedge_controllers::Engine;
 use kedge_node::port::{LinuxMounts, SystemClock, SystemDice};
-use kedge_node::{ClientApi, NodeConfig, Ports};
+use kedge_node::{ClientApi, ImageGc, NodeConfig, Ports};
 use kedge_runtime::zygote::Zygote;
 use kedge_runtime::{Runtime, RuntimeOptions};
 use kedge_scheduler::{Scheduler, Settings};
@@ -384,6 +384,7 @@ pub fn network_options(layout: &Layout, config: &Config) -> Result<kedge_network
 
 fn image_options(layout: &Layout, config: &Config) -> kedge_image::Options {
     let mut options = kedge_image::Options::new(&layout.images);
+    options.least_age = image_gc(config).least_age;
     for (host, registry) in &config.images.registries {
         if !registry.mirrors.is_empty() {
             options.registries.mirrors.insert(host.clone(), registry.mirrors.clone());
@@ -395,12 +396,22 @@ fn image_options(layout: &Layout, config: &Config) -> kedge_image::Options {
     options
 }
 
+fn image_gc(config: &Config) -> ImageGc {
+    let images = &config.images;
+    ImageGc {
+        high: images.gc_high_threshold_percent,
+        low: images.gc_low_threshold_percent,
+        least_age: Duration::from_secs(images.gc_minimum_age_seconds.into()),
+    }
+}
+
 fn node_config(layout: &Layout, config: &Config, node_name: &str) -> NodeConfig {
     let mut node = NodeConfig::new(node_name, &layout.node);
     node.labels.clone_from(&config.node.labels);
     node.max_pods = config.node.max_pods;
     node.log_max_bytes = config.containers.log_max_bytes;
     node.log_max_files = config.containers.log_max_files;
+    node.image_gc = image_gc(config);
     node
 }
 

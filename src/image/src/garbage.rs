@@ -17,12 +17,10 @@ pub struct Collected {
     pub bytes: u64,
 }
 
-/// An image that was asked for so recently may be about to be used: Kubernetes' minimum age. In seconds.
-const YOUNG: u64 = 120;
-
-/// A use in the future is one before the clock was set back: it says nothing.
-fn is_young(used: u64, now: u64) -> bool {
-    now.checked_sub(used).is_some_and(|age| age < YOUNG)
+/// An image that was asked for within `least` seconds may be about to be used. A use in the future is one before the
+/// clock was set back: it says nothing.
+fn is_young(used: u64, now: u64, least: u64) -> bool {
+    now.checked_sub(used).is_some_and(|age| age < least)
 }
 
 /// The images to remove, least recently used first, until `want` bytes are free; a layer counts when its last image goes.
@@ -30,7 +28,7 @@ pub fn plan<'a>(
     images: impl Iterator<Item = &'a Record>,
     sizes: &BTreeMap<Digest, u64>,
     in_use: &BTreeSet<Digest>,
-    now: u64,
+    (now, least_age): (u64, u64),
     want: u64,
 ) -> Vec<Digest> {
     let all: Vec<&Record> = images.collect();
@@ -39,7 +37,7 @@ pub fn plan<'a>(
         *users.entry(layer).or_default() += 1;
     }
     let mut free: Vec<&Record> =
-        all.into_iter().filter(|r| !r.pinned && !in_use.contains(&r.id) && !is_young(r.used, now)).collect();
+        all.into_iter().filter(|r| !r.pinned && !in_use.contains(&r.id) && !is_young(r.used, now, least_age)).collect();
     free.sort_by(|a, b| (a.used, &a.id).cmp(&(b.used, &b.id)));
     let mut chosen = Vec::new();
     let mut freed = 0;
@@ -85,7 +83,7 @@ mod tests {
             })
             .collect();
         let sizes = records.iter().flat_map(|r| r.layers.clone()).map(|l| (l, 10)).collect();
-        let got = plan(records.iter(), &sizes, &in_use.iter().map(|n| digest(n)).collect(), 1000, want);
+        let got = plan(records.iter(), &sizes, &in_use.iter().map(|n| digest(n)).collect(), (1000, 120), want);
         assert_eq!(got, expected.iter().map(|n| digest(n)).collect::<Vec<_>>());
     }
 

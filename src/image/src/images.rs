@@ -8,7 +8,7 @@ use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use kedge_api::machine::{ImageInfo, User};
 use serde::{Deserialize, Serialize};
@@ -36,6 +36,8 @@ pub struct Options {
     pub clock: Clock,
     /// How registries are reached.
     pub registries: Registries,
+    /// No image is collected that was asked for within this time: it may be about to be used.
+    pub least_age: Duration,
 }
 
 impl Options {
@@ -47,6 +49,8 @@ impl Options {
             platform: Platform::here(),
             clock: Arc::new(SystemTime::now),
             registries: Registries::default(),
+            // Kubernetes' own.
+            least_age: Duration::from_secs(120),
         }
     }
 }
@@ -101,9 +105,9 @@ pub struct Images {
 impl Images {
     /// Opens or makes the store and sweeps what a crash left. Quick, but does touch the disk.
     pub fn open(options: Options) -> Result<Self, OpenError> {
-        let store = Store::open(&options.folder, options.limits, options.platform, options.clock)
-            .map_err(|source| OpenError { folder: options.folder, source })?;
-        Ok(Self { store: Arc::new(store), registries: Arc::new(options.registries), downloads: Arc::default() })
+        let (folder, registries) = (options.folder.clone(), Arc::new(options.registries.clone()));
+        let store = Store::open(options).map_err(|source| OpenError { folder, source })?;
+        Ok(Self { store: Arc::new(store), registries, downloads: Arc::default() })
     }
 
     /// The image under this name or ID, if it is here; it counts as used now.

@@ -25,6 +25,7 @@ mod user;
 
 pub use archive::ArchiveError;
 pub use digest::{Digest, DigestFault};
+pub use disk::replace;
 pub use garbage::Collected;
 pub use images::{Images, LoadError, Loaded, OpenError, Options};
 pub use manifest::{ManifestFault, Platform};

@@ -26,6 +26,7 @@ use kedge_api::machine::ImageInfo;
 use crate::digest::{Digest, Hashing};
 use crate::disk::{self, Scratch};
 use crate::garbage::Collected;
+use crate::images::Options;
 use crate::manifest::{ConfigFile, ManifestFault, Platform, chain_ids};
 use crate::merged::Merged;
 use crate::reference::Reference;
@@ -114,6 +115,7 @@ pub struct Store {
     limits: Limits,
     platform: Platform,
     clock: Clock,
+    least_age: Duration,
     scratch: AtomicU64,
     state: Mutex<State>,
     /// Held by whoever adds or removes layers: a layer that is found present stays so.
@@ -129,25 +131,18 @@ struct State {
 
 impl Store {
     /// Opens the folder, sweeps what a crash left, and reads the index.
-    pub fn open(folder: &Path, limits: Limits, platform: Platform, clock: Clock) -> Result<Self, StoreError> {
+    pub fn open(options: Options) -> Result<Self, StoreError> {
+        let Options { folder, limits, platform, clock, least_age, .. } = options;
         let tmp = folder.join("tmp");
         disk::remove_tree(&tmp).map_err(on("sweeping", &tmp))?;
         for name in ["layers", "configs", "images", "partial", "tmp"] {
             let path = folder.join(name);
             disk::make_folder(&path).map_err(on("making", &path))?;
         }
-        let layers = record::read_layers(&folder.join("layers")).map_err(on("reading", folder))?;
-        let images = record::read_images(&folder.join("images"), &layers).map_err(on("reading", folder))?;
+        let layers = record::read_layers(&folder.join("layers")).map_err(on("reading", &folder))?;
+        let images = record::read_images(&folder.join("images"), &layers).map_err(on("reading", &folder))?;
         let state = Mutex::new(State { images, layers });
-        Ok(Self {
-            folder: folder.to_owned(),
-            limits,
-            platform,
-            clock,
-            scratch: AtomicU64::new(0),
-            state,
-            work: Mutex::new(()),
-        })
+        Ok(Self { folder, limits, platform, clock, least_age, scratch: AtomicU64::new(0), state, work: Mutex::new(()) })
     }
 
     /// The platform whose images run here.
@@ -317,7 +312,8 @@ impl Store {
         let plan = {
             let state = self.state();
             let sizes = state.layers.iter().map(|(chain, layer)| (chain.clone(), layer.size)).collect();
-            crate::garbage::plan(state.images.values(), &sizes, &used, now, want.saturating_sub(collected.bytes))
+            let times = (now, self.least_age.as_secs());
+            crate::garbage::plan(state.images.values(), &sizes, &used, times, want.saturating_sub(collected.bytes))
         };
         for id in plan {
             self.forget(&id)?;

@@ -102,6 +102,8 @@ pub async fn start(config: NodeConfig, ports: Ports, stop: CancellationToken) ->
         metrics: Arc::new(Metrics::default()),
         starts: Semaphore::new(STARTS_AT_ONCE),
         directory: Directory::default(),
+        beat: watch::channel(()).0,
+        walk: Semaphore::new(1),
         registered: AtomicBool::new(false),
         puller,
         events,

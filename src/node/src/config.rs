@@ -36,6 +36,8 @@ pub struct NodeConfig {
     pub log_max_bytes: u64,
     /// Log files kept for each container, the current one included.
     pub log_max_files: u32,
+    /// When images that nobody uses go.
+    pub image_gc: ImageGc,
     /// Registry logins of the machine itself.
     pub registry_logins: Vec<RegistryLogin>,
     /// How often the lease is renewed.
@@ -57,6 +59,36 @@ pub struct Reserved {
     pub memory_bytes: u64,
 }
 
+/// When images that nobody uses are removed, in percent of the disk.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ImageGc {
+    /// They go when so much is taken; 100 is never.
+    pub high: u8,
+    /// Until no more than this is.
+    pub low: u8,
+    /// None goes that was used within this time.
+    pub least_age: Duration,
+}
+
+impl Default for ImageGc {
+    fn default() -> Self {
+        Self { high: 85, low: 80, least_age: Duration::from_secs(120) }
+    }
+}
+
+impl ImageGc {
+    /// The bytes of images that are to go from a disk of this size with so many bytes free.
+    pub fn wanted(self, all: u64, free: u64) -> u64 {
+        let (all, free) = (u128::from(all), u128::from(free));
+        let left = |percent: u8| u128::from(100 - percent.min(100));
+        // Whole percents, as in Kubernetes.
+        if all == 0 || self.high >= 100 || free * 100 / all > left(self.high) {
+            return 0;
+        }
+        u64::try_from((all * left(self.low) / 100).saturating_sub(free)).unwrap_or(u64::MAX)
+    }
+}
+
 impl NodeConfig {
     /// The defaults for a node of that name with that state folder.
     pub fn new(node_name: impl Into<String>, state_dir: impl Into<PathBuf>) -> Self {
@@ -75,6 +107,7 @@ impl NodeConfig {
             // Three files of 10 MiB: a chatty container costs an SD card at most 30 MiB of space.
             log_max_bytes: 10 << 20,
             log_max_files: 3,
+            image_gc: ImageGc::default(),
             registry_logins: Vec::new(),
             lease_renewal: Duration::from_secs(10),
             lease_duration: Duration::from_secs(40),
@@ -82,5 +115,21 @@ impl NodeConfig {
             seccomp_dir: state_dir.join("seccomp"),
             state_dir,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn images_go_from_the_high_mark_down_to_the_low_one() {
+        for (high, low, free, want) in
+            [(85, 80, 160, 0), (85, 80, 159, 41), (85, 80, 0, 200), (100, 80, 0, 0), (0, 0, 1000, 0), (1, 0, 900, 100)]
+        {
+            let gc = ImageGc { high, low, ..ImageGc::default() };
+            assert_eq!(gc.wanted(1000, free), want, "{high} {low} {free}");
+        }
+        assert_eq!(ImageGc::default().wanted(0, 0), 0, "a disk of which nothing is known");
     }
 }

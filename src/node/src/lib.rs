@@ -16,6 +16,7 @@ mod amount;
 mod client_api;
 mod config;
 mod container;
+mod disk;
 mod events;
 #[cfg(any(test, feature = "fakes"))]
 pub mod fakes;
@@ -38,6 +39,6 @@ mod volume;
 
 pub use agent::{ContainerUsage, NodeFault, NodeHandle, Ports, StartError, start};
 pub use client_api::ClientApi;
-pub use config::{NodeConfig, Reserved};
+pub use config::{ImageGc, NodeConfig, Reserved};
 pub use logs::{LogOptions, LogStream, Stream};
 pub use machine::MachineUsage;

@@ -13,6 +13,8 @@ pub trait Machine: Send + Sync + 'static {
     fn facts(&self) -> MachineFacts;
     /// What is short now.
     fn pressure(&self) -> Pressure;
+    /// Bytes of the disk that holds state and images, and how many of them are free; nothing if it does not say.
+    fn storage(&self) -> (u64, u64);
 }
 
 /// What a machine is.
@@ -114,7 +116,7 @@ impl LinuxMachine {
     pub fn usage(&self) -> MachineUsage {
         let memory = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
         let amount = |name: &str| meminfo(&memory, name).unwrap_or(0);
-        let (storage, storage_free) = storage(&self.state_dir).unwrap_or((0, 0));
+        let (storage, storage_free) = self.storage();
         let (cpu_nanos, booted) = cpu_time(&std::fs::read_to_string("/proc/stat").unwrap_or_default());
         MachineUsage {
             cpu_nanos,
@@ -159,6 +161,10 @@ impl Machine for LinuxMachine {
                 .filter(|uuid| !uuid.is_empty())
                 .unwrap_or(machine_id),
         }
+    }
+
+    fn storage(&self) -> (u64, u64) {
+        storage(&self.state_dir).unwrap_or_default()
     }
 
     fn pressure(&self) -> Pressure {

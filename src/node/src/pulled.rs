@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use kedge_api::machine::ImageInfo;
@@ -161,14 +161,15 @@ impl Pulled {
 
     fn save(&self, known: &Known) -> io::Result<()> {
         let beside = self.file.with_extension("new");
-        if let Some(folder) = self.file.parent() {
-            fs::create_dir_all(folder)?;
-        }
+        let folder = self.file.parent().unwrap_or(Path::new("/"));
+        fs::create_dir_all(folder)?;
         // What it says of credentials is nobody else's.
         let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
         file.write_all(&serde_json::to_vec(known).map_err(io::Error::other)?)?;
         file.sync_all()?;
-        fs::rename(&beside, &self.file)
+        fs::rename(&beside, &self.file)?;
+        // Else a power cut could bring the old name back, and an image would be everyone's.
+        fs::File::open(folder)?.sync_all()
     }
 
     fn lock(&self) -> MutexGuard<'_, Known> {

@@ -25,13 +25,15 @@ pub(crate) struct Registrar {
     conditions: Vec<Value>,
     report_at: Mono,
     leased: bool,
-    swept: Option<Mono>,
+    swept: Mono,
     short: [Option<Mono>; 3],
 }
 
-/// Under disk pressure images are looked at this often.
-const SWEEP: Mono = Mono::from_secs(60);
-/// What is to be freed at once: enough to leave the pressure behind.
+/// How often images go when the disk is as full as the settings allow, as in Kubernetes.
+const SWEEP: Mono = Mono::from_secs(300);
+/// The same under disk pressure.
+const SWEEP_UNDER_PRESSURE: Mono = Mono::from_secs(60);
+/// What is to be freed at once under pressure: enough to leave the pressure behind.
 const ROOM: u64 = 1 << 30;
 
 impl Registrar {
@@ -44,7 +46,8 @@ impl Registrar {
             conditions: Vec::new(),
             report_at: Mono::ZERO,
             leased: false,
-            swept: None,
+            // What was here before is taken up first: whose images are in use is not known yet.
+            swept: Mono::ZERO,
             short: [None; 3],
         }
     }
@@ -53,6 +56,7 @@ impl Registrar {
     pub async fn run(mut self, stop: CancellationToken) {
         let mut host_ips = self.shared.host_ips.clone();
         loop {
+            self.shared.beat.send_replace(());
             if let Err(fault) = self.turn().await {
                 tracing::warn!(%fault, "the node could not be registered or renewed; tried again with the next lease");
             }
@@ -107,16 +111,26 @@ impl Registrar {
         self.shared.events.tell(about, level, reason, message);
     }
 
-    /// Under disk pressure, images that nobody uses go; looked at once a minute.
+    /// Images that nobody uses go when the disk is too full.
     async fn make_room(&mut self, pressure: Pressure, now: Mono) {
-        if !pressure.disk || self.swept.is_some_and(|swept| now - swept < SWEEP) {
+        let (all, free) = self.machine.storage();
+        let full = self.shared.config.image_gc.wanted(all, free);
+        let (wanted, rest) = if pressure.disk { (full.max(ROOM), SWEEP_UNDER_PRESSURE) } else { (full, SWEEP) };
+        if wanted == 0 || now < self.swept + rest {
             return;
         }
-        self.swept = Some(now);
+        self.swept = now;
         let in_use = self.shared.directory.images_in_use();
-        match self.shared.puller.images().collect_garbage(&in_use, ROOM).await {
-            Ok(freed) => tracing::info!(freed, "images that nobody uses were removed under disk pressure"),
-            Err(fault) => tracing::warn!(%fault, "images could not be removed under disk pressure"),
+        match self.shared.puller.images().collect_garbage(&in_use, wanted).await {
+            Ok(freed) if freed < wanted => {
+                let message = format!(
+                    "Failed to garbage collect required amount of images. Attempted to free {wanted} bytes, but only \
+                     found {freed} bytes eligible to free."
+                );
+                self.tell(Level::Warning, "FreeDiskSpaceFailed", message);
+            }
+            Ok(freed) => tracing::info!(freed, "images that nobody uses were removed: the disk was too full"),
+            Err(fault) => tracing::warn!(%fault, "images could not be removed although the disk is too full"),
         }
     }
 

@@ -43,6 +43,10 @@ pub struct Shared {
     pub host_ips: watch::Receiver<Vec<IpAddr>>,
     pub starts: Semaphore,
     pub directory: Directory,
+    /// Beats when the machine is awake anyway: whoever looks at something regularly does it then.
+    pub beat: watch::Sender<()>,
+    /// One folder is walked at a time.
+    pub walk: Semaphore,
     /// The Node object has been written by this daemon.
     pub registered: AtomicBool,
 }

@@ -22,6 +22,9 @@ const WAITING: usize = 2;
 /// An instance is given up when idle once it has grown to this: twice the largest object as JSON, and the guest's own.
 const GROWN: usize = 8 << 20;
 
+/// Who writes, in which namespace, to which resource.
+type Subject = (String, String, String);
+
 /// The plugin.
 pub(crate) struct Reviewer {
     pub(crate) common: Common,
@@ -39,7 +42,7 @@ impl Reviewer {
         let mut made = Self { common, config, linker, hooks: Vec::new(), pool: Pool::new(WAITING, GROWN) };
         let (instance, hooks) = made.instantiate()?;
         made.hooks = hooks;
-        made.pool.give_back(instance);
+        made.pool.give_back(&(), instance);
         Ok(made)
     }
 
@@ -54,14 +57,14 @@ impl Reviewer {
         Ok((Instance { store, plugin }, hooks))
     }
 
-    fn ask(&self, request: Request) -> Result<Verdict, Fault> {
+    fn ask(&self, subject: &Subject, request: Request) -> Result<Verdict, Fault> {
         let mutates = self.hooks.get(request.hook as usize).is_some_and(|hook| hook.mutates);
-        let mut instance = self.pool.take(|| self.instantiate().map(|(instance, _)| instance))?;
+        let mut instance = self.pool.take(subject, || self.instantiate().map(|(instance, _)| instance))?;
         let wire = words::request(request);
         let Instance { store, plugin } = &mut instance;
         let answer = self.common.call(store, |store| plugin.kedge_plugin_admission().call_review(store, &wire))?;
         let verdict = words::verdict(answer, mutates).map_err(Fault::Nonsense)?;
-        self.pool.give_back(instance);
+        self.pool.give_back(subject, instance);
         Ok(verdict)
     }
 }
@@ -80,6 +83,8 @@ impl AdmissionPlugin for Reviewer {
     }
 
     fn review(&self, request: Request) -> Result<Verdict, PluginError> {
-        self.ask(request).map_err(|fault| self.pool.failed(&self.common, fault))
+        // Whoever writes what the plugin cannot bear, again and again, waits alone.
+        let subject: Subject = (request.user.clone(), request.namespace.clone(), request.resource.clone());
+        self.ask(&subject, request).map_err(|fault| self.pool.failed(&self.common, &subject, fault))
     }
 }

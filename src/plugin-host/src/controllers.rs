@@ -45,7 +45,7 @@ impl ControllersPlugin {
         let mut made = Self { common, config, linker, declaration: Vec::new(), pool: Pool::new(WAITING, GROWN) };
         let (instance, declaration) = made.instantiate()?;
         made.declaration = declaration;
-        made.pool.give_back(instance);
+        made.pool.give_back(&(), instance);
         Ok(made)
     }
 
@@ -72,16 +72,19 @@ impl Controllers for ControllersPlugin {
     }
 
     fn reconcile(&self, controller: u32, key: &Key, cluster: Arc<dyn Cluster>) -> Result<Action, ReconcileError> {
-        let failed = |fault| self.pool.failed(&self.common, fault);
-        let mut instance = self.pool.take(|| self.instantiate().map(|(instance, _)| instance)).map_err(failed)?;
+        let subject = (controller, key);
+        let failed = |fault| self.pool.failed(&self.common, &subject, fault);
+        let mut instance =
+            self.pool.take(&subject, || self.instantiate().map(|(instance, _)| instance)).map_err(failed)?;
         instance.store.data_mut().cluster = Some(cluster);
-        let key = words::to_key(key);
+        let wire_key = words::to_key(key);
         let Instance { store, plugin } = &mut instance;
-        let answer =
-            self.common.call(store, |store| plugin.kedge_plugin_controllers().call_reconcile(store, controller, &key));
+        let answer = self
+            .common
+            .call(store, |store| plugin.kedge_plugin_controllers().call_reconcile(store, controller, &wire_key));
         store.data_mut().cluster = None;
         let answer = answer.map_err(failed)?;
-        self.pool.give_back(instance);
+        self.pool.give_back(&subject, instance);
         match answer {
             Ok(wire::Action::Done) => Ok(Action::Done),
             Ok(wire::Action::AgainAfter(milliseconds)) => Ok(Action::AgainAfter(Duration::from_millis(milliseconds))),

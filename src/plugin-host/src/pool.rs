@@ -3,6 +3,7 @@
 //! In: how one is made. Out: one for each call. One that has done its work waits for the next, in a small pool; one
 //! whose call failed is never given back, and so it is given up.
 
+use std::hash::Hash;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -30,11 +31,15 @@ impl<P> Pool<P> {
         Self { most, grown, state: Mutex::new(State { waiting: Vec::new(), health: Health::default() }) }
     }
 
-    /// One that waits, else a new one; refused while the plugin rests.
-    pub(crate) fn take(&self, make: impl FnOnce() -> Result<Instance<P>, Fault>) -> Result<Instance<P>, Fault> {
+    /// One that waits, else a new one; refused while the plugin rests about this subject.
+    pub(crate) fn take(
+        &self,
+        subject: &impl Hash,
+        make: impl FnOnce() -> Result<Instance<P>, Fault>,
+    ) -> Result<Instance<P>, Fault> {
         let waiting = {
             let mut state = self.state();
-            if let Some(resting) = state.health.resting() {
+            if let Some(resting) = state.health.resting_about(subject) {
                 return Err(resting);
             }
             state.waiting.pop()
@@ -42,10 +47,10 @@ impl<P> Pool<P> {
         waiting.map_or_else(make, Ok)
     }
 
-    /// Takes back one that has done its work.
-    pub(crate) fn give_back(&self, instance: Instance<P>) {
+    /// Takes back one that has done its work about this subject.
+    pub(crate) fn give_back(&self, subject: &impl Hash, instance: Instance<P>) {
         let mut state = self.state();
-        state.health.succeeded();
+        state.health.succeeded(subject);
         if state.waiting.len() < self.most {
             state.waiting.push(instance);
         }
@@ -65,8 +70,8 @@ impl<P> Pool<P> {
     }
 
     /// What a caller is told of a fault.
-    pub(crate) fn failed(&self, common: &Common, fault: Fault) -> PluginError {
-        self.state().health.failed(common, fault)
+    pub(crate) fn failed(&self, common: &Common, subject: &impl Hash, fault: Fault) -> PluginError {
+        self.state().health.failed(common, subject, fault)
     }
 
     fn state(&self) -> MutexGuard<'_, State<P>> {

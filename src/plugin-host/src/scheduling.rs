@@ -7,6 +7,7 @@ mod answers;
 mod delta;
 mod words;
 
+use std::hash::Hash;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -110,7 +111,7 @@ impl SchedulingPlugin {
 
     /// Which candidates pass.
     pub(crate) fn filter(&self, nodes: &NodeTable, pod: &PodRow, candidates: &Bitmap) -> Result<Verdict, PluginError> {
-        self.with(nodes, |instance| {
+        self.with(nodes, pod, |instance| {
             let (wire, words) = (words::pod(pod), candidates.words().to_vec());
             let verdict = self.common.call(&mut instance.store, |store| {
                 instance.plugin.kedge_plugin_scheduling().call_filter(store, &wire, &words)
@@ -127,7 +128,7 @@ impl SchedulingPlugin {
         feasible: &Bitmap,
         sums: &mut [u64],
     ) -> Result<(), PluginError> {
-        self.with(nodes, |instance| {
+        self.with(nodes, pod, |instance| {
             let (wire, words) = (words::pod(pod), feasible.words().to_vec());
             let scores = self.common.call(&mut instance.store, |store| {
                 instance.plugin.kedge_plugin_scheduling().call_score(store, &wire, &words)
@@ -155,10 +156,12 @@ impl SchedulingPlugin {
     fn with<T>(
         &self,
         nodes: &NodeTable,
+        pod: &PodRow,
         act: impl FnOnce(&mut Instance) -> Result<T, Fault>,
     ) -> Result<T, PluginError> {
         let mut slot = self.slot();
-        let outcome = self.ready(&mut slot).and_then(|mut instance| {
+        let subject = &pod.uid;
+        let outcome = self.ready(&mut slot, subject).and_then(|mut instance| {
             self.bring_up_to_date(&mut instance, nodes)?;
             let answer = act(&mut instance)?;
             slot.instance = Some(instance);
@@ -166,15 +169,15 @@ impl SchedulingPlugin {
         });
         match outcome {
             Ok(answer) => {
-                slot.health.succeeded();
+                slot.health.succeeded(subject);
                 Ok(answer)
             }
-            Err(fault) => Err(slot.health.failed(&self.common, fault)),
+            Err(fault) => Err(slot.health.failed(&self.common, subject, fault)),
         }
     }
 
-    fn ready(&self, slot: &mut Slot) -> Result<Instance, Fault> {
-        if let Some(resting) = slot.health.resting() {
+    fn ready(&self, slot: &mut Slot, subject: &impl Hash) -> Result<Instance, Fault> {
+        if let Some(resting) = slot.health.resting_about(subject) {
             return Err(resting);
         }
         match slot.instance.take() {

@@ -73,7 +73,7 @@ fn the_example_judges_images_and_names_teams() {
     assert!(!stage.host.admission().any());
 }
 
-/// A misdeed is named, and the next good call works after the rest.
+/// A misdeed is named, whoever wrote it waits, and other writers are judged at once.
 #[track_caller]
 fn check(misdeed: &str, expected: &str) {
     let Some(stage) = Stage::open() else { return };
@@ -86,6 +86,8 @@ fn check(misdeed: &str, expected: &str) {
     assert!(error.to_string().contains(expected), "{error}");
     let resting = plugin.review(request(0, "good", json!({}))).unwrap_err();
     assert!(matches!(&resting.fault, Fault::Resting(_, why) if why.contains(expected)), "{resting}");
+    let of_another = Request { user: "another".into(), ..request(0, "good", json!({})) };
+    assert_eq!(plugin.review(of_another).unwrap().answer, Answer::Allowed);
     stage.until(|| match plugin.review(request(0, "good", json!({}))) {
         Ok(verdict) => verdict.answer == Answer::Allowed,
         Err(error) => {

@@ -57,8 +57,8 @@ pub fn bit(name: &str) -> u64 {
 }
 
 /// The bits of names.
-pub fn bits(names: &[String]) -> u64 {
-    names.iter().fold(0, |sum, name| sum | bit(name))
+pub fn bits(names: &[impl AsRef<str>]) -> u64 {
+    names.iter().fold(0, |sum, name| sum | bit(name.as_ref()))
 }
 
 /// The names of bits, in the kernel's order.

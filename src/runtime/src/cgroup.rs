@@ -34,12 +34,17 @@ pub enum Cgroups {
 }
 
 impl Cgroups {
-    /// Looks at what is mounted. A hybrid machine counts as version 1.
+    /// Looks at what is mounted.
     pub fn find() -> io::Result<Self> {
-        if filesystem(Path::new(ROOT))? == CGROUP2_MAGIC {
+        Self::of(filesystem(Path::new(ROOT))?, &fs::read_to_string("/proc/self/mountinfo")?)
+    }
+
+    /// By the kind of file system at the root and the table of mounts. A hybrid machine counts as version 1.
+    fn of(root: i64, mountinfo: &str) -> io::Result<Self> {
+        if root == CGROUP2_MAGIC {
             return Ok(Self::V2);
         }
-        let hierarchies = mounted_v1(&fs::read_to_string("/proc/self/mountinfo")?);
+        let hierarchies = mounted_v1(mountinfo);
         if hierarchies.is_empty() {
             return Err(io::Error::new(io::ErrorKind::NotFound, "no cgroup hierarchy is mounted below /sys/fs/cgroup"));
         }
@@ -407,6 +412,55 @@ mod tests {
         };
         assert_eq!(lines(Cgroups::V1(Vec::new())), v1);
         assert_eq!(lines(Cgroups::V2), v2);
+    }
+
+    #[test]
+    fn the_version_is_that_of_the_root() {
+        const TMPFS: i64 = 0x0102_1994;
+        let v1 = "24 22 0:22 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n";
+        let beside = "26 22 0:24 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n";
+        let whole = "26 22 0:24 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n";
+        let memory = Ok(Cgroups::V1(vec![(vec!["memory".to_owned()], Path::new(ROOT).join("memory"))]));
+        let none = Err("no cgroup hierarchy is mounted below /sys/fs/cgroup".to_owned());
+        for (root, table, want) in [
+            (CGROUP2_MAGIC, whole.to_owned(), Ok(Cgroups::V2)),
+            // An old hierarchy that hangs below the root of the new one, or elsewhere, changes nothing.
+            (CGROUP2_MAGIC, format!("{whole}{v1}"), Ok(Cgroups::V2)),
+            (TMPFS, v1.to_owned(), memory.clone()),
+            (TMPFS, format!("{v1}{beside}"), memory),
+            (TMPFS, beside.to_owned(), none.clone()),
+            (TMPFS, String::new(), none),
+        ] {
+            assert_eq!(Cgroups::of(root, &table).map_err(|error| error.to_string()), want, "{root:x} {table}");
+        }
+    }
+
+    #[test]
+    fn what_is_used_is_read_where_each_version_keeps_it() {
+        let root = tempfile::tempdir().unwrap();
+        let put = |file: &str, text: &str| {
+            let file = root.path().join(file);
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(file, text).unwrap();
+        };
+        put("cpu/k/cpuacct.usage", "7000\n");
+        put("memory/k/memory.usage_in_bytes", "9000\n");
+        put("memory/k/memory.stat", "total_rss 4096\ntotal_inactive_file 1000\n");
+        put("pids/k/pids.current", "3\n");
+        let hierarchy = |folder: &str, names: &[&str]| {
+            (names.iter().map(|name| (*name).to_owned()).collect(), root.path().join(folder))
+        };
+        let v1 = Cgroups::V1(vec![
+            hierarchy("cpu", &["cpu", "cpuacct"]),
+            hierarchy("memory", &["memory"]),
+            hierarchy("pids", &["pids"]),
+        ]);
+        let stats = v1.stats(Path::new("k")).unwrap();
+        assert_eq!((stats.cpu_nanos, stats.working_set, stats.processes), (7000, 8000, 3));
+        assert_eq!(v1.oom_file(Path::new("k")), Some(root.path().join("memory/k/memory.oom_control")));
+        let unified = Cgroups::V2.oom_file(Path::new("k"));
+        assert_eq!(unified.as_deref(), Some(Path::new("/sys/fs/cgroup/k/memory.events")));
+        assert_eq!(Cgroups::V2.roots(), [Path::new(ROOT)]);
     }
 
     #[test]

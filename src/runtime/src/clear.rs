@@ -45,11 +45,15 @@ pub fn container(layout: &Layout, cgroups: &Cgroups, id: &str) -> io::Result<()>
         remove_mount_point(&paths.rootfs())?;
     }
     // What it wrote goes before what says that it was: an interrupted removal is begun again.
+    remove_folder(&layout.works().join(id))?;
     for pod in names(&layout.writable()) {
         let writable = layout.writable_of(&pod, id);
         if writable.exists() {
             remove_folder(&writable)?;
-            let _ = fs::remove_dir(layout.writable().join(pod));
+            // Its pod's next container finds the folder there; without a pod nobody needs it.
+            if !layout.pod(&pod).exists() {
+                let _ = fs::remove_dir(layout.writable().join(pod));
+            }
         }
     }
     remove_folder(&paths.folder)
@@ -57,6 +61,8 @@ pub fn container(layout: &Layout, cgroups: &Cgroups, id: &str) -> io::Result<()>
 
 /// Removes one sandbox. Its containers are removed before; what they left in the pod's cgroup is killed.
 pub fn sandbox(layout: &Layout, cgroups: &Cgroups, uid: &str) -> io::Result<()> {
+    // Only if its containers are gone: it goes when it is empty.
+    let _ = fs::remove_dir(layout.writable().join(uid));
     let folder = layout.pod(uid);
     if !folder.exists() {
         return Ok(());
@@ -98,6 +104,7 @@ pub fn everything(layout: &Layout, cgroups: &Cgroups) -> io::Result<()> {
             container(layout, cgroups, &id)?;
         }
     }
+    remove_folder(&layout.works())?;
     remove_folder(&layout.writable())?;
     unmount_all(&layout.run())?;
     remove_mount_point(&layout.run())

@@ -7,7 +7,8 @@
 //!   pods/<uid>/               sandbox.json, cgroup, net, ipc, uts, pid (pinned namespaces), shm (shared /dev/shm)
 //!   containers/<id>/          config.json (with what it was made from), life, start.sock, attach.sock, stdin,
 //!                             rootfs, oci/
-//! writable/<pod uid>/<id>/    upper, work: what the container writes
+//! writable/<pod uid>/<id>/    what the container writes
+//! work/<id>/                  the overlay's own, beside it on the same file system
 //! ```
 
 use std::path::{Path, PathBuf};
@@ -76,6 +77,11 @@ impl Layout {
     /// What a container writes.
     pub fn writable_of(&self, pod_uid: &str, id: &str) -> PathBuf {
         self.writable().join(pod_uid).join(id)
+    }
+
+    /// Where overlays prepare what containers write.
+    pub fn works(&self) -> PathBuf {
+        self.state.join("work")
     }
 
     /// A cgroup below the parent, relative to the root of the hierarchy.

@@ -7,6 +7,7 @@
 //! reported as running has been seen running. Assumptions: nobody else uses the state folder or the cgroup parent.
 
 mod adopt;
+mod ahead;
 mod attach;
 mod exec;
 mod known;
@@ -35,6 +36,7 @@ use crate::sys;
 use crate::wire::Kind;
 use crate::zygote::Zygote;
 
+use ahead::Ahead;
 pub use attach::{AttachResize, AttachSession};
 pub use exec::{ExecExit, ExecSession, Resize};
 use known::{Gates, KnownContainers, State};
@@ -136,8 +138,13 @@ impl Runtime {
         if inner.known.get(&id).is_some() {
             return Err(RuntimeError::Exists { id });
         }
-        let pod_uid = spec.pod_uid.clone();
-        match self.create_process(spec).await {
+        let (pod_uid, cgroup) = (spec.pod_uid.clone(), inner.layout.cgroup(&spec.cgroup));
+        let ahead = Ahead::of(inner, &spec);
+        let ahead = tokio::task::spawn_blocking(move || ahead.make());
+        let made = self.create_process(spec).await;
+        // Nothing is made any more when it may be taken away.
+        let _ = ahead.await;
+        match made {
             Ok(processes) => {
                 inner.known.put(&id, &pod_uid, State::Created(processes));
                 if let Err(error) = inner.watch(&id, processes.waiter) {
@@ -148,7 +155,10 @@ impl Runtime {
                 Ok(())
             }
             Err(error) => {
-                if let Err(left) = self.clear_container(&id).await {
+                let cleared = self.clear_container(&id).await.map_err(|left| left.to_string());
+                // An operation that failed at once has not written down which one it is.
+                let removed = inner.cgroups.remove(&cgroup).map_err(|left| left.to_string());
+                if let Err(left) = cleared.and(removed) {
                     tracing::error!(container = id, %left, "a failed create left something");
                 }
                 Err(error)
@@ -274,6 +284,11 @@ impl Runtime {
         let spec = clear::saved_spec(&self.inner.layout, id).ok_or_else(|| not_found("container", id))?;
         let stats = self.inner.cgroups.stats(&self.inner.layout.cgroup(&spec.cgroup));
         stats.map_err(|error| RuntimeError::failed("measure container", id, error))
+    }
+
+    /// The folder of what a container writes over its image; there is none if it may not.
+    pub fn writable(&self, pod_uid: &str, id: &str) -> PathBuf {
+        self.inner.layout.writable_of(pod_uid, id)
     }
 
     /// Removes every container and sandbox, and all cgroups below the parent.

@@ -13,8 +13,11 @@ mod oci;
 mod profile;
 
 use std::path::Path;
+use std::sync::OnceLock;
 
-use kedge_api::machine::Seccomp;
+use kedge_api::machine::{DEFAULT_CAPABILITIES, Seccomp};
+
+use crate::capabilities::bits;
 
 pub use bpf::Instruction;
 pub use profile::export;
@@ -126,6 +129,26 @@ pub enum FilterError {
     TooLarge(usize),
 }
 
+/// Programs of the runtime's default profile for the capabilities that nearly every container has: the usual ones, and
+/// none. Each operation is a fork of the process that made them.
+static READY: OnceLock<[(u64, Vec<Instruction>); 2]> = OnceLock::new();
+
+/// Compiles what nearly every container runs under. `bounding` is what this process may hand on. What can't be compiled
+/// now is tried again when it is asked for, and refused then.
+pub fn prepare(bounding: u64) {
+    let machine = Machine::HERE;
+    let usual = bits(&DEFAULT_CAPABILITIES) & bounding;
+    let ready = |capabilities| compile_standard(capabilities, machine).map(|program| (capabilities, program));
+    if let (Ok(usual), Ok(none)) = (ready(usual), ready(0)) {
+        let _ = READY.set([usual, none]);
+    }
+}
+
+fn compile_standard(capabilities: u64, machine: Machine) -> Result<Vec<Instruction>, FilterError> {
+    let policies = machine.family().iter().map(|one| (*one, profile::standard(*one, capabilities)));
+    bpf::compile(&policies.collect::<Vec<_>>())
+}
+
 /// The program for a container, or `None` if it is to run without.
 pub fn program(
     seccomp: &Seccomp,
@@ -135,8 +158,11 @@ pub fn program(
     match seccomp {
         Seccomp::Unconfined => Ok(None),
         Seccomp::RuntimeDefault => {
-            let policies = machine.family().iter().map(|one| (*one, profile::standard(*one, capabilities)));
-            bpf::compile(&policies.collect::<Vec<_>>()).map(Some)
+            let ready = READY.get().filter(|_| machine == Machine::HERE).into_iter().flatten();
+            match ready.into_iter().find(|(for_capabilities, _)| *for_capabilities == capabilities) {
+                Some((_, program)) => Ok(Some(program.clone())),
+                None => compile_standard(capabilities, machine).map(Some),
+            }
         }
         Seccomp::Localhost(path) => {
             let text = read(path)?;
@@ -189,6 +215,20 @@ mod tests {
         let missing = Seccomp::Localhost("/nonexistent/profile.json".into());
         let error = program(&missing, 0, Machine::HERE).expect_err("refused");
         assert!(error.to_string().contains("/nonexistent/profile.json"));
+    }
+
+    #[test]
+    fn what_is_ready_is_what_would_be_compiled() {
+        prepare(u64::MAX);
+        let ready = READY.get().expect("compiled");
+        assert_ne!(ready[0].0, ready[1].0);
+        for (capabilities, program) in ready {
+            assert_eq!(*program, compile_standard(*capabilities, Machine::HERE).expect("compiled"));
+        }
+        let default = |capabilities| program(&Seccomp::RuntimeDefault, capabilities, Machine::HERE).expect("compiled");
+        assert_eq!(default(ready[0].0).as_ref(), Some(&ready[0].1));
+        assert_eq!(default(bits(&["CAP_SYS_ADMIN"])), compile_standard(bits(&["CAP_SYS_ADMIN"]), Machine::HERE).ok());
+        assert_ne!(default(bits(&["CAP_SYS_ADMIN"])), default(0));
     }
 
     #[test]

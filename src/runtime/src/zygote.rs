@@ -15,7 +15,7 @@ use std::process::{Command, Stdio};
 
 use crate::sys;
 use crate::wire::{self, Kind};
-use crate::{operation, waiter};
+use crate::{capabilities, operation, seccomp, waiter};
 
 /// The hidden first argument with which our own program becomes a zygote, its socket as standard input.
 pub const ARGUMENT: &str = "zygote";
@@ -85,6 +85,15 @@ fn serve_standard_input() -> ! {
 
 fn serve(socket: OwnedFd) -> ! {
     settle();
+    if let Ok(status) = std::fs::read_to_string("/proc/self/status") {
+        seccomp::prepare(capabilities::bounding(&status));
+        // What the compiler used would lie here as long as the daemon runs.
+        #[cfg(target_env = "gnu")]
+        // SAFETY: gives back what nobody holds.
+        unsafe {
+            libc::malloc_trim(0);
+        }
+    }
     let Ok(program) = sys::memory_file(c"kedge-waiter", waiter::PROGRAM) else { exit(1) };
     loop {
         match wire::asked(&socket) {

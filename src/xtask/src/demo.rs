@@ -27,6 +27,11 @@ const STOP: Duration = Duration::from_secs(20);
 /// Three pods start within seconds when the image is there.
 const ROLLED_OUT: &str = "120s";
 
+/// Its bridge and its cgroup.
+pub const NAME: &str = "kedge-demo";
+/// The last that it says before it waits.
+pub const LAST: &str = "Ctrl-C stops the device.";
+
 /// What the demonstration may be told.
 #[derive(clap::Args)]
 pub struct Options {
@@ -99,7 +104,7 @@ async fn show(device: &mut Device, archives: &[PathBuf], once: bool) -> Done {
 }
 
 /// One request over a plain socket.
-fn fetch(address: &str) -> Done<String> {
+pub fn fetch(address: &str) -> Done<String> {
     let failed = |e: std::io::Error| Failure::Said(format!("the web server at {address} did not answer: {e}"));
     let patience = Duration::from_secs(5);
     let to = format!("{address}:8080").parse().map_err(|_| Failure::Said(format!("{address} is no address")))?;
@@ -108,7 +113,15 @@ fn fetch(address: &str) -> Done<String> {
     write!(stream, "GET / HTTP/1.0\r\nHost: {address}\r\n\r\n").map_err(failed)?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).map_err(failed)?;
-    Ok(answer.split_once("\r\n\r\n").map_or(answer.clone(), |(_, body)| body.to_owned()))
+    let page = page(&answer).map(str::to_owned);
+    page.ok_or_else(|| Failure::Said(format!("the web server at {address} did not give its page: {answer:?}")))
+}
+
+/// What an answer holds, if it is a good one.
+fn page(answer: &str) -> Option<&str> {
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    let mut words = head.split(' ');
+    (words.next()?.starts_with("HTTP/1.") && words.next() == Some("200")).then_some(body)
 }
 
 struct Device {
@@ -144,7 +157,7 @@ impl Device {
         let folder = command::target().join("demo");
         let data = options.data_dir.clone().unwrap_or_else(|| folder.join("data"));
         let config = folder.join("edged.yaml");
-        put(&config, CONFIG)?;
+        put(&config, &settings())?;
         let log = folder.join("edged.log");
         let child = launch(&data, &config, &log, options.listen)?;
         println!("Started edged; its log is {}.", log.display());
@@ -243,7 +256,7 @@ The device runs. In another terminal:
   kill -9 {pid}                            kills the daemon: the web servers go on, none restarts
   edgectl plugin list                      what decides: every rule is a Wasm component
 
-Ctrl-C stops the device.",
+{LAST}",
             kubeconfig = self.kubeconfig().display(),
             pid = self.child.id().unwrap_or_default(),
         )
@@ -268,14 +281,18 @@ Ctrl-C stops the device.",
 }
 
 /// The demonstration stands beside a real device of this machine without touching it.
-const CONFIG: &str = "\
+fn settings() -> String {
+    format!(
+        "\
 # The demonstration's own names and addresses, so that it stands beside a device of this machine.
 network:
-  bridge: kedge-demo
+  bridge: {NAME}
   podRange: 10.44.0.0/24
 containers:
-  cgroupParent: kedge-demo
-";
+  cgroupParent: {NAME}
+"
+    )
+}
 
 fn put(path: &Path, text: &str) -> Done {
     std::fs::write(path, text).map_err(|source| Failure::File { act: "write", path: path.into(), source })
@@ -302,6 +319,25 @@ impl Stop {
         tokio::select! {
             _ = self.interrupt.recv() => (),
             _ = self.terminate.recv() => (),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_good_answer_is_a_page() {
+        for (answer, want) in [
+            ("HTTP/1.0 200 OK\r\nA: b\r\n\r\nhello\r\n\r\n", Some("hello\r\n\r\n")),
+            ("HTTP/1.1 200 OK\r\n\r\n", Some("")),
+            ("HTTP/1.1 404 Not Found\r\n\r\nnot 200", None),
+            ("HTTP/1.1 200 OK\r\nA: b", None),
+            ("SSH-2.0 200 \r\n\r\n", None),
+            ("", None),
+        ] {
+            assert_eq!(page(answer), want, "{answer:?}");
         }
     }
 }

@@ -3,6 +3,7 @@
 //! In: this checkout. Out: each tier with its time; the first one that fails ends the run with a line that names it.
 //! Tests themselves are cargo's: this only says what runs in which order and what must be there before.
 
+mod demo;
 mod peers;
 
 use std::time::Instant;
@@ -36,6 +37,11 @@ const TIERS: &[Tier] = &[
     Tier { name: "fuzz", what: "what parses hostile input: its corpus and seeded mutations of it", run: fuzz },
     Tier { name: "it", what: "the whole stack in one process, with fakes at the ports", run: it },
     Tier { name: "release", what: "the programs as they are shipped, and the demo images", run: release },
+    Tier {
+        name: "demo",
+        what: "the demonstration, as README tells it, and that nothing of it is left; as root",
+        run: demo::run,
+    },
     Tier { name: "e2e", what: "real containers, networks, kubectl and client libraries; as root", run: e2e },
 ];
 

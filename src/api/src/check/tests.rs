@@ -84,16 +84,16 @@ fn unknown_and_duplicate_fields_are_dropped_with_a_warning_or_refused() {
         text,
         json!({"apiVersion": "v1", "kind": "Pod", "spec": {"containers": [{}, {"name": "c"}]}}),
         &[
+            "duplicate field \"spec.containers[1].name\"",
             "unknown field \"foo\"",
             "unknown field \"spec.containers[0].nme\"",
-            "duplicate field \"spec.containers[1].name\"",
         ],
     );
     refused(
         "v1",
         "Pod",
         text,
-        "Pod in version \"v1\" cannot be handled as a Pod: strict decoding error: unknown field \"foo\", unknown field \"spec.containers[0].nme\", duplicate field \"spec.containers[1].name\"",
+        "Pod in version \"v1\" cannot be handled as a Pod: strict decoding error: duplicate field \"spec.containers[1].name\", unknown field \"foo\", unknown field \"spec.containers[0].nme\"",
     );
     assert_eq!(run("v1", "Pod", text, FieldValidation::Ignore).expect("fits").warnings.len(), 0);
 }

@@ -38,6 +38,7 @@ const WRITE: [(&str, &str, &str); 3] = [
     ("fieldManager", "string", "Who is making the change."),
     ("fieldValidation", "string", "Ignore, Warn or Strict: what is done about unknown and duplicate fields."),
 ];
+const PRETTY: (&str, &str, &str) = ("pretty", "string", "true: indent the answer.");
 const FORCE: (&str, &str, &str) = ("force", "boolean", "Apply: take fields over from other managers.");
 const DELETE: [(&str, &str, &str); 4] = [
     ("dryRun", "string", "All: do everything but keep it."),
@@ -236,6 +237,9 @@ impl Paths<'_> {
 
     fn item(&self, operations: Vec<Operation<'_>>, parameters: &[Value]) -> Value {
         let mut out = Map::new();
+        // What connects answers with whatever is at the other end.
+        let is_pretty = operations.iter().any(|operation| operation.action != "connect");
+        let parameters: Vec<Value> = parameters.iter().cloned().chain(is_pretty.then(|| query(&PRETTY))).collect();
         for operation in operations {
             let consumes: &[&str] = match operation.method == "patch" && operation.action == "patch" {
                 true if self.kind.custom => &CUSTOM_PATCHES,
@@ -263,7 +267,7 @@ impl Paths<'_> {
             out.insert(operation.method.to_owned(), value);
         }
         if !parameters.is_empty() {
-            out.insert("parameters".to_owned(), Value::Array(parameters.to_vec()));
+            out.insert("parameters".to_owned(), Value::Array(parameters));
         }
         Value::Object(out)
     }

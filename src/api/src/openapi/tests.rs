@@ -73,11 +73,39 @@ fn compare_paths(own: &Value, published: &Value, faults: &mut Vec<String>) {
                 }
             }
         }
+        let (own, published) = (is_pretty(&own[path]), is_pretty(item));
+        if own != published {
+            faults.push(format!("{path} pretty: {own} published {published}"));
+        }
     }
     for path in own.as_object().expect("paths").keys() {
         if published.get(path).is_none() {
             faults.push(format!("{path}: not published"));
         }
+    }
+}
+
+/// Whether a path says that its answers can be indented.
+fn is_pretty(item: &Value) -> bool {
+    let mut all = item["parameters"].as_array().into_iter().flatten();
+    all.any(|one| {
+        one["name"] == "pretty" || one["$ref"].as_str().is_some_and(|name| name.starts_with("#/parameters/pretty-"))
+    })
+}
+
+#[test]
+fn what_kubernetes_answers_itself_can_be_indented() {
+    let paths = paths::of_version(&Kinds::everything(), "", "v1");
+    let pod = "/api/v1/namespaces/{namespace}/pods/{name}";
+    for (path, expected) in [
+        ("/api/v1/".to_owned(), false),
+        ("/api/v1/pods".to_owned(), true),
+        (pod.to_owned(), true),
+        (format!("{pod}/log"), true),
+        (format!("{pod}/exec"), false),
+    ] {
+        let (_, item) = paths.iter().find(|(own, _)| *own == path).expect("is served");
+        assert_eq!(is_pretty(item), expected, "{path}");
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use kedge_api::meta;
+use kedge_api::{decode, meta};
 use serde_json::Value;
 
 use crate::identity::Identity;
@@ -134,7 +134,7 @@ impl Policy {
     }
 
     fn parse(text: &str) -> Result<Policy, String> {
-        let policy: Value = serde_yaml::from_str(text).map_err(|e| e.to_string())?;
+        let policy = decode::settings(text)?;
         let (version, kind) = (meta::api_version(&policy), meta::kind(&policy));
         if (version, kind) != ("audit.k8s.io/v1", "Policy") {
             return Err(format!("it must be a Policy of audit.k8s.io/v1, and says {kind:?} of {version:?}"));
@@ -170,8 +170,14 @@ fn known(object: &Value, what: &str, fields: &[&str]) -> Result<(), String> {
     }
 }
 
-fn texts(object: &Value, key: &str) -> Vec<String> {
-    meta::list_at(object, &[key]).iter().filter_map(|v| v.as_str().map(str::to_owned)).collect()
+/// What is no text is refused: a list that it is missing from might mean everybody.
+fn texts(object: &Value, key: &str) -> Result<Vec<String>, String> {
+    let text = |value: &Value| value.as_str().map(str::to_owned).ok_or_else(|| format!(".{key}: {value} is no text"));
+    match object.get(key) {
+        None | Some(Value::Null) => Ok(Vec::new()),
+        Some(Value::Array(list)) => list.iter().map(text).collect(),
+        Some(other) => Err(format!(".{key}: {other} is no list")),
+    }
 }
 
 fn stages(object: &Value, key: &str) -> Result<Vec<Stage>, String> {
@@ -179,7 +185,7 @@ fn stages(object: &Value, key: &str) -> Result<Vec<Stage>, String> {
         let known = Stage::ALL.into_iter().find(|(name, _)| name == word).map(|(_, stage)| stage);
         known.ok_or_else(|| format!(".{key}: {word:?} is no stage"))
     };
-    texts(object, key).iter().map(stage).collect()
+    texts(object, key)?.iter().map(stage).collect()
 }
 
 impl Rule {
@@ -199,9 +205,9 @@ impl Rule {
         let word = meta::text(rule, "level");
         let level = Level::parse(word)
             .ok_or_else(|| format!(".level: {word:?} is none of None, Metadata, Request, RequestResponse"))?;
-        let paths = texts(rule, "nonResourceURLs");
+        let paths = texts(rule, "nonResourceURLs")?;
         let resources = meta::list_at(rule, &["resources"]);
-        let namespaces = texts(rule, "namespaces");
+        let namespaces = texts(rule, "namespaces")?;
         let of_resources = !resources.is_empty() || !namespaces.is_empty();
         if !paths.is_empty() && of_resources {
             return Err(
@@ -223,8 +229,8 @@ impl Rule {
             .iter()
             .map(|one| {
                 known(one, "the resource", &["group", "resources", "resourceNames"])?;
-                let (group, resources) = (meta::text(one, "group").to_owned(), texts(one, "resources"));
-                let names = texts(one, "resourceNames");
+                let (group, resources) = (meta::text(one, "group").to_owned(), texts(one, "resources")?);
+                let names = texts(one, "resourceNames")?;
                 if !names.is_empty() && resources.is_empty() {
                     return Err(".resources: using resourceNames requires at least one resource".to_owned());
                 }
@@ -232,9 +238,9 @@ impl Rule {
             })
             .collect::<Result<_, String>>()?;
         Ok(Rule {
-            users: texts(rule, "users"),
-            groups: texts(rule, "userGroups"),
-            verbs: texts(rule, "verbs"),
+            users: texts(rule, "users")?,
+            groups: texts(rule, "userGroups")?,
+            verbs: texts(rule, "verbs")?,
             namespaces,
             resources,
             paths,
@@ -343,6 +349,14 @@ rules:
     }
 
     #[test]
+    fn words_mean_what_they_mean_to_kubernetes() {
+        let text = "apiVersion: audit.k8s.io/v1\nkind: Policy\nomitManagedFields: yes\nrules: [{level: Metadata}]";
+        let policy = Policy::parse(text).unwrap();
+        let info = crate::request::parse(&http::Method::GET, "/api", &Query::default());
+        assert!(policy.wanted(&Identity::anonymous(), &info).unwrap().omit_managed_fields);
+    }
+
+    #[test]
     fn the_shipped_policy_keeps_bodies_of_secrets_out() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs/examples/audit-policy.yaml");
         let policy = Policy::load(&path).unwrap();
@@ -376,6 +390,10 @@ rules:
         refused("{level: None, nonResourceURLs: ['/a*b*']}", "one wildcard");
         refused("{level: None, user: [a]}", "rules[0].user: unknown field");
         refused("{level: None, omitStages: [Later]}", "\"Later\" is no stage");
+        // A word that is no text without quotes, as everywhere in Kubernetes.
+        refused("{level: None, users: [no]}", "rules[0].users: false is no text");
+        refused("{level: None, users: joe}", "rules[0].users: \"joe\" is no list");
+        refused("{level: None}]\nrules: [{level: None}", "rules is given twice");
         refused("{level: None, resources: [{group: '', resourceNames: [a]}]}", "requires at least one resource");
         assert!(Policy::parse("kind: Pod").unwrap_err().contains("must be a Policy"));
     }

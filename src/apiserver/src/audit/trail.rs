@@ -12,6 +12,7 @@ use axum::body::Body;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, header};
 use http_body::{Frame, SizeHint};
+use kedge_api::status::{Reason, Status};
 
 use super::Notes;
 use super::event::{self, Known, Outcome};
@@ -90,14 +91,17 @@ impl Trail {
 
     /// Somebody could not say who they are.
     pub fn nobody(core: &Arc<Core>, info: &RequestInfo, head: &http::request::Parts, long: bool) {
+        let tried = if head.headers.contains_key(header::AUTHORIZATION) { "bearer" } else { "x509" };
+        let message = format!("Authentication failed, attempted: {tried}");
+        Trail::refused(core, info, head, long, &Status::new(401, Reason::Unauthorized, message));
+    }
+
+    /// A request was refused before it was known who asks.
+    pub fn refused(core: &Arc<Core>, info: &RequestInfo, head: &http::request::Parts, long: bool, why: &Status) {
         let Some(audit) = &core.audit else { return };
         let Some(wanted) = audit.policy.wanted(&Identity::default(), info) else { return };
         let mut trail = Trail::new(core, &Identity::default(), info, head, long, wanted);
-        let tried = if head.headers.contains_key(header::AUTHORIZATION) { "bearer" } else { "x509" };
-        let message = format!("Authentication failed, attempted: {tried}");
-        let body = serde_json::json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": message,
-            "reason": "Unauthorized"});
-        let outcome = Outcome { code: 401, body: Some(Bytes::from(body.to_string())) };
+        let outcome = Outcome { code: why.code, body: Some(Bytes::from(why.to_json().to_string())) };
         trail.tell(Stage::ResponseStarted, Some(&outcome));
         trail.done = true;
     }

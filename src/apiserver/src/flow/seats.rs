@@ -31,12 +31,13 @@ pub enum Entered {
     QueueFull,
 }
 
+/// A queue of a level.
 #[derive(Debug, Default)]
-struct Queue {
+pub struct Queue {
     /// Who waits, and for how many seats.
-    waiting: VecDeque<(Ticket, usize)>,
+    pub waiting: VecDeque<(Ticket, usize)>,
     /// Microseconds of service that its requests have had, times their seats.
-    served: u64,
+    pub served: u64,
 }
 
 #[derive(Debug)]
@@ -203,6 +204,11 @@ impl Seats {
             waiting: level.waiting,
         };
         self.levels.iter().map(of).collect()
+    }
+
+    /// The queues of every level; those that reject have none.
+    pub fn queues(&self) -> impl Iterator<Item = (&Arc<str>, &[Queue])> {
+        self.levels.iter().map(|(name, level)| (name, level.queues.as_slice()))
     }
 
     /// Seats that levels lend and nobody has borrowed.

@@ -113,6 +113,17 @@ pub struct SchemaRow {
     rules: Vec<Rule>,
 }
 
+impl SchemaRow {
+    /// What tells somebody's flow from others.
+    pub fn flow<'a>(&self, user: &'a str, namespace: &'a str) -> &'a str {
+        match self.distinguisher {
+            Distinguisher::None => "",
+            Distinguisher::User => user,
+            Distinguisher::Namespace => namespace,
+        }
+    }
+}
+
 /// Every schema in order, every level by name.
 #[derive(Debug, Default)]
 pub struct Table {
@@ -167,12 +178,7 @@ impl Table {
         self.schemas.iter().find_map(|schema| {
             let level = self.levels.get(&schema.level)?;
             schema.rules.iter().any(|rule| rule.matches(who, info)).then_some(())?;
-            let flow = match schema.distinguisher {
-                Distinguisher::None => "",
-                Distinguisher::User => who.name.as_str(),
-                Distinguisher::Namespace => info.namespace.as_str(),
-            };
-            Some(Place { schema, level, flow })
+            Some(Place { schema, level, flow: schema.flow(&who.name, &info.namespace) })
         })
     }
 
@@ -181,9 +187,14 @@ impl Table {
         self.levels.values()
     }
 
+    /// The schema of that name.
+    pub fn schema(&self, name: &str) -> Option<&SchemaRow> {
+        self.schemas.iter().find(|schema| &*schema.name == name)
+    }
+
     /// Whether there is a schema of that name.
     pub fn has_schema(&self, name: &str) -> bool {
-        self.schemas.iter().any(|schema| &*schema.name == name)
+        self.schema(name).is_some()
     }
 
     /// Whether there is a level of that name that an object stands for.

@@ -18,6 +18,7 @@ use crate::authn::{bootstrap, oidc};
 use crate::backup::archive;
 use crate::tls;
 use crate::tls::client::ClientCertificates;
+use crate::tls::possession;
 use crate::tls::request::{Request, Signer};
 
 /// A key that is only for this; nothing is ever signed with it elsewhere.
@@ -77,6 +78,7 @@ pub fn token(bytes: &[u8]) {
 
 /// A request for a certificate as DER, or as the PEM around one.
 pub fn certificate_request(bytes: &[u8]) {
+    pod_certificate_request(bytes);
     let usages = ["digital signature", "client auth"];
     for request in [Request::parse(bytes), Request::of(bytes, false)].into_iter().flatten() {
         for name in ["kube-apiserver-client", "kube-apiserver-client-kubelet", "kubelet-serving", "legacy-unknown"] {
@@ -91,7 +93,20 @@ pub fn certificate_request(bytes: &[u8]) {
         }
         let _ = request.alternatives();
         // Both are put into a certificate as they are.
-        assert!(tls::der::first(&request.key).is_some_and(|(_, rest)| rest.is_empty()));
+        for part in [&request.key, &request.subject] {
+            assert!(tls::der::first(part).is_some_and(|(_, rest)| rest.is_empty()));
+        }
+    }
+}
+
+/// The same bytes as a request for a pod's certificate, and as a key with a signature behind it.
+fn pod_certificate_request(bytes: &[u8]) {
+    let encode = |bytes: &[u8]| base64::engine::general_purpose::STANDARD.encode(bytes);
+    let _ = possession::fault(&serde_json::json!({"podUID": "uid", "stubPKCS10Request": encode(bytes)}));
+    if let Some((key, proof)) = tls::der::first(bytes).filter(|(key, _)| tls::der::inside(key).is_some()) {
+        let spec =
+            serde_json::json!({"podUID": "uid", "pkixPublicKey": encode(key), "proofOfPossession": encode(proof)});
+        assert!(possession::fault(&spec).is_some(), "nobody signed it");
     }
 }
 

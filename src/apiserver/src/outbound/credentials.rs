@@ -64,12 +64,18 @@ impl Endpoint {
         let text = read(path)?;
         let refuse = |fault: String| EndpointError::Content { path: path.to_owned(), fault };
         let text = String::from_utf8(text).map_err(|e| refuse(e.to_string()))?;
-        let config: Value = serde_yaml::from_str(&text).map_err(|e| refuse(e.to_string()))?;
+        let config = kedge_api::decode::settings(&text).map_err(refuse)?;
         let (cluster, user) = current(&config).map_err(refuse)?;
         let folder = path.parent().unwrap_or(Path::new(""));
         for key in ["exec", "auth-provider"] {
             if user.get(key).is_some_and(|v| !v.is_null()) {
                 return Err(refuse(format!("users.user.{key} is not supported: give a token or a certificate")));
+            }
+        }
+        // A number or a truth is nobody's name: it needs quotes.
+        for key in ["token", "tokenFile", "username", "password"] {
+            if user.get(key).is_some_and(|said| !said.is_null() && !said.is_string()) {
+                return Err(refuse(format!("users.user.{key}: must be a text")));
             }
         }
         if !meta::text(cluster, "proxy-url").is_empty() {
@@ -196,6 +202,8 @@ mod tests {
         check(any, "{tokenFile: token}", Ok("h:1 Bearer t0ken"));
         check(any, "{username: a, password: b}", Ok("h:1 Basic YTpi"));
         check(any, "{}", Ok("h:1 -"));
+        // As everywhere in Kubernetes.
+        check("{server: 'https://h:1', insecure-skip-tls-verify: yes, certificate-authority: gone}", "{}", Ok("h:1 -"));
     }
 
     #[test]
@@ -203,6 +211,9 @@ mod tests {
         let any = "{server: 'https://h:1', insecure-skip-tls-verify: true}";
         check(any, "{exec: {command: x}}", Err("users.user.exec is not supported"));
         check(any, "{client-certificate-data: YQ==}", Err("belong together"));
+        check(any, "{token: 0123}", Err("users.user.token: must be a text"));
+        check(any, "{username: no, password: b}", Err("users.user.username: must be a text"));
+        check(any, "{username: a, username: b}", Err("is given twice"));
         check(any, "{tokenFile: gone}", Err("cannot read"));
         check("{server: 'http://h'}", "{}", Err("does not begin with https://"));
         check("{server: 'https://h', certificate-authority-data: YQ==}", "{}", Err("unable to load root certificates"));

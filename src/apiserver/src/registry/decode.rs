@@ -4,7 +4,7 @@
 //! to warn about, or a 400 in Kubernetes' words. Nothing is filled in here.
 
 use kedge_api::Object;
-use kedge_api::check::{self, FieldValidation};
+use kedge_api::check::{self, FieldValidation, Tell};
 use kedge_api::decode::{self, DecodeError, Decoded, Limits};
 use kedge_api::kinds::Gvk;
 use kedge_api::protobuf;
@@ -39,8 +39,25 @@ pub fn object(
         }
         _ => value(bytes, format)?,
     };
-    fit(decoded, expected, schema, validation)
+    let is_custom = schema.is_some_and(|schema| schema.node().custom().is_some());
+    held(decoded, expected, schema, validation, &|unknown, duplicates| match format {
+        // What Go makes of YAML has its keys in order, and those given twice are told by its reader.
+        Format::Yaml if !duplicates.is_empty() => {
+            let lines = twice(bytes, duplicates);
+            let unknown = check::told(unknown, &[]);
+            match validation {
+                FieldValidation::Strict => std::iter::once(format!("{UNMARSHAL}{lines}")).chain(unknown).collect(),
+                _ => lines.lines().skip(1).map(|line| line.trim_start().to_owned()).chain(unknown).collect(),
+            }
+        }
+        // Types of Go are filled while the text is read; maps only afterwards.
+        Format::Json if !is_custom => decode::in_order(bytes, unknown, duplicates),
+        _ => check::told(unknown, duplicates),
+    })
 }
+
+/// How YAML's reader begins to tell what it does not like.
+pub const UNMARSHAL: &str = "yaml: unmarshal errors:";
 
 /// Reads a body as any value.
 pub fn value(bytes: &[u8], format: Format) -> Result<Decoded, Status> {
@@ -60,10 +77,11 @@ pub fn value(bytes: &[u8], format: Format) -> Result<Decoded, Status> {
     })
 }
 
-/// What YAML's reader says of keys that were given twice: the line of the second, as far as lines tell.
+/// What YAML's reader says of keys that were given twice, each in a line of its own: the line of the second, as far as
+/// lines tell.
 pub fn twice(bytes: &[u8], paths: &[String]) -> String {
     let text = String::from_utf8_lossy(bytes);
-    let mut out = "error converting YAML to JSON: yaml: unmarshal errors:".to_owned();
+    let mut out = String::new();
     for path in paths {
         let key = path.rsplit(['.', ']']).find(|part| !part.is_empty()).unwrap_or(path);
         // Where the key stands, and how far it is set in; a dash of a list counts as a space.
@@ -88,15 +106,25 @@ pub fn twice(bytes: &[u8], paths: &[String]) -> String {
 
 /// Holds a value against the schema of the kind; a body that does not say what it is, is that kind.
 pub fn fit(
-    mut decoded: Decoded,
+    decoded: Decoded,
     expected: &Gvk,
     schema: Option<Struct<'_>>,
     validation: FieldValidation,
 ) -> Result<Sent, Status> {
+    held(decoded, expected, schema, validation, &check::told)
+}
+
+fn held(
+    mut decoded: Decoded,
+    expected: &Gvk,
+    schema: Option<Struct<'_>>,
+    validation: FieldValidation,
+    tell: Tell<'_>,
+) -> Result<Sent, Status> {
     name(&mut decoded.value, expected)?;
     match schema {
         Some(schema) => {
-            let checked = check::object(expected, schema, decoded, validation)
+            let checked = check::object_told(expected, schema, decoded, validation, tell)
                 .map_err(|refusal| Status::bad_request(refusal.to_string()))?;
             Ok(Sent { object: checked.object, warnings: checked.warnings })
         }
@@ -136,12 +164,36 @@ pub fn name(value: &mut Value, expected: &Gvk) -> Result<(), Status> {
 mod tests {
     use super::*;
 
+    #[track_caller]
+    fn told(text: &str, format: Format, strict: &str, warned: &[&str]) {
+        let gvk = Gvk::new("", "v1", "Pod");
+        let sent = |validation| object(text.as_bytes(), format, &gvk, kedge_api::schema::of(&gvk), validation);
+        let refused = sent(FieldValidation::Strict).unwrap_err().message;
+        assert_eq!(refused.split_once("strict decoding error: ").map(|(_, told)| told), Some(strict), "{refused}");
+        assert_eq!(sent(FieldValidation::Warn).unwrap().warnings, warned);
+        assert!(sent(FieldValidation::Ignore).unwrap().warnings.is_empty());
+    }
+
+    #[test]
+    fn oddities_are_told_in_kubernetes_order() {
+        let text = r#"{"zzz": 1, "spec": {"nodeName": "a", "nodeName": "b", "odd": 1, "odd": 2}, "aaa": 1}"#;
+        let issues = [
+            "unknown field \"zzz\"",
+            "duplicate field \"spec.nodeName\"",
+            "unknown field \"spec.odd\"",
+            "unknown field \"aaa\"",
+        ];
+        told(text, Format::Json, &issues.join(", "), &issues);
+        let text = "zzz: 1\nspec:\n  nodeName: a\n  nodeName: b\n  odd: 1\n  odd: 2\naaa: 1\n";
+        let lines = ["line 4: key \"nodeName\" already set in map", "line 6: key \"odd\" already set in map"];
+        let unknown = ["unknown field \"aaa\"", "unknown field \"spec.odd\"", "unknown field \"zzz\""];
+        let strict = format!("{UNMARSHAL}\n  {}\n  {}, {}", lines[0], lines[1], unknown.join(", "));
+        told(text, Format::Yaml, &strict, &[&lines[..], &unknown[..]].concat());
+    }
+
     #[test]
     fn a_key_given_twice_is_told_by_its_line() {
         let text = "\nkind: A\nspec:\n  unknown: 1\n  foo: a\n  foo: b\n  bar:\n    foo: c\n";
-        assert_eq!(
-            twice(text.as_bytes(), &["spec.foo".to_owned()]),
-            "error converting YAML to JSON: yaml: unmarshal errors:\n  line 6: key \"foo\" already set in map"
-        );
+        assert_eq!(twice(text.as_bytes(), &["spec.foo".to_owned()]), "\n  line 6: key \"foo\" already set in map");
     }
 }

@@ -9,6 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use kedge_store::{Event, Revision};
 
+use crate::metrics::told::Sizes;
+
 /// Forms kept: watchers of one event read it within moments of each other. At 2 KB each 512 KB.
 const KEPT: usize = 256;
 
@@ -63,6 +65,15 @@ impl EncodedOnce {
     }
 }
 
+/// Events that leave together, and how large they are.
+#[derive(Debug, Clone, Default)]
+pub struct Piece {
+    /// Their lines.
+    pub bytes: Bytes,
+    /// For the figures.
+    pub sizes: Sizes,
+}
+
 /// Framed batches of events, shared by all watchers that are told the same.
 ///
 /// Watchers are told at different moments, so what one is told at once rarely begins and ends where it does for
@@ -72,8 +83,8 @@ pub struct Batches(Mutex<Shared>);
 
 #[derive(Debug, Default)]
 struct Shared {
-    whole: VecDeque<(Batch, Bytes)>,
-    parts: VecDeque<(Batch, Bytes)>,
+    whole: VecDeque<(Batch, Piece)>,
+    parts: VecDeque<(Batch, Piece)>,
 }
 
 /// Whole groups kept. In a flood watchers are told within a few hundred events of each other.
@@ -113,23 +124,23 @@ impl Batches {
     }
 
     /// The bytes of that batch, which is a whole group or not.
-    pub fn get(&self, batch: Batch, whole: bool, make: impl FnOnce() -> Bytes) -> Bytes {
+    pub fn get(&self, batch: Batch, whole: bool, make: impl FnOnce() -> Piece) -> Piece {
         let held = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let of = |shared: &Shared| {
             let kept = if whole { &shared.whole } else { &shared.parts };
-            kept.iter().rev().find(|(other, _)| *other == batch).map(|(_, bytes)| bytes.clone())
+            kept.iter().rev().find(|(other, _)| *other == batch).map(|(_, piece)| piece.clone())
         };
-        if let Some(bytes) = of(&held()) {
-            return bytes;
+        if let Some(piece) = of(&held()) {
+            return piece;
         }
-        let bytes = make();
+        let piece = make();
         let mut shared = held();
         let (kept, most) = if whole { (&mut shared.whole, WHOLE) } else { (&mut shared.parts, PARTS) };
-        kept.push_back((batch, bytes.clone()));
+        kept.push_back((batch, piece.clone()));
         if kept.len() > most {
             kept.pop_front();
         }
-        bytes
+        piece
     }
 }
 
@@ -187,7 +198,7 @@ mod tests {
             let mut made = false;
             batches.get(batch(first), whole, || {
                 made = true;
-                Bytes::from_static(b"x")
+                Piece::default()
             });
             made
         };

@@ -16,8 +16,8 @@ use super::services::Claim;
 use crate::authz::Wanted;
 use crate::authz::rules::{Rule, not_covered};
 use crate::identity::MASTERS;
-use crate::tls::issued;
 use crate::tls::request::{Request, RequestFault};
+use crate::tls::{issued, possession};
 
 /// Where the machine has the time zone database.
 const ZONES: &str = "/usr/share/zoneinfo";
@@ -86,6 +86,9 @@ pub fn faults(act: &Act<'_>, object: &Object, old: Option<&Object>) -> Option<Fi
         let spec = Path::root("spec");
         let fault = || FieldError::invalid(&spec.child("timeZone"), &*said, format!("unknown time zone {said}"));
         return (changed && is_unknown_zone(std::path::Path::new(ZONES), &said)).then(fault);
+    }
+    if act.kind.plural == "podcertificaterequests" && act.kind.group == "certificates.k8s.io" && old.is_none() {
+        return possession::fault(&object["spec"]);
     }
     if !is_request(act) {
         return None;

@@ -32,6 +32,13 @@ pub fn note(act: &Act<'_>, old: Option<&Object>, new: &mut Object) {
         return apply::update(schema, &writer, old, new);
     }
     let old = old.map(|old| rules::served(act.kind, old));
+    if &*act.kind.kind == "Event" {
+        // Nothing but names differ, so it goes there and back as it is; Events are written often.
+        rules::to_served(act.kind, new);
+        apply::update(schema, &writer, old.as_deref(), new);
+        rules::to_kept(act.kind, new);
+        return;
+    }
     let mut seen = rules::served(act.kind, new).into_owned();
     apply::update(schema, &writer, old.as_deref(), &mut seen);
     let metadata = meta::metadata_mut(new);

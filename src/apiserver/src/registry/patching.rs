@@ -84,16 +84,20 @@ fn refused(fault: PatchError) -> Status {
 
 /// What is odd about the patch itself.
 fn own_issues(kind: PatchKind, patch: &Decoded) -> Vec<String> {
-    let twice = patch.duplicates.iter().map(|path| check::duplicate(path));
     if kind != PatchKind::Json {
-        return twice.collect();
+        return check::told(&[], &patch.duplicates);
     }
-    let operations = patch.value.as_array().into_iter().flatten().enumerate();
-    let unknown = operations.flat_map(|(at, operation)| {
+    let mut out = Vec::new();
+    for (at, operation) in patch.value.as_array().into_iter().flatten().enumerate() {
+        let own = format!("[{at}].");
         let keys = operation.as_object().into_iter().flat_map(serde_json::Map::keys);
-        keys.filter(|key| !OPERATION.contains(&key.as_str())).map(move |key| format!("unknown field \"[{at}].{key}\""))
-    });
-    twice.chain(unknown).map(|issue| format!("json patch {issue}")).collect()
+        let unknown: Vec<String> =
+            keys.filter(|key| !OPERATION.contains(&key.as_str())).map(|key| format!("{own}{key}")).collect();
+        let duplicates: Vec<String> =
+            patch.duplicates.iter().filter(|path| path.starts_with(&own) && !unknown.contains(path)).cloned().collect();
+        out.extend(check::told(&unknown, &duplicates).iter().map(|issue| format!("json patch {issue}")));
+    }
+    out
 }
 
 /// What an operation of a JSON patch may say.
@@ -145,10 +149,10 @@ mod tests {
         let text = " \"\" is invalid: patch: Invalid value: \"map[dta:map[]]\": strict decoding error: duplicate field \"data\", unknown field \"dta\"";
         check(PatchKind::Strategic, merge(), Strict, Err((422, text)));
         let operations = || Decoded {
-            value: json!([{"op": "add", "path": "/data", "value": {}, "why": 1}]),
-            duplicates: vec!["[0].op".to_owned()],
+            value: json!([{"op": "add", "path": "/data", "value": {}, "why": 1}, {"op": "test", "path": "/metadata/name", "value": "a"}]),
+            duplicates: vec!["[0].why".to_owned(), "[1].op".to_owned()],
         };
-        let issues = ["json patch duplicate field \"[0].op\"", "json patch unknown field \"[0].why\""];
+        let issues = ["json patch unknown field \"[0].why\"", "json patch duplicate field \"[1].op\""];
         check(PatchKind::Json, operations(), Warn, Ok(&issues));
         let object = r#"{\"apiVersion\":\"v1\",\"data\":{},\"kind\":\"ConfigMap\",\"metadata\":{\"name\":\"a\"}}"#;
         let text = format!(

@@ -22,7 +22,7 @@ use tokio::sync::watch::Receiver;
 use tokio::time::Sleep;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
-use super::encoded::{Batch, groups};
+use super::encoded::{Batch, Piece, groups};
 use super::list::{self, reach, refused};
 use super::pace::{Inside, Pace};
 use super::render::{self, View};
@@ -33,6 +33,7 @@ use crate::core::Core;
 use crate::error;
 use crate::flow::watchers::Watching;
 use crate::media::{Format, Shape};
+use crate::metrics::told::{Sizes, Told};
 use crate::query::ListOptions;
 use crate::respond::{self, Answer};
 use crate::vault::Watch;
@@ -123,6 +124,7 @@ pub async fn open(act: &Act<'_>, call: &Call, options: &ListOptions, view: View)
         pace: call.connected.then(|| core.paces.enter()),
         inside: (!call.connected && call.who.as_service_account().is_some()).then(Inside::default),
         _watching: core.flow.watchers.enter(&call.info),
+        figures: core.metrics.told.of(act.spoken),
         burst: None,
         bookmarks: options.bookmarks,
         end: Box::pin(tokio::time::sleep(Duration::from_secs(seconds))),
@@ -167,7 +169,8 @@ pub async fn open(act: &Act<'_>, call: &Call, options: &ListOptions, view: View)
     }
     let stream = futures::stream::unfold(feed, |mut feed| async move {
         let piece = feed.next().await?;
-        Some((Ok::<Bytes, std::convert::Infallible>(piece), feed))
+        feed.figures.piece(&piece.sizes);
+        Some((Ok::<Bytes, std::convert::Infallible>(piece.bytes), feed))
     });
     Ok(respond::stream(content_type, Body::from_stream(stream)))
 }
@@ -198,6 +201,8 @@ struct Feed {
     /// place and run pods by what they know of nodes.
     inside: Option<Inside>,
     _watching: Watching,
+    /// Of all watches of its kind.
+    figures: Arc<Told>,
     /// Dropped when everything that was there is told.
     burst: Option<oneshot::Sender<()>>,
     bookmarks: bool,
@@ -209,7 +214,7 @@ struct Feed {
     kinds: Option<Receiver<u64>>,
     initial: std::vec::IntoIter<Arc<Entry>>,
     /// What was made and is not handed out yet.
-    pieces: std::vec::IntoIter<Bytes>,
+    pieces: std::vec::IntoIter<Piece>,
     /// Set while everything there is is being told; whether a bookmark follows.
     first: Option<bool>,
     /// Events up to here are not told.
@@ -223,10 +228,10 @@ struct Feed {
 
 impl Feed {
     /// The next piece of the body; `None` at its end.
-    async fn next(&mut self) -> Option<Bytes> {
-        let mut out = BytesMut::new();
+    async fn next(&mut self) -> Option<Piece> {
+        let mut out = Lines::default();
         if let Some(marked) = self.first {
-            while out.len() < PIECE {
+            while out.bytes.len() < PIECE {
                 let Some(entry) = self.initial.next() else {
                     (self.first, self.burst) = (None, None);
                     if marked {
@@ -237,8 +242,8 @@ impl Feed {
                 };
                 self.tell(&mut out, "ADDED", &entry, entry.revision, false);
             }
-            if !out.is_empty() {
-                return Some(out.freeze());
+            if !out.bytes.is_empty() {
+                return Some(out.done());
             }
         }
         if let Some(piece) = self.pieces.next() {
@@ -248,7 +253,7 @@ impl Feed {
             if let Some(status) = self.fault.take() {
                 self.done = true;
                 self.tell_made(&mut out, "ERROR", Bytes::from(status.to_json().to_string()));
-                return Some(out.freeze());
+                return Some(out.done());
             }
             if let Some(pace) = &self.pace {
                 pace.rest().await;
@@ -296,8 +301,8 @@ impl Feed {
                 () = &mut self.end => self.done = true,
                 () = &mut self.stop => self.done = true,
             }
-            if !out.is_empty() {
-                return Some(out.freeze());
+            if !out.bytes.is_empty() {
+                return Some(out.done());
             }
         }
         None
@@ -315,7 +320,7 @@ impl Feed {
     }
 
     /// The events as all of this watch's audience are told them; none where this watch is told otherwise than others.
-    fn shared(&mut self, events: &[Arc<Event>]) -> Option<Vec<Bytes>> {
+    fn shared(&mut self, events: &[Arc<Event>]) -> Option<Vec<Piece>> {
         let first = events.first()?;
         // A table's first rows come with their columns. How a custom kind is served changes with its definition.
         let alike = self.view.accepted.shape != Shape::Table
@@ -331,17 +336,17 @@ impl Feed {
             let batch = Batch { audience: self.audience.clone(), run: (first.revision, last.revision, group.len()) };
             pieces.push(core.batches.get(batch, whole, || {
                 let size = group.iter().map(|e| e.entry.bytes.len() + FRAME).sum();
-                let mut out = BytesMut::with_capacity(size);
+                let mut out = Lines { bytes: BytesMut::with_capacity(size), ..Lines::default() };
                 group.iter().for_each(|event| self.event(&mut out, event));
-                out.freeze()
+                out.done()
             }));
             self.told = last.revision;
         }
-        pieces.retain(|piece| !piece.is_empty());
+        pieces.retain(|piece| !piece.bytes.is_empty());
         Some(pieces)
     }
 
-    fn event(&mut self, out: &mut BytesMut, event: &Event) {
+    fn event(&mut self, out: &mut Lines, event: &Event) {
         if event.revision <= self.after {
             return;
         }
@@ -363,7 +368,7 @@ impl Feed {
     }
 
     /// Appends one event. `previous`: the entry is the one before the event, told at its revision.
-    fn tell(&mut self, out: &mut BytesMut, kind: &'static str, entry: &Entry, revision: Revision, previous: bool) {
+    fn tell(&mut self, out: &mut Lines, kind: &'static str, entry: &Entry, revision: Revision, previous: bool) {
         let view = &self.view;
         let format = view.accepted.format;
         let json = || if previous { render::previous(entry, revision) } else { entry.bytes.clone() };
@@ -391,7 +396,7 @@ impl Feed {
     }
 
     /// Appends something that is no entry.
-    fn tell_made(&self, out: &mut BytesMut, kind: &'static str, json: Bytes) {
+    fn tell_made(&self, out: &mut Lines, kind: &'static str, json: Bytes) {
         let format = self.view.accepted.format;
         frame(out, format, kind, &wire(format, json));
     }
@@ -422,17 +427,32 @@ fn wire(format: Format, json: Bytes) -> Bytes {
     protobuf::encode(&object).map_or(json, Bytes::from)
 }
 
-fn frame(out: &mut BytesMut, format: Format, kind: &str, object: &[u8]) {
-    if format == Format::Protobuf {
-        out.extend_from_slice(&protobuf::watch_frame(kind, object));
-        return;
+/// Lines that are put together, and how large each is.
+#[derive(Default)]
+struct Lines {
+    bytes: BytesMut,
+    sizes: Sizes,
+}
+
+impl Lines {
+    fn done(self) -> Piece {
+        Piece { bytes: self.bytes.freeze(), sizes: self.sizes }
     }
-    out.reserve(object.len() + FRAME);
-    out.put_slice(b"{\"type\":\"");
-    out.put_slice(kind.as_bytes());
-    out.put_slice(b"\",\"object\":");
-    out.put_slice(object);
-    out.put_slice(b"}\n");
+}
+
+fn frame(out: &mut Lines, format: Format, kind: &str, object: &[u8]) {
+    let (before, bytes) = (out.bytes.len(), &mut out.bytes);
+    if format == Format::Protobuf {
+        bytes.extend_from_slice(&protobuf::watch_frame(kind, object));
+    } else {
+        bytes.reserve(object.len() + FRAME);
+        bytes.put_slice(b"{\"type\":\"");
+        bytes.put_slice(kind.as_bytes());
+        bytes.put_slice(b"\",\"object\":");
+        bytes.put_slice(object);
+        bytes.put_slice(b"}\n");
+    }
+    out.sizes.add(bytes.len() - before);
 }
 
 #[cfg(test)]

@@ -5,6 +5,8 @@
 
 /// The tag of a SEQUENCE.
 const SEQUENCE: u8 = 0x30;
+/// The tag of an INTEGER.
+const INTEGER: u8 = 0x02;
 /// The tag of a BIT STRING.
 const BITS: u8 = 0x03;
 /// Lengths of more bytes than this are refused: 4 GiB is more than any body here.
@@ -18,8 +20,22 @@ pub fn first(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 
 /// What is inside a sequence that is all of `bytes`.
 pub fn inside(bytes: &[u8]) -> Option<&[u8]> {
+    contents(bytes, SEQUENCE)
+}
+
+/// What is in a bit string of whole bytes, or a number that is not negative without zeros in front, that is all of
+/// `bytes`.
+pub fn value(bytes: &[u8]) -> Option<&[u8]> {
+    if let Some(bits) = contents(bytes, BITS) {
+        return bits.strip_prefix(&[0]);
+    }
+    let number = contents(bytes, INTEGER).filter(|number| number.first().is_some_and(|first| *first < 0x80))?;
+    Some(&number[number.iter().position(|byte| *byte != 0).unwrap_or(number.len())..])
+}
+
+fn contents(bytes: &[u8], tag: u8) -> Option<&[u8]> {
     let (header, length) = header(bytes)?;
-    (bytes.first() == Some(&SEQUENCE) && header.checked_add(length)? == bytes.len()).then(|| &bytes[header..])
+    (bytes.first() == Some(&tag) && header.checked_add(length)? == bytes.len()).then(|| &bytes[header..])
 }
 
 /// The elements of a sequence.
@@ -94,6 +110,16 @@ mod tests {
         check(&[0x30], None);
         check(&[], None);
         check(&[0x31, 0], None);
+    }
+
+    #[test]
+    fn numbers_and_bits_are_had_bare() {
+        assert_eq!(value(&[2, 3, 0, 0x80, 1]), Some(&[0x80, 1][..]));
+        assert_eq!(value(&[2, 1, 0]), Some(&[][..]));
+        assert_eq!(value(&bits(&[7, 8])), Some(&[7, 8][..]));
+        for refused in [&[2, 1, 0x80][..], &[2, 0], &[2, 2, 1], &[3, 1, 1], &[3, 0], &[4, 1, 1], &[2, 1, 1, 0]] {
+            assert_eq!(value(refused), None, "{refused:?}");
+        }
     }
 
     #[test]

@@ -11,6 +11,8 @@ use x509_parser::certification_request::X509CertificationRequest;
 use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::prelude::FromDer as _;
 
+use super::der;
+
 /// The signers of this cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Signer {
@@ -99,10 +101,16 @@ impl Request {
             parsed.verify_signature().map_err(|_| RequestFault::Signature)?;
         }
         let info = &parsed.certification_request_info;
+        // Both are put into a certificate as they are: what claims to be longer than its parts would take what follows it
+        // there along.
+        let (subject, key) = (info.subject.as_raw(), info.subject_pki.raw);
+        if der::elements(subject).is_none() || der::elements(key).is_none_or(|parts| parts.len() != 2) {
+            return Err(RequestFault::Unreadable);
+        }
         let text = |value: &x509_parser::x509::AttributeTypeAndValue<'_>| value.as_str().ok().map(str::to_owned);
         let mut request = Request {
-            subject: info.subject.as_raw().to_vec(),
-            key: info.subject_pki.raw.to_vec(),
+            subject: subject.to_vec(),
+            key: key.to_vec(),
             // The last one counts, as in Go.
             common_name: info.subject.iter_common_name().filter_map(text).last().unwrap_or_default(),
             organisations: info.subject.iter_organization().filter_map(text).collect(),
@@ -255,6 +263,17 @@ pub(crate) mod tests {
         let request = Request::parse(pem(who.0, who.1, alternatives).as_bytes()).unwrap();
         let seen = Signer::parse(signer).unwrap().accepts(&request, usages);
         assert_eq!(seen.err().unwrap_or_default(), expected, "{signer} {who:?}");
+    }
+
+    #[test]
+    fn a_key_that_claims_to_be_longer_than_its_parts_is_refused() {
+        let request = pem("jane", "", &[]);
+        let mut der = CertificateSigningRequestDer::from_pem_slice(request.as_bytes()).unwrap().to_vec();
+        assert!(Request::of(&der, false).is_ok());
+        // The bits of the key end before the key does.
+        let bits = der.windows(2).position(|two| two == [3, 0x42]).unwrap();
+        der[bits + 1] -= 4;
+        assert_eq!(Request::of(&der, false), Err(RequestFault::Unreadable));
     }
 
     #[test]

@@ -99,6 +99,20 @@ async fn requests_are_written_down_as_the_policy_says() {
 }
 
 #[tokio::test]
+async fn a_time_that_cannot_be_read_is_refused_and_written_down() {
+    let server = audited(None).await;
+    let target = format!("{CONFIG_MAPS}?timeout=soon");
+    server.admin.get(&target).await.fails(400, "invalid timeout specified in the request URL");
+    let events = events(&server).await;
+    assert_eq!(events.len(), 1, "{events:#?}");
+    let event = &events[0];
+    assert_eq!((&event["stage"], &event["user"]), (&json!("ResponseStarted"), &json!({"username": ""})));
+    assert_eq!(event["requestURI"], json!(target));
+    let status = &event["responseStatus"];
+    assert_eq!((&status["code"], &status["reason"]), (&json!(400), &json!("BadRequest")));
+}
+
+#[tokio::test]
 async fn watches_are_written_down_when_they_begin_and_end() {
     let server = audited(None).await;
     let watch = server.admin.watch(&format!("{CONFIG_MAPS}?watch=true")).await;

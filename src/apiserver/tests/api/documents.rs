@@ -50,7 +50,13 @@ async fn figures_have_kubernetes_names() {
     server.admin.post(&trial, config_map("b")).await.ok();
     let applied = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}});
     server.admin.patch("apply", &format!("{CONFIG_MAPS}/c?fieldManager=me"), applied).await.ok();
-    let _watch = server.admin.watch(&format!("{CONFIG_MAPS}?watch=true")).await;
+    let mut watch = server.admin.watch(&format!("{CONFIG_MAPS}?watch=true")).await;
+    // What was there, and what is there since.
+    for _ in 0..2 {
+        watch.next().await.unwrap();
+    }
+    server.admin.post(CONFIG_MAPS, config_map("d")).await.ok();
+    while watch.line().await != "ADDED d" {}
     let text = server.admin.get("/metrics").await.text;
     let of = |verb: &str, scope: &str| {
         format!(
@@ -69,7 +75,9 @@ async fn figures_have_kubernetes_names() {
         "apiserver_request_duration_seconds_bucket{",
         "apiserver_current_inflight_requests{request_kind=\"readOnly\"}",
         "apiserver_storage_size_bytes{storage_cluster_id=\"local\"} ",
-        "apiserver_storage_objects{resource=\"configmaps\"} 3",
+        "apiserver_storage_objects{resource=\"configmaps\"} 4",
+        "apiserver_watch_events_total{group=\"\",resource=\"configmaps\",version=\"v1\"} 3",
+        "apiserver_watch_events_sizes_count{group=\"\",resource=\"configmaps\",version=\"v1\"} 3",
     ] {
         assert!(text.contains(line), "{line}");
     }

@@ -48,6 +48,25 @@ async fn answers_name_the_schema_and_level_they_were_served_under() {
 }
 
 #[tokio::test]
+async fn what_flow_control_does_is_told_to_whom_a_role_lets() {
+    let server = server().await;
+    let jane = server.as_user(Identity::user("jane", ["dev"]));
+    for (name, column) in
+        [("dump_priority_levels", "ActiveQueues"), ("dump_queues", "Index"), ("dump_requests", "FlowSchemaName")]
+    {
+        let path = format!("/debug/api_priority_and_fairness/{name}");
+        let seen = server.admin.get(&path).await;
+        assert!(
+            seen.code == 200 && seen.text.starts_with("PriorityLevelName,") && seen.text.contains(column),
+            "{}",
+            seen.text
+        );
+        jane.get(&path).await.fails(403, "forbidden");
+    }
+    server.admin.get("/debug/api_priority_and_fairness/dump").await.fails(404, "");
+}
+
+#[tokio::test]
 async fn a_schema_without_a_level_says_so_until_it_comes() {
     let server = server().await;
     let lost = json!({

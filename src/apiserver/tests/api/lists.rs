@@ -1,6 +1,10 @@
 //! Lists: selectors, pages, revisions, forms.
 
+use std::io::Read as _;
+
+use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
+use tower::ServiceExt as _;
 
 use crate::support::{CONFIG_MAPS, PODS, Server, config_map, pod, server};
 
@@ -197,4 +201,37 @@ async fn people_get_what_they_can_read_and_wait_no_longer_than_they_say() {
     let seen =
         admin.send("POST", &format!("{CONFIG_MAPS}?timeout=20ms"), &[("content-type", "application/json")], body).await;
     seen.fails(504, "request did not complete within the allotted timeout");
+}
+
+#[tokio::test]
+async fn what_people_read_is_compressed_like_everything_that_is_large() {
+    let server = server().await;
+    for at in 0..8 {
+        let mut map = config_map(&format!("m{at}"));
+        map["data"]["k"] = json!("v".repeat(20_000));
+        server.admin.post(CONFIG_MAPS, map).await.ok();
+    }
+    server.api.add_static_token("secret", kedge_apiserver::Identity::master("root"));
+    let ask = async |query: &str| {
+        let request = http::Request::get(format!("{CONFIG_MAPS}{query}"))
+            .header("authorization", "Bearer secret")
+            .header("accept-encoding", "gzip")
+            .body(axum::body::Body::empty())
+            .unwrap();
+        let answer = server.api.router().oneshot(request).await.unwrap();
+        let is_compressed = answer.headers().get("content-encoding").is_some_and(|how| how == "gzip");
+        let bytes = answer.into_body().collect().await.unwrap().to_bytes();
+        let mut text = String::new();
+        match is_compressed {
+            true => flate2::read::GzDecoder::new(&bytes[..]).read_to_string(&mut text).unwrap(),
+            false => (&bytes[..]).read_to_string(&mut text).unwrap(),
+        };
+        (is_compressed, serde_json::from_str::<Value>(&text).unwrap(), text)
+    };
+    let (plain_compressed, plain, text) = ask("").await;
+    assert!(plain_compressed && !text.contains('\n'));
+    let (compressed, object, text) = ask("?pretty=true").await;
+    assert!(compressed && text.starts_with("{\n  \"kind\": ") && object == plain, "{}", &text[..200]);
+    let (compressed, _, text) = ask("?pretty=true&limit=1").await;
+    assert!(!compressed && text.starts_with("{\n  \"kind\": "));
 }

@@ -444,3 +444,27 @@ async fn preconditions_of_a_deletion_of_many_are_each_ones() {
     admin.delete(&format!("{CONFIG_MAPS}?fieldSelector=metadata.name=a"), options).await.ok();
     admin.get(&named("a")).await.fails(404, "");
 }
+
+#[tokio::test]
+async fn an_event_of_the_other_group_is_owned_by_the_names_it_has_there() {
+    let server = server().await;
+    let admin = &server.admin;
+    let events = "/apis/events.k8s.io/v1/namespaces/default/events";
+    let event = json!({"metadata": {"name": "e"}, "regarding": {"kind": "Pod", "name": "p", "namespace": "default"},
+        "reason": "R", "type": "Normal", "note": "a", "action": "A", "reportingController": "example.com/c",
+        "reportingInstance": "i", "eventTime": "2026-01-01T00:00:00.000000Z"});
+    admin.post(&format!("{events}?fieldManager=maker"), event).await.ok();
+    let series = json!({"series": {"count": 2, "lastObservedTime": "2026-01-01T00:00:00.000000Z"}});
+    let changed = admin.patch("merge", &format!("{events}/e?fieldManager=me"), series).await.ok();
+    assert_eq!((&changed["note"], &changed["series"]["count"]), (&json!("a"), &json!(2)));
+    let kept = admin.get("/api/v1/namespaces/default/events/e").await.ok();
+    assert_eq!((&kept["message"], kept.get("note"), &kept["apiVersion"]), (&json!("a"), None, &json!("v1")));
+    let of = |manager: &str| {
+        let entries = kept["metadata"]["managedFields"].as_array().unwrap();
+        let entry = entries.iter().find(|entry| entry["manager"] == manager).unwrap();
+        assert_eq!(entry["apiVersion"], "events.k8s.io/v1");
+        entry["fieldsV1"].as_object().unwrap().keys().cloned().collect::<Vec<_>>()
+    };
+    assert_eq!(of("me"), ["f:series"]);
+    assert!(of("maker").contains(&"f:note".to_owned()) && of("maker").contains(&"f:regarding".to_owned()));
+}

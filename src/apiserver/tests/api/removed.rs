@@ -176,3 +176,15 @@ async fn every_old_kind_is_found_and_listed_and_none_if_so_configured() {
     let without = server_with(|config, _| config.removed_versions = false).await;
     without.admin.get(&format!("{OLD}/deployments")).await.fails(404, "could not find the requested resource");
 }
+
+#[tokio::test]
+async fn what_has_no_successor_is_answered_with_what_is_used_instead() {
+    let server = server().await;
+    let old = json!({"apiVersion": "policy/v1beta1", "kind": "PodSecurityPolicy", "metadata": {"name": "p"},
+        "spec": {"privileged": false}});
+    for path in ["/apis/policy/v1beta1/podsecuritypolicies", "/apis/extensions/v1beta1/podsecuritypolicies"] {
+        let status = server.admin.post(path, old.clone()).await.fails(404, "PodSecurity admission");
+        assert_eq!(status["reason"], "NotFound");
+    }
+    server.admin.get("/apis/apps/v1/podsecuritypolicies").await.fails(404, "could not find the requested resource");
+}

@@ -66,6 +66,9 @@ async fn every_version_that_there_is_can_be_served() {
     assert_eq!(read["spec"]["taint"]["key"], "a");
 }
 
+/// An empty request with a key of Ed25519 that is nobody's.
+const REQUEST: &str = "MH8wMwIBADAAMCowBQYDK2VwAyEAD3yBrp+ZvkT0Pq5RmlBaPcb09hKgsTUooZe24fDOXM6gADAFBgMrZXADQQA1c02WCbkpWNtExwO00gkgX/xKnPhgFjMBFT75kGmstKcb1dzVdU+ZMDNdIi4pIelnHrEgOPOXdFjyIlznIAcG";
+
 #[tokio::test]
 async fn only_who_signs_for_its_signer_ends_the_request_of_a_pod() {
     let server = chosen(&[("certificates.k8s.io/v1beta1", true)]).await;
@@ -73,7 +76,10 @@ async fn only_who_signs_for_its_signer_ends_the_request_of_a_pod() {
     let request = json!({"apiVersion": "certificates.k8s.io/v1beta1", "kind": "PodCertificateRequest",
         "metadata": {"name": "p"}, "spec": {"signerName": "a.example/b", "podName": "p", "podUID": "1",
             "serviceAccountName": "s", "serviceAccountUID": "2", "nodeName": "localhost", "nodeUID": "3",
-            "maxExpirationSeconds": 86400, "stubPKCS10Request": "MAA="}});
+            "maxExpirationSeconds": 86400, "stubPKCS10Request": REQUEST}});
+    let mut forged = request.clone();
+    forged["spec"]["stubPKCS10Request"] = json!(REQUEST.replace("IAcG", "IAcH"));
+    server.admin.post(path, forged).await.fails(422, "could not verify the signature of the certificate request");
     server.admin.post(path, request).await.ok();
     let rules = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": "ends"},
         "rules": [{"apiGroups": ["certificates.k8s.io"], "resources": ["podcertificaterequests/status"],

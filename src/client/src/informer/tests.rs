@@ -116,3 +116,21 @@ fn the_wait_doubles_up_to_its_bound() {
     assert_eq!(backoff(3), Duration::from_millis(800));
     assert_eq!(backoff(30), BACKOFF_MOST);
 }
+
+#[tokio::test(start_paused = true)]
+async fn events_are_understood_however_they_are_written() {
+    let object = |name: &str| format!("{{\"metadata\":{{\"name\":\"{name}\",\"resourceVersion\":\"8\"}}}}");
+    let lines = [
+        format!("{{\"type\":\"ADDED\",\"object\":{}}}\n", object("a")),
+        format!("{{\"type\":\"MODIFIED\",\"object\":{},\"more\":{{}}}}\n", object("b")),
+        format!("{{ \"object\": {}, \"type\": \"DELETED\" }}\r\n", object("c")),
+        format!("{{\"type\":\"DELETED\",\"object\":{} }}\r\n", object("d")),
+        format!("{{\"type\":\"BOOKMARK\",\"object\":{}}}\n", object("e")),
+        format!("{{\"type\":\"ADDED\",\"object\":{}}}\n", "7]"),
+    ];
+    let (seen, asked) =
+        steps(&[(200, &page(&[], "7", "")), (200, &lines.concat()), (200, &page(&[], "9", ""))], 7).await;
+    // What is no JSON breaks the watch: the list is read again.
+    assert_eq!(seen, ["restart", "synced", "+a", "+b", "-c", "-d", "restart"]);
+    assert_eq!(asked.len(), 2, "{asked:?}");
+}

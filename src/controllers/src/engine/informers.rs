@@ -1,4 +1,5 @@
-//! The informers of a plugin: one for each watched kind, and for each served kind where every kind is watched.
+//! The informers of a plugin: one for each watched kind, and for each served kind where every kind is watched; one for
+//! both where a kind is watched in both ways, so that each object is read once.
 //!
 //! In: what is watched, what is served. Out: rows of the plugin's world. Definitions of custom kinds are followed where
 //! every kind is watched, or one that is not served yet: informers begin and end with the kinds they are of. Never
@@ -34,7 +35,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub struct Informers {
     shared: Arc<Shared>,
     missing: Missing,
-    running: HashMap<(usize, u32), (ResourcePath, AbortHandle)>,
+    running: HashMap<ResourcePath, (Vec<Seat>, AbortHandle)>,
     tasks: JoinSet<()>,
 }
 
@@ -62,15 +63,17 @@ impl Missing {
     }
 }
 
-/// An informer that is wanted: the cache, the kind's number, where.
-type Wanted = (usize, u32, ResourcePath);
+/// Whom an informer fills: a cache, and the kind's number there.
+type Seat = (usize, u32);
+/// The informers that are wanted.
+type Wanted = HashMap<ResourcePath, Vec<Seat>>;
 
 impl Informers {
     /// Starts them. The watch tells for each cache how many have not given their whole state yet.
     pub fn start(shared: &Arc<Shared>) -> (Informers, watch::Receiver<Vec<usize>>) {
         let wanted = wanted(shared);
         let mut counts = vec![0; shared.world().caches().len()];
-        wanted.iter().for_each(|(cache, ..)| counts[*cache] += 1);
+        wanted.values().flatten().for_each(|(cache, _)| counts[*cache] += 1);
         let (missing, synced) = watch::channel(counts);
         let mut all = Informers {
             shared: shared.clone(),
@@ -78,8 +81,8 @@ impl Informers {
             running: HashMap::new(),
             tasks: JoinSet::new(),
         };
-        for one in wanted {
-            all.begin(one, true);
+        for (path, seats) in wanted {
+            all.begin(path, seats, true);
         }
         let every = |(at, cache): (usize, &Cache)| matches!(cache.target, Target::Every).then_some(at);
         let every: Vec<usize> = shared.world().caches().iter().enumerate().filter_map(every).collect();
@@ -155,39 +158,32 @@ impl Informers {
     fn adopt(&mut self, served: Vec<Served>) {
         let Some(fresh) = self.shared.kinds().adopting(served) else { return };
         self.shared.set_kinds(fresh);
-        let wanted = wanted(&self.shared);
-        let kept: HashSet<(usize, u32)> = wanted.iter().map(|(cache, kind, _)| (*cache, *kind)).collect();
-        let gone: Vec<(usize, u32)> = self.running.keys().filter(|key| !kept.contains(key)).copied().collect();
-        for key in gone {
-            self.end(key);
-        }
-        for one in wanted {
-            match self.running.get(&(one.0, one.1)) {
-                Some((path, _)) if *path == one.2 => {}
-                Some(_) => {
-                    // Served in another version: the same objects, read anew.
-                    if let Some((_, handle)) = self.running.remove(&(one.0, one.1)) {
-                        handle.abort();
-                    }
-                    self.begin(one, false);
-                }
-                None => self.begin(one, false),
+        let mut wanted = wanted(&self.shared);
+        let kept: HashSet<Seat> = wanted.values().flatten().copied().collect();
+        for (path, (seats, handle)) in std::mem::take(&mut self.running) {
+            if wanted.get(&path) == Some(&seats) {
+                wanted.remove(&path);
+                self.running.insert(path, (seats, handle));
+                continue;
             }
+            // Not served any more: its objects are gone. In another version they are the same, read anew.
+            handle.abort();
+            seats.into_iter().filter(|seat| !kept.contains(seat)).for_each(|seat| self.end(seat));
+        }
+        for (path, seats) in wanted {
+            self.begin(path, seats, false);
         }
     }
 
-    fn begin(&mut self, (cache, kind, path): Wanted, counts: bool) {
+    fn begin(&mut self, path: ResourcePath, seats: Vec<Seat>, counts: bool) {
         let shared = self.shared.clone();
         let missing = counts.then(|| self.missing.clone());
-        let at = path.clone();
-        let handle = self.tasks.spawn(async move { follow(&shared, cache, kind, at, missing).await });
-        self.running.insert((cache, kind), (path, handle));
+        let (at, filled) = (path.clone(), seats.clone());
+        let handle = self.tasks.spawn(async move { follow(&shared, &filled, at, missing).await });
+        self.running.insert(path, (seats, handle));
     }
 
-    /// The kind is not served any more: its objects are gone.
-    fn end(&mut self, (cache, kind): (usize, u32)) {
-        let Some((_, handle)) = self.running.remove(&(cache, kind)) else { return };
-        handle.abort();
+    fn end(&self, (cache, kind): Seat) {
         let mut world = self.shared.world();
         let rows = world.keys(cache, kind);
         let woken = rows.iter().flat_map(|(key, uid)| world.remove(cache, key, uid)).collect();
@@ -234,16 +230,17 @@ fn agrees(definition: &Value, gone: bool, served: &[Served]) -> bool {
         .all(|version| is_served(meta::text(version, "name")) == (!gone && meta::bool_at(version, &["served"])))
 }
 
-fn wanted(shared: &Shared) -> Vec<Wanted> {
+fn wanted(shared: &Shared) -> Wanted {
     let kinds = shared.kinds();
-    let mut wanted = Vec::new();
+    let mut wanted = Wanted::new();
+    let mut want = |path: ResourcePath, seat| wanted.entry(path).or_default().push(seat);
     for (cache, held) in shared.world().caches().iter().enumerate() {
         match &held.target {
-            Target::Kind(kind) => wanted.extend(kinds.path(kind, "").map(|path| (cache, 0, path))),
+            Target::Kind(kind) => kinds.path(kind, "").into_iter().for_each(|path| want(path, (cache, 0))),
             Target::Every => {
-                let each =
-                    kinds.collectable().filter_map(|(n, served)| Some((cache, n, kinds.path(&served.kind, "")?)));
-                wanted.extend(each);
+                for (number, served) in kinds.collectable() {
+                    kinds.path(&served.kind, "").into_iter().for_each(|path| want(path, (cache, number)));
+                }
             }
         }
     }
@@ -259,40 +256,47 @@ fn not_served(kind: &Kind) {
     );
 }
 
-/// Keeps one kind of one cache.
-async fn follow(shared: &Shared, cache: usize, kind: u32, path: ResourcePath, mut missing: Option<Missing>) {
-    let projection = Projection::of(&shared.world().caches()[cache].fields);
+/// Keeps one kind, in each cache that has it.
+async fn follow(shared: &Shared, seats: &[Seat], path: ResourcePath, mut missing: Option<Missing>) {
+    let fields: Vec<_> = {
+        let world = shared.world();
+        seats.iter().flat_map(|(cache, _)| world.caches()[*cache].fields.clone()).collect()
+    };
+    let projection = Projection::of(&fields);
     let decode = move |text: &str| projection.read(text);
     let mut informer = Informer::reading(shared.client.clone(), path, WatchOptions::default(), decode);
-    // What was there when the list began and has not been seen in it.
-    let mut unseen = HashMap::new();
+    // For each seat what was there when the list began and has not been seen in it.
+    let mut unseen = vec![HashMap::new(); seats.len()];
     loop {
         let step = informer.next().await;
         let mut world = shared.world();
-        let woken = match step {
-            Step::Restart => {
-                unseen = world.keys(cache, kind).into_iter().collect();
-                Vec::new()
-            }
-            Step::Apply(object) => {
-                let (key, row) = Row::of(&object, kind, &world.caches()[cache].fields);
-                unseen.remove(&key);
-                world.apply(cache, key, row)
-            }
-            Step::Delete(object) => {
-                let (key, row) = Row::of(&object, kind, &[]);
-                world.remove(cache, &key, &row.uid)
-            }
-            Step::Synced => {
-                let gone = std::mem::take(&mut unseen);
-                let woken = gone.iter().flat_map(|(key, uid)| world.remove(cache, key, uid)).collect();
-                if let Some(missing) = missing.take() {
-                    missing.less(cache);
+        let mut woken = Vec::new();
+        for ((cache, kind), unseen) in seats.iter().copied().zip(&mut unseen) {
+            match &step {
+                Step::Restart => *unseen = world.keys(cache, kind).into_iter().collect(),
+                Step::Apply(object) => {
+                    let (key, row) = Row::of(object, kind, &world.caches()[cache].fields);
+                    unseen.remove(&key);
+                    woken.extend(world.apply(cache, key, row));
                 }
-                woken
+                Step::Delete(object) => {
+                    let (key, row) = Row::of(object, kind, &[]);
+                    woken.extend(world.remove(cache, &key, &row.uid));
+                }
+                Step::Synced => {
+                    for (key, uid) in std::mem::take(unseen) {
+                        woken.extend(world.remove(cache, &key, &uid));
+                    }
+                    if let Some(missing) = &missing {
+                        missing.less(cache);
+                    }
+                }
             }
-        };
+        }
         drop(world);
+        if step == Step::Synced {
+            missing = None;
+        }
         shared.wake(woken);
     }
 }

@@ -14,7 +14,7 @@ pub struct Told {
     /// none, client or server.
     #[arg(long, value_enum, num_args = 0..=1, default_missing_value = "client", default_value = "none")]
     pub dry_run: DryRun,
-    /// Output format: json, yaml, name or jsonpath=….
+    /// Output format: json, yaml, name, jsonpath=… or go-template=….
     #[arg(long, short = 'o', value_name = "FORMAT")]
     pub output: Option<String>,
 }
@@ -157,7 +157,7 @@ pub struct Wait {
     /// In all namespaces.
     #[arg(long, short = 'A')]
     pub all_namespaces: bool,
-    /// Output format: json, yaml, name or jsonpath=….
+    /// Output format: json, yaml, name, jsonpath=… or go-template=….
     #[arg(long, short = 'o', value_name = "FORMAT")]
     pub output: Option<String>,
 }

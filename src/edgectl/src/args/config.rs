@@ -25,7 +25,7 @@ pub enum ConfigWhat {
         /// Put the content of files in the place of their names, and keep secrets: for a file that stands alone.
         #[arg(long)]
         flatten: bool,
-        /// Output format: yaml, json or jsonpath=….
+        /// Output format: yaml, json, jsonpath=… or go-template=….
         #[arg(long, short = 'o', default_value = "yaml", value_name = "FORMAT")]
         output: String,
     },
@@ -47,6 +47,24 @@ pub enum ConfigWhat {
     UseContext {
         /// Its name.
         name: String,
+    },
+    /// Set one property, such as current-context, clusters.NAME.server or contexts.NAME.namespace.
+    Set {
+        /// Its name.
+        #[arg(value_name = "PROPERTY_NAME")]
+        property: String,
+        /// Its value; of certificates and keys in base64.
+        #[arg(value_name = "PROPERTY_VALUE")]
+        value: String,
+        /// The value of a certificate or key is no base64.
+        #[arg(long)]
+        set_raw_bytes: bool,
+    },
+    /// Remove one property, or a whole cluster, context or user: users.NAME.
+    Unset {
+        /// Its name.
+        #[arg(value_name = "PROPERTY_NAME")]
+        property: String,
     },
     /// Set a cluster's --server, --certificate-authority, --tls-server-name and --insecure-skip-tls-verify.
     SetCluster {
@@ -117,6 +135,10 @@ mod tests {
             "edgectl config set-context new --cluster=a --user=b",
             "edgectl config set-cluster c --server=https://a --certificate-authority=ca.crt --embed-certs",
             "edgectl config set-credentials u --client-certificate=a --client-key=b --token=c",
+            "edgectl config set clusters.c.server https://a",
+            "edgectl config set users.u.client-key-data x --set-raw-bytes=true",
+            "edgectl config unset contexts.a.namespace",
+            "edgectl config view -o go-template={{.kind}}",
             "edgectl config delete-cluster c",
             "edgectl config delete-context c",
             "edgectl config delete-user c",

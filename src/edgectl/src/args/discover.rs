@@ -65,6 +65,15 @@ pub struct Top {
     pub what: TopWhat,
 }
 
+/// What rows are sorted by, the largest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum TopOrder {
+    /// What is used of the processors.
+    Cpu,
+    /// What is used of the memory.
+    Memory,
+}
+
 /// Of what.
 #[derive(Debug, Subcommand)]
 pub enum TopWhat {
@@ -76,9 +85,18 @@ pub enum TopWhat {
         /// Selector (label query) to filter on.
         #[arg(long, short = 'l', value_name = "SELECTOR")]
         selector: Option<String>,
+        /// Sort by cpu or memory, the largest first; else by name.
+        #[arg(long, value_enum, value_name = "FIELD")]
+        sort_by: Option<TopOrder>,
+        /// Shares of the node's capacity, and not of what is allocatable.
+        #[arg(long)]
+        show_capacity: bool,
         /// Don't print headers.
         #[arg(long)]
         no_headers: bool,
+        /// Taken for the sake of scripts that pass it to kubectl: metrics are read as JSON.
+        #[arg(long, hide = true)]
+        use_protocol_buffers: bool,
     },
     /// Of pods.
     #[command(visible_aliases = ["pods", "po"])]
@@ -88,12 +106,27 @@ pub enum TopWhat {
         /// Selector (label query) to filter on.
         #[arg(long, short = 'l', value_name = "SELECTOR")]
         selector: Option<String>,
+        /// Selector (field query) to filter on.
+        #[arg(long, value_name = "SELECTOR")]
+        field_selector: Option<String>,
         /// In all namespaces.
         #[arg(long, short = 'A')]
         all_namespaces: bool,
+        /// A row for each container.
+        #[arg(long)]
+        containers: bool,
+        /// Sort by cpu or memory, the largest first; else by name.
+        #[arg(long, value_enum, value_name = "FIELD")]
+        sort_by: Option<TopOrder>,
+        /// What all of them use together, in a row below.
+        #[arg(long)]
+        sum: bool,
         /// Don't print headers.
         #[arg(long)]
         no_headers: bool,
+        /// Taken for the sake of scripts that pass it to kubectl: metrics are read as JSON.
+        #[arg(long, hide = true)]
+        use_protocol_buffers: bool,
     },
 }
 
@@ -132,7 +165,7 @@ pub struct Events {
     /// Don't print headers.
     #[arg(long)]
     pub no_headers: bool,
-    /// Output format: json, yaml, name, jsonpath=…, custom-columns=….
+    /// Output format: json, yaml, name, jsonpath=…, go-template=… or custom-columns=….
     #[arg(long, short = 'o', value_name = "FORMAT")]
     pub output: Option<String>,
 }
@@ -152,6 +185,8 @@ mod tests {
             "edgectl cluster-info dump --namespaces=a,b",
             "edgectl top nodes",
             "edgectl top pod web -A --no-headers -l a=b",
+            "edgectl top nodes n --sort-by=memory --show-capacity --no-headers -l a=b",
+            "edgectl top pods --containers --sort-by cpu --sum --field-selector=metadata.name=a",
             "edgectl explain deployment.spec --recursive --api-version=apps/v1",
             "edgectl events --for pod/web -w --types=Warning,Normal",
             "edgectl events -A --no-headers -o yaml",

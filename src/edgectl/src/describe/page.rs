@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use kedge_api::clock;
 use serde_json::Value;
 
-use crate::screen::safe;
+use crate::screen::{padded, safe};
 
 /// A page being written.
 #[derive(Default)]
@@ -71,7 +71,7 @@ impl Page {
         let width = |i: usize| all.iter().filter_map(|row: &Vec<String>| row.get(i)).map(|c| c.chars().count()).max();
         let widths: Vec<usize> = (0..head.len()).map(|i| width(i).unwrap_or(0)).collect();
         for row in &all {
-            let line: String = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}  ")).collect();
+            let line: String = row.iter().zip(&widths).map(|(cell, width)| padded(cell, *width) + "  ").collect();
             self.raw(level, line.trim_end());
         }
     }
@@ -111,7 +111,7 @@ impl Page {
             if value.is_empty() {
                 let _ = writeln!(text, "{indent}{name}");
             } else {
-                let _ = writeln!(text, "{indent}{name:width$}  {value}", width = width(*level));
+                let _ = writeln!(text, "{indent}{}  {value}", padded(&name, width(*level)));
             }
         }
         text

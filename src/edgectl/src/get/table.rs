@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::args::Get;
 use crate::output::{JsonPath, columns};
 use crate::resource::Target;
-use crate::screen::safe;
+use crate::screen::{padded, safe};
 
 /// A table to be printed.
 pub struct Table {
@@ -126,7 +126,7 @@ impl<'a> Stream<'a> {
             self.widths[at] = self.widths[at].max(cell.chars().count());
         }
         let line = |cells: &Vec<String>| {
-            let cells = cells.iter().zip(&self.widths).map(|(cell, width)| format!("{cell:width$}   "));
+            let cells = cells.iter().zip(&self.widths).map(|(cell, width)| padded(cell, *width) + "   ");
             cells.collect::<String>().trim_end().to_owned() + "\n"
         };
         lines.iter().map(line).collect()

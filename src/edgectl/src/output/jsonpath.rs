@@ -85,6 +85,13 @@ impl JsonPath {
         text
     }
 
+    /// What each path of the template finds, as a JSON array.
+    pub fn arrays(&self, value: &Value) -> String {
+        let mut text = String::new();
+        arrays(&self.0, value, &mut text);
+        text
+    }
+
     /// What the first path of the template finds.
     pub fn find(&self, value: &Value) -> Vec<Value> {
         self.0
@@ -108,6 +115,16 @@ fn render(pieces: &[Piece], value: &Value, into: &mut String) {
             Piece::Text(text) => into.push_str(text),
             Piece::Path(steps) => into.push_str(&walk(value, steps).iter().map(text).collect::<Vec<_>>().join(" ")),
             Piece::Range(steps, body) => walk(value, steps).iter().for_each(|each| render(body, each, into)),
+        }
+    }
+}
+
+fn arrays(pieces: &[Piece], value: &Value, into: &mut String) {
+    for piece in pieces {
+        match piece {
+            Piece::Text(_) => {}
+            Piece::Path(steps) => into.push_str(&super::json(&Value::Array(walk(value, steps)))),
+            Piece::Range(steps, body) => walk(value, steps).iter().for_each(|each| arrays(body, each, into)),
         }
     }
 }
@@ -349,6 +366,18 @@ mod tests {
         check("{.items[0:1].spec}", "{\"n\":1}");
         check("{.missing}", "");
         check("plain", "plain");
+    }
+
+    #[test]
+    fn results_may_be_arrays() {
+        let value = json!({"items": [{"a": 1}, {"a": {"b": "x"}}]});
+        for (template, expected) in [
+            ("{.items[*].a}", "[\n    1,\n    {\n        \"b\": \"x\"\n    }\n]\n"),
+            ("x{.none}", "[]\n"),
+            ("{range .items[*]}{.a}{end}", "[\n    1\n]\n[\n    {\n        \"b\": \"x\"\n    }\n]\n"),
+        ] {
+            assert_eq!(JsonPath::parse(template).unwrap().arrays(&value), expected, "{template}");
+        }
     }
 
     #[test]

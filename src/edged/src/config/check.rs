@@ -9,7 +9,7 @@ use kedge_api::kinds::Chosen;
 use kedge_api::name;
 use kedge_network::Range;
 
-use super::{Api, Authentication, Config, ConfigError, Network, Node};
+use super::{Api, Authentication, Config, ConfigError, Images, Network, Node};
 
 type Refused = (&'static str, String);
 
@@ -29,6 +29,7 @@ fn sections(config: &Config) -> Result<(), Refused> {
     if config.containers.log_max_files == 0 {
         return Err(("containers.logMaxFiles", "0 would keep no log; 1 keeps one rotated file".to_owned()));
     }
+    images(&config.images)?;
     config.admission.settings().map_err(|fault| ("admission.podSecurity.defaults", fault))?;
     if config.audit.max_mib == 0 {
         return Err(("audit.maxMib", "0 would rotate with every line; 1 is the least".to_owned()));
@@ -61,6 +62,18 @@ fn node(node: &Node) -> Result<(), Refused> {
     }
     if !(1..=1024).contains(&node.max_pods) {
         return Err(("node.maxPods", format!("{} is not within 1 and 1024", node.max_pods)));
+    }
+    Ok(())
+}
+
+fn images(images: &Images) -> Result<(), Refused> {
+    let (high, low) = (images.gc_high_threshold_percent, images.gc_low_threshold_percent);
+    if high > 100 {
+        return Err(("images.gcHighThresholdPercent", format!("{high} is not within 0 and 100")));
+    }
+    if low >= high {
+        let why = format!("{low} is not below images.gcHighThresholdPercent, which is {high}");
+        return Err(("images.gcLowThresholdPercent", why));
     }
     Ok(())
 }

@@ -147,13 +147,32 @@ impl Default for Containers {
 }
 
 /// Images and registries.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
 pub struct Images {
     /// Archives in this folder are loaded at start and never collected; `null` is `preload/` of the data directory.
     pub preload: Option<PathBuf>,
+    /// Images that nobody uses go when this many percent of the disk are taken; 100 is never.
+    pub gc_high_threshold_percent: u8,
+    /// They go, least recently used first, until no more than this many percent are taken.
+    pub gc_low_threshold_percent: u8,
+    /// None goes that was used within so many seconds.
+    pub gc_minimum_age_seconds: u32,
     /// Settings by registry host.
     pub registries: BTreeMap<String, Registry>,
+}
+
+impl Default for Images {
+    fn default() -> Self {
+        let shipped = kedge_node::ImageGc::default();
+        Images {
+            preload: None,
+            gc_high_threshold_percent: shipped.high,
+            gc_low_threshold_percent: shipped.low,
+            gc_minimum_age_seconds: 120,
+            registries: BTreeMap::new(),
+        }
+    }
 }
 
 /// How one registry is reached.

@@ -164,6 +164,9 @@ async fn garbage_collection_spares_used_and_pinned_images() {
         bench.images.load_archive(io::Cursor::new(docker(&one)), pin).await.unwrap();
     }
     assert_eq!(bench.images.collect_garbage(&[], u64::MAX).await.unwrap(), Collected::default(), "all are too young");
+    let patient = Options { least_age: std::time::Duration::from_secs(3 * 60 * 60), ..later(&bench) };
+    let patient = Images::open(patient).unwrap();
+    assert_eq!(patient.collect_garbage(&[], u64::MAX).await.unwrap(), Collected::default(), "by its own settings");
     let images = Images::open(later(&bench)).unwrap();
     let collected = images.collect_garbage(&["used".into()], u64::MAX).await.unwrap();
     assert_eq!(collected.images.len(), 1);

@@ -27,6 +27,8 @@ pub(super) struct Device {
     pub clock: FakeClock,
     state: tempfile::TempDir,
     lives: u64,
+    /// Bytes that are free on its disk.
+    pub free: u64,
     running: Option<(NodeHandle, CancellationToken)>,
 }
 
@@ -48,6 +50,7 @@ impl Device {
             clock,
             state: tempfile::tempdir().unwrap(),
             lives: 0,
+            free: 8 << 30,
             running: None,
         }
     }
@@ -62,7 +65,7 @@ impl Device {
             mounts: self.mounts.clone(),
             clock: Arc::new(self.clock),
             dice: Arc::new(FakeDice::after(self.lives * 1000)),
-            machine: Arc::new(FakeMachine::default()),
+            machine: Arc::new(FakeMachine(FakeMachine::default().0, self.free)),
         };
         let stop = CancellationToken::new();
         let config = NodeConfig::new("gw", self.state.path());

@@ -125,9 +125,14 @@ fn quota(millis: i64) -> i64 {
 /// A priority from which a pod counts as critical for the node.
 const CRITICAL: i32 = 2_000_000_000;
 
+/// Whether the node does without anything else before it does without this pod.
+pub fn is_critical(pod: &Pod) -> bool {
+    spec(pod).priority.is_some_and(|priority| priority >= CRITICAL)
+}
+
 /// The kernel's badness offset for a container's processes.
 pub fn oom_score_adj(pod: &Pod, container: &Container, qos: Qos, machine_memory: i64) -> i32 {
-    if spec(pod).priority.is_some_and(|p| p >= CRITICAL) {
+    if is_critical(pod) {
         return -997;
     }
     match qos {

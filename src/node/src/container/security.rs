@@ -6,29 +6,11 @@
 use std::path::Path;
 
 use k8s_openapi::api::core::v1::{Container, Pod};
-use kedge_api::machine::{Seccomp, Security, User};
+use kedge_api::machine::{DEFAULT_CAPABILITIES, Seccomp, Security, User};
 
 use crate::pod::observed::Reason;
 use crate::pod::{PodId, spec};
 use crate::volume::stays_inside;
-
-/// What a container keeps when nothing is said: the set that container engines agree on.
-const DEFAULT: [&str; 14] = [
-    "CAP_AUDIT_WRITE",
-    "CAP_CHOWN",
-    "CAP_DAC_OVERRIDE",
-    "CAP_FOWNER",
-    "CAP_FSETID",
-    "CAP_KILL",
-    "CAP_MKNOD",
-    "CAP_NET_BIND_SERVICE",
-    "CAP_NET_RAW",
-    "CAP_SETFCAP",
-    "CAP_SETGID",
-    "CAP_SETPCAP",
-    "CAP_SETUID",
-    "CAP_SYS_CHROOT",
-];
 
 /// Every capability of Linux 5.9 and later.
 const ALL: [&str; 41] = [
@@ -122,7 +104,7 @@ fn capabilities(added: &[String], dropped: &[String]) -> Vec<String> {
     ALL.iter()
         .filter(|cap| {
             let named = |list: &[String]| list.iter().any(|name| name == *cap);
-            let base = if every(&added) { true } else { DEFAULT.contains(cap) && !every(&dropped) };
+            let base = if every(&added) { true } else { DEFAULT_CAPABILITIES.contains(cap) && !every(&dropped) };
             (base && !named(&dropped)) || named(&added)
         })
         .map(|cap| (*cap).to_owned())

@@ -2,13 +2,13 @@
 
 use crate::machine::{Machine, MachineFacts, Pressure};
 
-/// Facts that never change.
+/// Facts that never change, and the bytes that are free on its disk.
 #[derive(Clone, Debug)]
-pub struct FakeMachine(pub MachineFacts);
+pub struct FakeMachine(pub MachineFacts, pub u64);
 
 impl Default for FakeMachine {
     fn default() -> Self {
-        Self(MachineFacts {
+        let facts = MachineFacts {
             cpu_millis: 2000,
             memory_bytes: 1 << 30,
             storage_bytes: 8 << 30,
@@ -18,13 +18,19 @@ impl Default for FakeMachine {
             machine_id: "machine".into(),
             boot_id: "boot".into(),
             system_uuid: "uuid".into(),
-        })
+        };
+        let free = facts.storage_bytes;
+        Self(facts, free)
     }
 }
 
 impl Machine for FakeMachine {
     fn facts(&self) -> MachineFacts {
         self.0.clone()
+    }
+
+    fn storage(&self) -> (u64, u64) {
+        (self.0.storage_bytes, self.1)
     }
 
     fn pressure(&self) -> Pressure {

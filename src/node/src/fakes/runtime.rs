@@ -1,6 +1,7 @@
 //! A container runtime in memory: what starts runs until it is signalled, or ends as its script says.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -315,6 +316,10 @@ impl Runtime for FakeRuntime {
         self.lock().listeners.push(sender);
         futures::stream::unfold(receiver, |mut receiver| async move { Some((receiver.recv().await?, receiver)) })
             .boxed()
+    }
+
+    fn writable(&self, _: &str, _: &str) -> Option<PathBuf> {
+        None
     }
 
     fn fault(&self) -> Option<String> {

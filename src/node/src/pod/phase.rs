@@ -52,7 +52,8 @@ pub fn phase(pod: &Pod, seen: &Observed, now: Mono) -> Phase {
         };
     }
     let alive = seen.any_alive();
-    if seen.verdict.is_some() || (past_deadline(seen, now) && !alive) {
+    // What still runs may hold what the next one needs: the pod has not failed before it is over.
+    if !alive && (seen.verdict.is_some() || past_deadline(seen, now)) {
         return Phase::Failed;
     }
     let leaving = seen.removed || pod.metadata.deletion_timestamp.is_some();

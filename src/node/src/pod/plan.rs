@@ -10,6 +10,7 @@ use k8s_openapi::api::core::v1::Pod;
 
 use super::observed::{Clearing, Hook, Life, Observed, Prep, Reason, SandboxState};
 use super::{Member, Role, ephemeral, fingerprint, grace, members, restarts, spec};
+use crate::disk::EVICTED;
 use crate::port::Mono;
 
 /// One act, or a wait.
@@ -256,7 +257,9 @@ fn stop_changed(pod: &Pod, seen: &Observed, steps: &mut Vec<Step>) {
 
 /// Ended for good: what still runs is stopped, then the sandbox goes.
 fn end(pod: &Pod, seen: &Observed, now: Mono, steps: &mut Vec<Step>) {
-    if stop_all(pod, seen, grace(pod), now, steps) {
+    let evicted = seen.verdict.as_ref().is_some_and(|reason| reason.reason == EVICTED);
+    let grace = if evicted { grace(pod).min(LEAST_GRACE) } else { grace(pod) };
+    if stop_all(pod, seen, grace, now, steps) {
         return;
     }
     remove_sandbox(seen, now, steps);
@@ -290,7 +293,7 @@ fn leave_grace(pod: &Pod, seen: &Observed) -> Duration {
     }
 }
 
-/// What a sidecar has at least, and what is left after a forced deletion, as in Kubernetes.
+/// What a sidecar has at least, and what is left after a forced deletion and to the evicted, as in Kubernetes.
 const LEAST_GRACE: Duration = Duration::from_secs(2);
 
 /// Stops what lives; sidecars go after all others, last started first. True while something lives.

@@ -13,7 +13,7 @@ use k8s_openapi::api::core::v1::{
 use serde_json::{Value, json};
 
 use super::observed::{Ended, Life, MemberState, Observed, Reason, SandboxState};
-use super::phase::{conditions, phase, reason, time, will_restart};
+use super::phase::{Phase, conditions, phase, reason, time, will_restart};
 use super::{Member, PodId, Qos, Role, everyone, spec};
 use crate::port::Mono;
 
@@ -33,8 +33,10 @@ pub struct Surroundings<'a> {
 pub fn status(pod: &Pod, seen: &Observed, around: &Surroundings<'_>) -> PodStatus {
     let phase = phase(pod, seen, around.now);
     let before = around.before;
-    let reason = reason(seen, around.now);
-    let conditions = conditions(pod, seen, phase, before.conditions.as_deref().unwrap_or_default(), around.wall);
+    let reason = reason(seen, around.now).filter(|_| phase.terminal());
+    // It is not ready any more from the moment at which its end is decided.
+    let coming = if seen.verdict.is_some() && !phase.terminal() { Phase::Failed } else { phase };
+    let conditions = conditions(pod, seen, coming, before.conditions.as_deref().unwrap_or_default(), around.wall);
     let refused = seen.verdict.is_some() && seen.members.is_empty();
     let all = everyone(pod);
     let statuses = |roles: &[Role]| {

@@ -28,6 +28,7 @@ use super::status::own;
 use super::{PodId, phase};
 use crate::acts::{Launched, Prepared};
 use crate::container::env::SourceRef;
+use crate::disk;
 use crate::events::{About, Level};
 use crate::port::{ApiFault, Mono};
 use crate::probe::{Outcome, ProbeKind};
@@ -87,6 +88,12 @@ pub(crate) struct Worker {
     refresh_at: Option<Mono>,
     refreshing: bool,
     stale: bool,
+    /// Whether it may be evicted for what it keeps on disk.
+    limited: bool,
+    /// Not to be measured before; `None` while it is being measured.
+    measure_at: Option<Mono>,
+    /// It was told that not all of it is measured.
+    cut: bool,
     /// When a pull's failure becomes a pull's back-off.
     soften: HashMap<String, Mono>,
     failures: Failures,
@@ -123,6 +130,7 @@ enum Done {
     Ended(String, String, Exit, Option<String>),
     Buried(String),
     Probed(String, String, ProbeKind, Outcome),
+    Measured(disk::Used, Duration),
     Written(Box<PodStatus>, Result<(), ApiFault>),
     Deleted(Result<(), ApiFault>),
     Quiet,
@@ -152,6 +160,7 @@ impl Worker {
             seen.verdict = found.verdict;
         }
         let silent = !known && seen.over.is_some();
+        let limited = disk::is_limited(&pod);
         let mut worker = Self {
             written: pod.status.as_ref().map(own).unwrap_or_default(),
             id,
@@ -171,6 +180,9 @@ impl Worker {
             refresh_at: None,
             refreshing: false,
             stale: false,
+            limited,
+            measure_at: Some(Mono::ZERO),
+            cut: false,
             soften: HashMap::new(),
             failures: Failures::default(),
             deleting: false,
@@ -192,6 +204,7 @@ impl Worker {
         stop: &CancellationToken,
     ) -> End {
         let mut host_ips = self.shared.host_ips.clone();
+        let mut beat = self.shared.beat.subscribe();
         loop {
             let wake = match self.turn() {
                 Turn::Gone => return End::Gone,
@@ -215,6 +228,7 @@ impl Worker {
                 }
                 // The status tells the machine's address.
                 Ok(()) = host_ips.changed() => {}
+                Ok(()) = beat.changed(), if self.limited => self.measure(),
                 () = timer => {}
             }
         }

@@ -2,6 +2,8 @@
 //!
 //! In: sandbox and container specs, signals, commands. Out: states, exits and exec sessions.
 
+use std::path::PathBuf;
+
 use async_trait::async_trait;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
@@ -37,6 +39,8 @@ pub trait Runtime: Send + Sync + 'static {
     fn events(&self) -> BoxStream<'static, RuntimeEvent>;
     /// What a running container uses.
     async fn stats(&self, id: &str) -> Result<Stats, RuntimeFault>;
+    /// The folder of what a container writes over its image, if it is one of the host.
+    fn writable(&self, pod_uid: &str, id: &str) -> Option<PathBuf>;
     /// Why no container can be made, if none can.
     fn fault(&self) -> Option<String>;
 }

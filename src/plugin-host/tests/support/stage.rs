@@ -79,5 +79,5 @@ pub fn table(nodes: usize) -> NodeTable {
 
 /// A pod of that namespace.
 pub fn pod(table: &mut NodeTable, namespace: &str) -> PodRow {
-    PodRow { namespace: table.symbols.intern(namespace), name: "p".into(), ..PodRow::default() }
+    PodRow { namespace: table.symbols.intern(namespace), name: "p".into(), uid: namespace.into(), ..PodRow::default() }
 }

@@ -46,9 +46,9 @@ pub fn leave_own_mounts(back: fs::File) -> Outcome<()> {
 /// Mounts the layers. Leaves the process in another folder.
 pub fn mount(spec: &ContainerSpec, layout: &Layout) -> Outcome<()> {
     let paths = layout.container(&spec.id);
-    let writable = layout.writable_of(&spec.pod_uid, &spec.id);
-    let upper = writable.join("upper");
-    let work = writable.join("work");
+    // As few new folders as can be: on a disk each is a search for a free inode.
+    let upper = layout.writable_of(&spec.pod_uid, &spec.id);
+    let work = layout.works().join(&spec.id);
     for folder in [&upper, &work, &paths.rootfs()] {
         fs::create_dir_all(folder).during(format!("make {}", folder.display()))?;
     }

@@ -23,7 +23,7 @@ pub fn all(inner: &Inner) -> io::Result<()> {
     fs::create_dir_all(&layout.state)?;
     // Specs hold environments: nobody else reads them.
     fs::set_permissions(&layout.state, fs::Permissions::from_mode(0o700))?;
-    for folder in [layout.run(), layout.writable()] {
+    for folder in [layout.run(), layout.writable(), layout.works()] {
         fs::create_dir_all(folder)?;
     }
     if !clear::is_mount_point(&layout.run()) {
@@ -38,10 +38,19 @@ pub fn all(inner: &Inner) -> io::Result<()> {
     }
     // What wrote to a disk and is not in memory any more ran under an earlier boot.
     for pod_uid in clear::names(&layout.writable()) {
+        if !layout.pod(&pod_uid).exists() && fs::remove_dir(layout.writable().join(&pod_uid)).is_ok() {
+            continue;
+        }
         for id in clear::names(&layout.writable().join(&pod_uid)) {
             if inner.known.get(&id).is_none() {
                 inner.known.put(&id, &pod_uid, State::Lost);
             }
+        }
+    }
+    // An interrupted creation or removal may have left one without the other.
+    for id in clear::names(&layout.works()).iter().filter(|id| inner.known.get(id).is_none()) {
+        if let Err(error) = clear::container(layout, &inner.cgroups, id) {
+            tracing::error!(container = id, %error, "what is left of it can't be removed");
         }
     }
     for uid in clear::names(&layout.pods()) {

@@ -200,11 +200,23 @@ pub fn bind(source: &str, target: &str, read_only: bool) -> Mount {
     }
 }
 
+/// Nothing is left of a container but its log.
+#[track_caller]
+pub fn nothing_of(site: &Site, uid: &str, id: &str) {
+    let state = &site.options.state_dir;
+    let folders = [format!("run/containers/{id}"), format!("writable/{uid}/{id}"), format!("work/{id}")];
+    let folders = folders.iter().map(|name| state.join(name));
+    let cgroup = format!("{}/pod{uid}/{id}", site.options.cgroup_parent);
+    for place in folders.chain(cgroup_roots().into_iter().map(|root| root.join(&cgroup))) {
+        assert!(!place.exists(), "{}", place.display());
+    }
+}
+
 /// Nothing of a test is left on the machine but its logs: no container, process, mount or cgroup.
 #[track_caller]
 pub fn nothing_left(site: &Site) {
     let folder = site.folder.path().display().to_string();
-    for kind in ["run/containers", "run/pods", "writable"] {
+    for kind in ["run/containers", "run/pods", "writable", "work"] {
         let left: Vec<_> = fs::read_dir(site.options.state_dir.join(kind)).into_iter().flatten().flatten().collect();
         assert!(left.is_empty(), "{left:?}");
     }

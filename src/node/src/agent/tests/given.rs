@@ -1,6 +1,7 @@
 //! What pods are given: volumes, pull secrets, tokens.
 
 use super::*;
+use crate::fakes::Script;
 
 #[tokio::test(start_paused = true)]
 async fn volumes_show_config_maps_and_follow_them() {
@@ -139,4 +140,31 @@ async fn tokens_are_fetched_and_renewed() {
     })
     .await
     .unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_that_keeps_more_on_disk_than_it_may_is_evicted() {
+    let device = Device::on().await;
+    device.runtime.script("/bin/app", Script { stubborn: true, ..Script::default() });
+    let mut spec = with(json!({"volumeMounts": [{"name": "v", "mountPath": "/v"}]}));
+    spec["volumes"] = json!([{"name": "v", "emptyDir": {"sizeLimit": "1Mi"}}]);
+    device.pod("web", spec.clone());
+    device.until("web", PHASE, "Running").await;
+    let volume = device.state.path().join("pods").join(&device.folders()[0]).join(".pod/volumes/v");
+    spec["volumes"] = json!([{"name": "v", "emptyDir": {}}]);
+    device.pod("free", spec);
+    device.until("free", PHASE, "Running").await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let before = device.clock.mono();
+    std::fs::write(volume.join("x"), vec![1; 2 << 20]).unwrap();
+    let message = "Usage of EmptyDir volume \"v\" exceeds the limit \"1Mi\". ";
+    device.event("web", &format!("Evicted: {message}")).await;
+    let told = device.clock.mono();
+    assert!((told - before).as_secs() <= 10, "{:?}", told - before);
+    let pod = device.until("web", "/status/conditions/3/reason", "PodFailed").await;
+    assert_eq!((&pod["status"]["phase"], &pod["status"]["reason"]), (&json!("Running"), &json!(null)));
+    let pod = device.until("web", PHASE, "Failed").await;
+    assert_eq!((&pod["status"]["reason"], &pod["status"]["message"]), (&json!("Evicted"), &json!(message)));
+    assert_eq!((device.clock.mono() - told).as_secs(), 2, "it has a moment, not its grace");
+    assert_eq!(device.running().len(), 1, "the other one stays");
 }

@@ -134,3 +134,26 @@ async fn logs_and_exec_find_their_container() {
     assert_eq!(handle.usage().await.len(), 1);
     assert!(handle.metrics().contains("kedge_node_pods 1"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn images_that_nobody_uses_go_when_the_disk_is_full() {
+    let mut device = Device::off();
+    device.free = 1 << 30;
+    device.start().await;
+    device.pod("web", one());
+    device.until("web", PHASE, "Running").await;
+    let here = async || -> Vec<String> {
+        use crate::port::Images as _;
+        device.images.list().await.unwrap().into_iter().flat_map(|image| image.tags).collect()
+    };
+    tokio::time::sleep(Duration::from_secs(280)).await;
+    assert_eq!(here().await.len(), 2, "not before it is known what is in use");
+    device
+        .event(
+            "gw",
+            "FreeDiskSpaceFailed: Failed to garbage collect required amount of images. Attempted to free \
+        644245094 bytes, but only found 1 bytes eligible to free.",
+        )
+        .await;
+    assert_eq!(here().await, ["web:1"]);
+}

@@ -6,6 +6,7 @@ use kedge_api::machine::Exit;
 
 use super::{Done, Worker, pause, stuck};
 use crate::acts::{self, Launched, Prepared};
+use crate::disk::{Used, exceeded};
 use crate::events::Level;
 use crate::metrics::Metrics;
 use crate::pod::observed::{Clearing, Ended, Hook, Life, Prep, Reason, Running, SandboxState};
@@ -22,6 +23,8 @@ const SOFTEN: Duration = Duration::from_secs(2);
 const CONFIG_RETRY: Duration = Duration::from_secs(10);
 /// What a container has left after its preStop hook has used up the grace, as in Kubernetes.
 const LEAST_GRACE: Duration = Duration::from_secs(2);
+/// Measuring what a pod keeps on disk takes at most a twentieth of the time.
+const REST: u32 = 19;
 /// Exits that are kept for starts that have not answered: one for each container of a pod, and more.
 const EARLY: usize = 64;
 
@@ -186,6 +189,7 @@ impl Worker {
             Done::Probed(name, run_id, kind, outcome) => {
                 self.probed(&name, &run_id, kind, &outcome, now);
             }
+            Done::Measured(used, took) => self.measured(&used, took, now),
             Done::Written(status, result) => self.status_written(*status, result, now),
             Done::Deleted(result) => self.deleted(result, now),
         }
@@ -417,6 +421,22 @@ impl Worker {
             hook: true,
         };
         self.stop(stop, now);
+    }
+
+    /// A pod that keeps more on disk than it may is evicted.
+    fn measured(&mut self, used: &Used, took: Duration, now: Mono) {
+        self.measure_at = Some(now + took * REST);
+        if used.cut && !self.cut {
+            self.cut = true;
+            let message =
+                "The pod has more or deeper folders than are measured: its limits on storage are not all kept.";
+            self.tell(Level::Warning, "StorageNotMeasured", message);
+        }
+        let leaves = self.seen.over.is_some() || self.seen.leaving_since.is_some();
+        if let Some(reason) = exceeded(&self.pod, used).filter(|_| !leaves) {
+            self.tell(Level::Warning, &reason.reason, &*reason.message);
+            self.seen.verdict = Some(reason);
+        }
     }
 
     fn deleted(&mut self, result: Result<(), ApiFault>, now: Mono) {

@@ -9,6 +9,7 @@ use serde_json::json;
 use super::{Done, Worker};
 use crate::acts;
 use crate::container::signal_number;
+use crate::disk;
 use crate::events::{About, Level};
 use crate::pod::observed::{Clearing, Life, Prep, Reason, Run, SandboxState, Stopping};
 use crate::pod::plan::{Step, Stop};
@@ -286,6 +287,26 @@ impl Worker {
         let refresh = acts::refresh_volumes(self.shared.clone(), self.id.clone(), self.with_status());
         self.start(async move { Done::Refreshed(refresh.await) });
         None
+    }
+
+    /// Has what the pod keeps on disk measured, unless that is under way or was a moment ago.
+    pub(super) fn measure(&mut self) {
+        let now = self.shared.clock.mono();
+        if self.measure_at.is_none_or(|at| at > now) || self.seen.over.is_some() || self.seen.leaving_since.is_some() {
+            return;
+        }
+        self.measure_at = None;
+        let (shared, id, pod) = (self.shared.clone(), self.id.clone(), self.pod.clone());
+        let running = self.seen.members.iter().filter_map(|(name, state)| Some((name, &state.running()?.run.id)));
+        let writable = running.filter_map(|(name, run)| Some((name.clone(), shared.runtime.writable(&id.uid, run)?)));
+        let writable = writable.collect();
+        self.start(async move {
+            // Nobody closes it.
+            let _turn = shared.walk.acquire().await;
+            let dirs = shared.dirs.clone();
+            let walk = tokio::task::spawn_blocking(move || disk::measure(&dirs, &id, &pod, &writable));
+            Done::Measured(walk.await.unwrap_or_default(), shared.clock.mono() - now)
+        });
     }
 
     pub(super) fn about(&self, container: &str) -> About {

@@ -189,7 +189,11 @@ pub async fn half_made_containers_are_swept(site: Site, zygote: Zygote) {
     let folder = state.join("run/containers/half");
     fs::create_dir_all(&folder).expect("a folder");
     let writable = state.join("writable/half/half");
-    fs::create_dir_all(writable.join("upper/x")).expect("a folder");
+    fs::create_dir_all(writable.join("x")).expect("a folder");
+    // One that was being made beside it, and one whose other half is gone.
+    for name in ["half", "alone"] {
+        fs::create_dir_all(state.join("work").join(name).join("work/x")).expect("a folder");
+    }
     let pods = state.join("run/pods/half");
     fs::create_dir_all(pods.join("shm")).expect("a folder");
     fs::write(pods.join("cgroup"), "podhalf").expect("written");
@@ -198,6 +202,7 @@ pub async fn half_made_containers_are_swept(site: Site, zygote: Zygote) {
     let runtime = reconnect(&site).await;
     assert_eq!(runtime.containers().await, []);
     assert!(!folder.exists() && !writable.exists() && !pods.exists() && !state.join("run/containers/torn").exists());
+    nothing_left(&site);
 }
 
 pub async fn fifty_at_once(site: Site, zygote: Zygote) {
