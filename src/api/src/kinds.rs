@@ -5,6 +5,7 @@
 
 mod chosen;
 mod identity;
+pub mod measured;
 mod removed;
 mod table;
 mod verbs;
@@ -105,6 +106,11 @@ impl Kind {
     /// Whether objects are kept at all (reviews, bindings and component statuses are not).
     pub fn is_kept(&self) -> bool {
         self.verbs.has(Verb::Watch)
+    }
+
+    /// Whether objects are made of what is measured when somebody asks.
+    pub fn is_measured(&self) -> bool {
+        self.custom && !self.is_kept()
     }
 
     /// Whether Kubernetes no longer serves this version.

@@ -10,6 +10,7 @@ mod cluster;
 mod column;
 pub mod custom;
 mod extension;
+mod measured;
 mod network;
 mod pod;
 mod policy;
@@ -97,6 +98,7 @@ fn printer(gvk: &Gvk, custom: bool) -> Printer {
         "rbac.authorization.k8s.io" | "certificates.k8s.io" | "coordination.k8s.io" => access::printer(kind),
         "policy" | "scheduling.k8s.io" | "node.k8s.io" | "flowcontrol.apiserver.k8s.io" => policy::printer(kind),
         "admissionregistration.k8s.io" | "apiregistration.k8s.io" | "resource.k8s.io" => extension::printer(kind),
+        "metrics.k8s.io" => measured::printer(kind),
         _ => None,
     };
     let found = match group {

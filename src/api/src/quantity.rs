@@ -58,6 +58,11 @@ impl Quantity {
         Quantity { nanos: amount as i128 * NANO, format }
     }
 
+    /// Billionths.
+    pub const fn nano(amount: i64, format: Format) -> Quantity {
+        Quantity { nanos: amount as i128, format }
+    }
+
     /// Thousandths.
     pub const fn milli(amount: i64, format: Format) -> Quantity {
         Quantity { nanos: amount as i128 * (NANO / 1000), format }

@@ -15,6 +15,7 @@ use crate::clock::Clock;
 use crate::random::Random;
 use crate::registry::convert::Converter;
 use crate::streams::NodeStreams;
+use crate::usage::Usage;
 use crate::vault::settings::Encryption;
 use kedge_api::kinds::Chosen;
 use kedge_plugin_api::{AdmissionPlugins, NoAdmissionPlugins};
@@ -142,6 +143,8 @@ pub struct Parts {
     pub random: Random,
     /// Logs, exec and the like of this node's containers.
     pub streams: Arc<dyn NodeStreams>,
+    /// Measures what nodes and pods use, for `metrics.k8s.io`; without it that group is not served.
+    pub usage: Option<Arc<dyn Usage>>,
     /// Converts custom resources whose definition names a webhook.
     pub converter: Option<Arc<dyn Converter>>,
     /// Admission plugins that follow the built-in ones, in order.
@@ -156,6 +159,7 @@ impl Default for Parts {
             clock: Clock::system(),
             random: Random::system(),
             streams: Arc::new(crate::streams::NoStreams),
+            usage: None,
             converter: None,
             admission: Vec::new(),
             plugins: Arc::new(NoAdmissionPlugins),

@@ -35,6 +35,7 @@ use crate::registry::pace::Paces;
 use crate::registry::services::Services;
 use crate::streams::NodeStreams;
 use crate::tls::Authority;
+use crate::usage::Usage;
 use crate::vault::Vault;
 
 /// See the module.
@@ -73,6 +74,8 @@ pub(crate) struct Core {
     pub authority: Arc<Authority>,
     pub authn: Authenticators,
     pub streams: Arc<dyn NodeStreams>,
+    /// Measures what nodes and pods use.
+    pub usage: Option<Arc<dyn Usage>>,
     pub converter: Arc<dyn Converter>,
     pub services: Services,
     /// One backup or restore at a time.

@@ -44,6 +44,7 @@ pub mod streams;
 mod timed;
 mod tls;
 mod upkeep;
+mod usage;
 mod vault;
 
 pub use admission::AdmissionConfig;
@@ -63,4 +64,5 @@ pub use random::Random;
 pub use registry::convert::Converter;
 pub use request::percent_decode;
 pub use server::{ApiServer, OpenError, ServeError};
+pub use usage::Usage;
 pub use vault::settings::Encryption;

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use http::{HeaderValue, StatusCode, header};
-use kedge_api::kinds::Kinds;
+use kedge_api::kinds::{Kinds, measured};
 use kedge_api::openapi::{NoSchemas, Schemas};
 use kedge_api::status::Status;
 use kedge_api::{Object, discovery, meta, openapi};
@@ -139,6 +139,9 @@ struct Kept(HashMap<String, Arc<Entry>>);
 
 impl Schemas for Kept {
     fn schema(&self, definition: &str, version: &str) -> Option<Object> {
+        if let Some(schema) = measured::schema(definition) {
+            return Some(schema);
+        }
         let object = body::decode(&self.0.get(definition)?.bytes).ok()?;
         let versions = meta::list_at(&object, &["spec", "versions"]);
         let found = versions.iter().find(|one| meta::text(one, "name") == version)?;
@@ -150,7 +153,7 @@ impl Schemas for Kept {
 async fn schemas_of(call: &Call, kinds: &Kinds, wanted: Option<(&str, &str)>) -> Kept {
     let mut kept = HashMap::new();
     for kind in kinds.iter().filter(|kind| wanted.is_none_or(|of| of == (&*kind.group, &*kind.version))) {
-        let Some(definition) = &kind.definition else { continue };
+        let Some(definition) = kind.definition.as_ref().filter(|_| kind.is_kept()) else { continue };
         let key = keys::fixed("apiextensions.k8s.io", "customresourcedefinitions", "", &definition.name);
         if !kept.contains_key(&*definition.name)
             && let Ok(Some(entry)) = call.core.store.get(&key).await

@@ -10,6 +10,7 @@ mod reviews;
 pub(crate) mod scale;
 mod streams;
 pub mod tokens;
+mod usage;
 
 use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -142,6 +143,9 @@ async fn dispatch(
         Some(Sub::Log | Sub::Exec | Sub::Attach | Sub::PortForward) => return streams::answer(call, &act).await,
         Some(Sub::Proxy) => return proxy::answer(call, &act).await,
         _ => {}
+    }
+    if kind.is_measured() {
+        return usage::answer(call, &act, kind).await;
     }
     if !kind.is_kept() {
         return reviews::answer(call, &act, kind).await;

@@ -152,6 +152,7 @@ impl ApiServer {
         let presence = Presence::of(&store).await?;
         let kinds = Kinds::chosen(&config.versions);
         let kinds = if config.removed_versions { kinds.with_removed() } else { kinds };
+        let kinds = if parts.usage.is_some() { kinds.with_measured() } else { kinds };
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let outbound = Outbound::new(store.clone(), clock.clone(), parts.random.clone(), stop.clone(), tasks.clone());
         let outbound = Arc::new(outbound);
@@ -195,6 +196,7 @@ impl ApiServer {
             authority,
             authn: Authenticators::new(TokenKey::open(&pki)?, settings),
             streams: parts.streams,
+            usage: parts.usage,
             transfers: Arc::new(tokio::sync::Semaphore::new(1)),
             converter,
             encoded: Default::default(),

@@ -11,14 +11,18 @@ pub const NAMESPACE: &str = "kube-system";
 /// The service account of the built-in controllers.
 pub const CONTROLLERS: &str = "kedge-controllers";
 
+/// The role of those who may read what nodes and pods use.
+const READERS: &str = "system:aggregated-metrics-reader";
+
 /// Makes what is missing and puts right what was changed.
 pub async fn grant_builtin(admin: &Client) -> Result<(), ClientError> {
     let account = json!({
         "apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": CONTROLLERS, "namespace": NAMESPACE},
     });
     ensure(admin, ResourcePath::core("serviceaccounts").namespace(NAMESPACE), CONTROLLERS, account, &[]).await?;
-    let name = "kedge:controllers";
     let roles = ResourcePath::new("rbac.authorization.k8s.io", "v1", "clusterroles");
+    ensure(admin, roles.clone(), READERS, readers_of_usage(), &[]).await?;
+    let name = "kedge:controllers";
     let role = json!({
         "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": name}, "rules": rules(),
     });
@@ -30,6 +34,17 @@ pub async fn grant_builtin(admin: &Client) -> Result<(), ClientError> {
         "subjects": [{"kind": "ServiceAccount", "name": CONTROLLERS, "namespace": NAMESPACE}],
     });
     ensure(admin, bindings, name, binding, &["subjects"]).await
+}
+
+/// Who may read objects may read what nodes and pods use: by the role, and under the name, that clusters have for it.
+/// What somebody made of it stays.
+fn readers_of_usage() -> Value {
+    let to = |role: &str| format!("rbac.authorization.k8s.io/aggregate-to-{role}");
+    json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
+        "metadata": {"name": READERS, "labels": {to("admin"): "true", to("edit"): "true", to("view"): "true"}},
+        "rules": [{"apiGroups": ["metrics.k8s.io"], "resources": ["pods", "nodes"], "verbs": ["get", "list", "watch"]}],
+    })
 }
 
 /// What the built-in controllers need: garbage collection and namespace deletion touch every kind; the others write

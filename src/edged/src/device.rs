@@ -22,6 +22,7 @@ use serde_json::{Value, json};
 use crate::kubelet::{self, Reading, cadvisor};
 use crate::system_logs;
 use crate::uploads::{UploadError, Uploads};
+use crate::usage::Looks;
 
 /// The device's own interface. Cheap to clone.
 #[derive(Clone)]
@@ -42,6 +43,8 @@ pub struct Device {
     pub network: kedge_network::PodNetwork,
     /// The machine, which is measured when somebody asks.
     pub machine: LinuxMachine,
+    /// What was last measured of it and of the containers.
+    pub looks: Arc<Looks>,
     /// The settings that the agent runs with, as a kubelet tells them.
     pub configz: Value,
     /// Where the machine's logs are; `None` if they are not served.
@@ -102,7 +105,7 @@ impl Device {
     }
 
     /// The node's pods, as the API keeps them.
-    async fn pods(&self) -> Result<Vec<Value>, Status> {
+    pub async fn pods(&self) -> Result<Vec<Value>, Status> {
         let options = ListOptions { fields: Some(format!("spec.nodeName={}", self.name)), ..ListOptions::default() };
         let list = self.api.list(&ResourcePath::core("pods"), &options).await;
         let mut list =

@@ -2,10 +2,11 @@
 //!
 //! In: the node's pods as the API keeps them, what containers and the machine use. Out: the documents, in the forms of
 //! `v1`, `stats.k8s.io/v1alpha1` and `/metrics/resource`; others are in files below. Pure: asks nobody and measures
-//! nothing. Rates are left out: they would take a sample on a timer; whoever wants them takes two readings.
+//! nothing. Rates are only in `usage.rs`, where they are asked for: they take two looks, never a timer.
 
 pub mod cadvisor;
 pub mod configz;
+pub mod usage;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

@@ -17,6 +17,7 @@ mod settle;
 mod streams;
 mod system_logs;
 mod uploads;
+mod usage;
 
 use std::path::Path;
 use std::process::ExitCode;

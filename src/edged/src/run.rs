@@ -67,7 +67,12 @@ pub async fn daemon(
     let node_side = NodeSide::default();
     let settings = api_config(&layout, &config, &node_name, listening, node_ip, network.gateway())?;
     let host = plugins::open(&layout)?;
-    let parts = Parts { streams: Arc::new(node_side.clone()), plugins: host.admission(), ..Parts::default() };
+    let parts = Parts {
+        streams: Arc::new(node_side.clone()),
+        usage: Some(Arc::new(node_side.clone())),
+        plugins: host.admission(),
+        ..Parts::default()
+    };
     let api = ApiServer::open(settings, store.clone(), parts).await?;
     let admin = client(&api, Identity::master("kedge:bootstrap"));
     accounts::grant_builtin(&admin).await?;
@@ -163,6 +168,7 @@ pub async fn daemon(
             api: client(&api, Identity::node(&node_name)),
             network,
             machine,
+            looks: Arc::default(),
             configz,
             system_logs,
         },

@@ -47,7 +47,8 @@ impl NodeSide {
         self.0.get().map(|(node, _)| node).ok_or_else(starting)
     }
 
-    fn device(&self) -> Result<&Device, Status> {
+    /// The device; refused while it starts.
+    pub fn device(&self) -> Result<&Device, Status> {
         self.0.get().map(|(_, device)| device).ok_or_else(starting)
     }
 }

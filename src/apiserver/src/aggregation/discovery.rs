@@ -288,7 +288,7 @@ fn place(
 }
 
 fn is_custom(kinds: &Kinds, group: &str) -> bool {
-    kinds.iter().any(|kind| kind.group == group && kind.custom)
+    kinds.iter().any(|kind| kind.group == group && kind.custom && kind.is_kept())
 }
 
 #[cfg(test)]

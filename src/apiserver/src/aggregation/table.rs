@@ -52,6 +52,7 @@ const PRIORITIES: &[(&str, &str, i64, i64)] = &[
     ("flowcontrol.apiserver.k8s.io", "v1", 16100, 21),
     ("internal.apiserver.k8s.io", "v1alpha1", 16000, 9),
     ("storagemigration.k8s.io", "v1beta1", 15800, 9),
+    ("metrics.k8s.io", "v1beta1", 100, 100),
 ];
 
 /// Where custom groups stand, and their versions.
@@ -68,7 +69,9 @@ pub fn group_priority(group: &str) -> i64 {
 pub fn wanted(kinds: &Kinds) -> Vec<Object> {
     PRIORITIES
         .iter()
-        .filter(|(group, version, ..)| kinds.of_version(group, version).iter().any(|kind| !kind.custom))
+        .filter(|(group, version, ..)| {
+            kinds.of_version(group, version).iter().any(|kind| !kind.custom || kind.is_measured())
+        })
         .map(|(group, version, place, version_place)| object(group, version, (*place, *version_place), "onstart"))
         .collect()
 }

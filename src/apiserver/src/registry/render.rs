@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::{Bytes, BytesMut};
+use kedge_api::custom::Version;
 use kedge_api::kinds::{Gvk, Kind, Removed};
 use kedge_api::status::Status;
 use kedge_api::{Object, convert, meta, print};
@@ -173,8 +174,13 @@ fn metadata_only(object: &Object) -> Value {
     })
 }
 
+/// What a definition says of the kind's tables; those of kinds that are measured are built in.
+fn defined(view: &View) -> Option<&Version> {
+    view.kind.custom_version().filter(|_| view.kind.is_kept())
+}
+
 fn columns(view: &View) -> Value {
-    if let Some(version) = view.kind.custom_version() {
+    if let Some(version) = defined(view) {
         return print::custom::column_definitions(&version.columns);
     }
     let gvk = view.today.clone().unwrap_or_else(|| view.kind.gvk());
@@ -183,7 +189,7 @@ fn columns(view: &View) -> Value {
 
 fn row(view: &View, object: &Object) -> Value {
     let gvk = view.kind.gvk();
-    let mut row = match (view.kind.custom_version(), &view.today) {
+    let mut row = match (defined(view), &view.today) {
         (Some(version), _) => json!({"cells": print::custom::cells(&version.columns, object, view.now)}),
         (None, None) => print::row(&gvk, view.kind.custom, object, view.now),
         (None, Some(today)) => match convert::to(&gvk, today, object.clone()) {

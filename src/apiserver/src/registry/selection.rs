@@ -98,6 +98,11 @@ impl Selection {
             let index = Index::read(&entry.index);
             return self.labels.matches(&index.labels()) && self.fields.matches(&Seen::of(entry, &self.fields));
         }
-        self.is_everything() || Index::read(&entry.index).matches(&self.labels, &self.fields)
+        self.means(&entry.index)
+    }
+
+    /// Whether the object with that index is meant, where objects are not read to judge them.
+    pub fn means(&self, index: &[u8]) -> bool {
+        self.is_everything() || Index::read(index).matches(&self.labels, &self.fields)
     }
 }

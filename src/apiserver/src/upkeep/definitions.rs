@@ -114,7 +114,7 @@ impl Definitions {
             taken.resources.extend(held.granted.resources.iter().cloned());
             taken.kinds.extend(held.granted.kinds.iter().cloned());
         }
-        for kind in core.kinds().iter().filter(|kind| !kind.custom && kind.group == group) {
+        for kind in core.kinds().iter().filter(|kind| is_own(kind) && kind.group == group) {
             taken.resources.extend([kind.plural.to_string(), kind.singular.to_string()]);
             taken.resources.extend(kind.short_names.iter().map(ToString::to_string));
             taken.kinds.extend([kind.kind.to_string(), kind.list_kind.to_string()]);
@@ -204,7 +204,13 @@ async fn write(core: &Core, entry: &Entry, object: &Object) -> bool {
 }
 
 fn rows_of<'a>(rows: impl Iterator<Item = &'a Arc<Kind>>, name: &str) -> impl Iterator<Item = &'a Arc<Kind>> {
-    rows.filter(move |kind| kind.definition.as_ref().is_some_and(|definition| *definition.name == *name))
+    let names = move |kind: &Kind| kind.definition.as_ref().is_some_and(|definition| *definition.name == *name);
+    rows.filter(move |kind| !is_own(kind) && names(kind))
+}
+
+/// Whether a kind is served without anybody's definition.
+fn is_own(kind: &Kind) -> bool {
+    !kind.custom || kind.is_measured()
 }
 
 /// Puts the rows of a definition into the table of kinds, in place of those it had.
@@ -219,7 +225,7 @@ fn serve(core: &Core, object: &Object) {
     }
     core.change_kinds(|kinds| {
         // What is built in is never replaced.
-        rows.retain(|row| kinds.by_gvr(&row.gvr()).is_none_or(|known| known.custom));
+        rows.retain(|row| kinds.by_gvr(&row.gvr()).is_none_or(|known| !is_own(known)));
         let before: Vec<Arc<Kind>> = rows_of(kinds.iter(), name).cloned().collect();
         if before.len() == rows.len() && before.iter().all(|old| rows.iter().any(|row| *row == **old)) {
             return false;

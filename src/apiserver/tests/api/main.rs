@@ -32,6 +32,7 @@ mod starts;
 mod streams;
 mod subresources;
 mod support;
+mod usage;
 mod versions;
 mod watches;
 mod webhooks;

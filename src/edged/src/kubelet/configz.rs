@@ -2,8 +2,7 @@
 //!
 //! In: the agent's settings. Out: the document. What the agent does not have is left out rather than made up. Pure.
 
-use std::time::Duration;
-
+use kedge_api::clock::GoDuration;
 use kedge_node::NodeConfig;
 use serde_json::{Value, json};
 
@@ -21,7 +20,7 @@ pub fn document(config: &NodeConfig, around: &Around<'_>) -> Value {
         "enableServer": false,
         "enableSystemLogHandler": around.logs,
         "enableSystemLogQuery": false,
-        "nodeStatusReportFrequency": duration(config.status_report),
+        "nodeStatusReportFrequency": GoDuration::from(config.status_report).to_string(),
         "nodeLeaseDurationSeconds": config.lease_duration.as_secs(),
         "maxPods": config.max_pods,
         "clusterDomain": config.cluster_domain,
@@ -34,7 +33,7 @@ pub fn document(config: &NodeConfig, around: &Around<'_>) -> Value {
         "containerLogMaxFiles": config.log_max_files,
         "imageGCHighThresholdPercent": config.image_gc.high,
         "imageGCLowThresholdPercent": config.image_gc.low,
-        "imageMinimumGCAge": duration(config.image_gc.least_age),
+        "imageMinimumGCAge": GoDuration::from(config.image_gc.least_age).to_string(),
         "podLogsDir": config.state_dir.join("pods"),
         "seccompDefault": false,
     });
@@ -53,16 +52,6 @@ pub fn document(config: &NodeConfig, around: &Around<'_>) -> Value {
         out["nodeLabels"] = json!(config.labels);
     }
     json!({"kubeletconfig": out})
-}
-
-/// As Go writes durations.
-fn duration(time: Duration) -> String {
-    let (hours, minutes, seconds) = (time.as_secs() / 3600, time.as_secs() / 60 % 60, time.as_secs() % 60);
-    match (hours, minutes) {
-        (0, 0) => format!("{seconds}s"),
-        (0, _) => format!("{minutes}m{seconds}s"),
-        _ => format!("{hours}h{minutes}m{seconds}s"),
-    }
 }
 
 /// A quantity in the largest unit that fits.
@@ -97,6 +86,5 @@ mod tests {
             assert_eq!(told[key], value, "{key}");
         }
         assert!(told.get("clusterDNS").is_none());
-        assert_eq!(duration(Duration::from_secs(3723)), "1h2m3s");
     }
 }
