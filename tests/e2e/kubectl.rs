@@ -176,7 +176,7 @@ fn further(kubectl: &Kubectl<'_>) {
     // It may have gone before it was asked for.
     assert!(gone.code == 0 || gone.stderr.contains("found"), "{gone}");
 
-    // Fields that have two owners, and figures that nobody takes.
+    // Fields that have two owners.
     let map = |value: &str| {
         let text = format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: owned}}\ndata: {{a: '{value}'}}\n");
         device.file(&format!("owned-{value}.yaml"), text.as_bytes()).to_string_lossy().into_owned()
@@ -185,8 +185,6 @@ fn further(kubectl: &Kubectl<'_>) {
     kubectl.says(&["apply", "--server-side", "-f", owned, "--field-manager=one"], &["serverside-applied"]);
     let conflict = kubectl.run(&["apply", "--server-side", "-f", other, "--field-manager=two"]);
     conflict.fails(&["1 conflict", "\"one\"", ".data.a"]);
-    kubectl.run(&["top", "pods"]).fails(&["Metrics API not available"]);
-    kubectl.run(&["top", "nodes"]).fails(&["Metrics API not available"]);
 
     // What edgectl writes, kubectl reads as the same: words that YAML 1.1 takes for truths, numbers and times, and lines.
     let words =
@@ -262,6 +260,13 @@ fn node(kubectl: &Kubectl<'_>) {
     let figures = ["container_memory_working_set_bytes{container=\"web\"", "machine_memory_bytes{"];
     kubectl.says(&["get", "--raw", &at("metrics/cadvisor")], &figures);
     kubectl.says(&["get", "--raw", &at("metrics/resource")], &["pod_memory_working_set_bytes{"]);
+    // What is used now.
+    kubectl.says(&["top", "nodes"], &["CPU(cores)", "MEMORY(bytes)", kubectl.device.setup.name()]);
+    kubectl.says(&["top", "pods", "--all-namespaces"], &["NAMESPACE", "front-"]);
+    kubectl.says(&["top", "pods", "-l", "app=front", "--containers"], &["POD", "front-", "web"]);
+    assert_eq!(kubectl.says(&["top", "pods", "-l", "app=nobody"], &[]), "");
+    kubectl.run(&["top", "pod", "nobody"]).fails(&["not found"]);
+    kubectl.says(&["get", "podmetrics"], &["MEMORY", "WINDOW", "front-"]);
     // The machine's own logs are nobody's unless the configuration says otherwise.
     let refused = kubectl.run(&["get", "--raw", &at("logs/")]);
     assert!(refused.code != 0 && !refused.stdout.contains("<pre>"), "{refused}");

@@ -26,6 +26,59 @@ fn as_other(device: &Device, credentials: &[&str]) -> Command {
     edgectl
 }
 
+/// The figures of `edgectl top`, by name: thousandths of a core, and mebibytes.
+fn figures(table: &str) -> Vec<(String, u64, u64)> {
+    let number = |text: &str, unit: &str| text.strip_suffix(unit)?.parse().ok();
+    let row = |line: &str| {
+        let cells: Vec<&str> = line.split_whitespace().collect();
+        let [name, cpu, memory] = cells[..] else { return None };
+        Some((name.to_owned(), number(cpu, "m")?, number(memory, "Mi")?))
+    };
+    table.lines().filter_map(row).collect()
+}
+
+#[test]
+fn what_pods_and_the_node_use_is_told_to_who_may_view() {
+    let Some(device) = Device::with_images("usage") else { return };
+    let busy = script("busy", "Never", "while :; do :; done")
+        .replace("    command:", "    resources: {limits: {cpu: 200m}}\n    command:");
+    let full = script("full", "Never", "x=$(head -c 20000000 /dev/zero | tr '\\0' x); sleep 1000; echo $x | head -c 1");
+    device.apply(&busy).ok();
+    device.apply(&full).ok();
+    for pod in ["busy", "full"] {
+        device.wait_for(&["pod", pod], SOON, phase("Running"));
+    }
+    let used = until("one that computes and one that remembers", SOON, || {
+        let table = device.edgectl(&["top", "pods", "--no-headers"]).ok();
+        let used = figures(&table);
+        let of = |name: &str| used.iter().find(|(known, ..)| known == name).map(|(_, cpu, memory)| (*cpu, *memory));
+        match (of("busy"), of("full")) {
+            (Some((cpu, 0..5)), Some((0..20, memory))) if (50..250).contains(&cpu) && memory >= 15 => Ok(used),
+            _ => Err(table),
+        }
+    });
+    assert_eq!(used.len(), 2, "{used:?}");
+    let sorted = figures(&device.edgectl(&["top", "pods", "--sort-by=memory"]).ok());
+    assert_eq!(sorted[0].0, "full");
+    let node = device.edgectl(&["top", "node", device.setup.name()]).ok();
+    assert!(node.contains(device.setup.name()) && node.contains('%') && !node.contains("<unknown>"), "{node}");
+    device.edgectl(&["top", "pod", "nobody"]).fails(&["\"nobody\" not found"]);
+    device.edgectl(&["get", "podmetrics", "busy"]).ok();
+    device.edgectl(&["explain", "podmetrics.containers"]).ok();
+    // Words for what is kept still mean that.
+    assert!(device.edgectl(&["get", "pods"]).ok().contains("Running"));
+    assert!(device.edgectl(&["get", "nodes"]).ok().contains("Ready"));
+
+    device.edgectl(&["create", "rolebinding", "viewer", "--clusterrole=view", "--user=jane"]).ok();
+    device.edgectl(&["top", "pods", "--as=jane"]).ok();
+    device.edgectl(&["top", "pods", "-A", "--as=jane"]).fails(&["forbidden", "metrics.k8s.io"]);
+    device.edgectl(&["top", "pods", "--as=john"]).fails(&["forbidden", "metrics.k8s.io"]);
+
+    // Nothing of it is an object that holds a namespace.
+    device.edgectl(&["create", "namespace", "passing"]).ok();
+    device.edgectl(&["delete", "namespace", "passing", "--timeout=30s"]).ok();
+}
+
 #[test]
 fn a_device_goes_back_to_its_backup_and_its_containers_go_on() {
     let Some(device) = Device::with_images("backup") else { return };
