@@ -187,7 +187,7 @@ mod tests {
             no_headers: true,
             ..ApiResources::default()
         };
-        check(wide, "deployments      apps/v1   true   Deployment   get,list\n");
+        check(wide, "deployments         apps/v1   true   Deployment   get,list\n");
     }
 
     #[test]

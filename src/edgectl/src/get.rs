@@ -205,11 +205,11 @@ impl Printer<'_> {
                 found.push((name(&item), item));
             }
         }
-        if !self.args.show_managed_fields {
+        if !self.args.show_managed_fields && matches!(self.format, Format::Json | Format::Yaml) {
             found.iter_mut().for_each(|(_, object)| unmanaged(object));
         }
         if let Some(path) = sort {
-            found.sort_by(|a, b| table::compare(path.find(&a.1).first(), path.find(&b.1).first()));
+            found.sort_by(|a, b| table::compare(path.first(&a.1).as_ref(), path.first(&b.1).as_ref()));
         }
         if *self.format == Format::Name {
             found.iter().for_each(|(name, _)| println!("{name}"));
@@ -338,7 +338,7 @@ fn print(event: Event, args: &Get, format: &Format, target: &Target, printed: &m
         return Ok(());
     }
     (object["apiVersion"], object["kind"]) = (json!(target.resource.api_version()), json!(target.resource.kind));
-    if !args.show_managed_fields {
+    if !args.show_managed_fields && matches!(format, Format::Json | Format::Yaml) {
         unmanaged(&mut object);
     }
     let name = target.resource.named(object["metadata"]["name"].as_str().unwrap_or(""));

@@ -115,8 +115,10 @@ fn custom_file(text: &str) -> Result<Vec<(String, JsonPath)>, Failure> {
 fn custom(text: &str) -> Result<Vec<(String, JsonPath)>, Failure> {
     text.split(',')
         .map(|column| match column.split_once(':') {
-            Some((head, path)) if !head.is_empty() && !path.is_empty() => {
-                let path = path.trim_start_matches('{').trim_end_matches('}');
+            Some((head, path)) if !head.is_empty() => {
+                let path = path.trim_start_matches('{').trim_end_matches('}').trim_start_matches('.');
+                // Without a path there is nothing to be found.
+                let path = if path.is_empty() { "['']".to_owned() } else { format!(".{path}") };
                 Ok((head.to_owned(), JsonPath::parse(&format!("{{{path}}}"))?))
             }
             _ => Err(Failure::said(format!(
@@ -125,6 +127,9 @@ fn custom(text: &str) -> Result<Vec<(String, JsonPath)>, Failure> {
         })
         .collect()
 }
+
+/// The narrowest that a column with its room may be.
+const NARROWEST: usize = 6;
 
 /// Rows of columns, aligned with three spaces between them, as kubectl does.
 pub fn columns(rows: &[Vec<String>]) -> String {
@@ -139,7 +144,7 @@ pub fn columns(rows: &[Vec<String>]) -> String {
         for (i, cell) in row.iter().enumerate() {
             line.push_str(cell);
             if i + 1 < row.len() {
-                let gap = widths[i] - cell.chars().count() + 3;
+                let gap = (widths[i] + 3).max(NARROWEST) - cell.chars().count();
                 line.extend(std::iter::repeat_n(' ', gap));
             }
         }
@@ -184,22 +189,24 @@ pub fn object(format: &Format, value: &Value, name: &str) -> Result<String, Fail
         Format::Json => json(value),
         Format::Yaml => yaml::text(value),
         Format::Name | Format::Table { .. } => format!("{name}\n"),
-        Format::JsonPath(path) => path.render(value),
-        Format::JsonPathAsJson(path) => path.arrays(value),
+        Format::JsonPath(path) => path.render(value)?,
+        Format::JsonPathAsJson(path) => path.arrays(value)?,
         Format::Template(template) => template.render(value)?,
         Format::Columns(wanted) => {
             let items = value.get("items").and_then(Value::as_array);
             let rows = items.map_or_else(|| vec![value], |items| items.iter().collect());
             let mut table = vec![wanted.iter().map(|(head, _)| head.clone()).collect::<Vec<_>>()];
-            table.extend(rows.into_iter().map(|row| wanted.iter().map(|(_, path)| cell(path, row)).collect()));
+            for row in rows {
+                table.push(wanted.iter().map(|(_, path)| cell(path, row)).collect::<Result<_, _>>()?);
+            }
             columns(&table)
         }
     })
 }
 
-fn cell(path: &JsonPath, row: &Value) -> String {
-    let found: Vec<String> = path.find(row).into_iter().map(|value| jsonpath::text(&value)).collect();
-    if found.is_empty() { "<none>".to_owned() } else { found.join(",") }
+fn cell(path: &JsonPath, row: &Value) -> Result<String, Failure> {
+    let found: Vec<String> = path.find(row)?.iter().map(template::go).collect();
+    Ok(if found.is_empty() { "<none>".to_owned() } else { found.join(",") })
 }
 
 #[cfg(test)]

@@ -80,7 +80,7 @@ impl Condition {
                 Ok(found.is_some_and(|c| !outdated(object, c) && same(&c["status"], status)))
             }
             Condition::Path { path, value } => {
-                let found = path.find(object);
+                let found = path.find(object).unwrap_or_default();
                 match (found.as_slice(), value) {
                     ([], _) | ([Value::Null], _) => Ok(false),
                     (_, None) => Ok(true),

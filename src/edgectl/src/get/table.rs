@@ -49,7 +49,7 @@ impl Table {
 
     /// By what a path finds; numbers as numbers.
     pub fn sort(&mut self, path: &JsonPath) {
-        self.rows.sort_by(|a, b| compare(path.find(&a.1).first(), path.find(&b.1).first()));
+        self.rows.sort_by(|a, b| compare(path.first(&a.1).as_ref(), path.first(&b.1).as_ref()));
     }
 
     /// The text; `prefix` goes before each name (for several kinds in one output).

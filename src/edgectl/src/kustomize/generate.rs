@@ -43,7 +43,11 @@ pub fn all(folder: &Folder, said: &Kustomization, pieces: &mut Vec<Piece>) -> Re
             ("replace", Some(held)) => {
                 let name = held.name().to_owned();
                 let (former, namespace) = (held.former.clone(), held.namespace().to_owned());
+                let metadata = held.object["metadata"].clone();
                 *held = Piece { former, ..piece };
+                for field in ["labels", "annotations"] {
+                    keep(&mut held.object["metadata"], field, &metadata[field]);
+                }
                 held.call("name", &name);
                 if !namespace.is_empty() {
                     held.call("namespace", &namespace);
@@ -137,6 +141,13 @@ fn data(folder: &Folder, one: &Generator) -> Result<Vec<(String, Vec<u8>)>, Fail
     Ok(all)
 }
 
+/// Keeps pairs that were there, under those that are new.
+fn keep(metadata: &mut Value, field: &str, old: &Value) {
+    let Some(mut pairs) = old.as_object().cloned() else { return };
+    pairs.extend(metadata[field].as_object().cloned().unwrap_or_default());
+    metadata[field] = Value::Object(pairs);
+}
+
 /// Adds what a generator made to what another one did.
 fn merge(held: &mut Piece, more: Piece) {
     for path in ["/data", "/binaryData", "/metadata/labels", "/metadata/annotations"] {
@@ -170,13 +181,14 @@ pub fn hash(pieces: &mut [Piece]) {
     }
 }
 
-/// Ten letters of the digest of what is in it, in an alphabet that spells no words.
+/// Ten letters of the digest of what is in it, in an alphabet that spells no words. The name has a place in what is
+/// digested, which kustomize leaves empty: what is renamed elsewhere keeps its hash.
 fn digest(object: &Value) -> String {
     let field = |name: &str| object.get(name).cloned().unwrap_or_else(|| json!(""));
     let mut whole = Map::new();
     whole.insert("data".to_owned(), field("data"));
     whole.insert("kind".to_owned(), field("kind"));
-    whole.insert("name".to_owned(), object["metadata"]["name"].clone());
+    whole.insert("name".to_owned(), json!(""));
     if object["kind"] == "Secret" {
         whole.insert("type".to_owned(), field("type"));
     }
@@ -228,7 +240,7 @@ mod tests {
             (json!({"kind": "Secret", "type": "my-type", "data": {"two": 2, "one": "", "three": 3}}), "4gf75c7476"),
         ] {
             let mut named = object.clone();
-            named["metadata"] = json!({"name": ""});
+            named["metadata"] = json!({"name": "any"});
             assert_eq!(digest(&named), expected, "{object}");
         }
     }

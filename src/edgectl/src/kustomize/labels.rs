@@ -30,7 +30,6 @@ const SELECTORS: &[Place] = &[
     ("*", "ReplicaSet", "spec/selector/matchLabels", true),
     ("*", "DaemonSet", "spec/selector/matchLabels", true),
     ("apps", "StatefulSet", "spec/selector/matchLabels", true),
-    ("apps", "StatefulSet", "spec/volumeClaimTemplates/metadata/labels", true),
     ("batch", "Job", "spec/selector/matchLabels", false),
     ("batch", "CronJob", "spec/jobTemplate/spec/selector/matchLabels", false),
     ("policy", "PodDisruptionBudget", "spec/selector/matchLabels", false),
@@ -99,6 +98,9 @@ fn templates(piece: &mut Piece, field: &str, pairs: &Pairs) -> Result<(), Failur
         if is_of(piece, group, kind) {
             put_at(piece, &format!("{path}/{field}"), true, pairs)?;
         }
+    }
+    if field == "labels" && is_of(piece, "apps", "StatefulSet") {
+        put_at(piece, "spec/volumeClaimTemplates/metadata/labels", true, pairs)?;
     }
     Ok(())
 }

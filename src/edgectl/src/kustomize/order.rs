@@ -58,8 +58,9 @@ pub fn sort(pieces: &mut [Piece], options: Option<&SortOptions>) -> Result<(), F
     };
     pieces.sort_by_cached_key(|piece| {
         let gvk = piece.gvk();
-        let identity = [&*gvk.group, &*gvk.version, &*gvk.kind, piece.namespace(), piece.name()].map(str::to_owned);
-        (rank(&gvk.kind), identity)
+        // What has no group or no namespace comes behind what has one.
+        let identity = [&*gvk.group, &*gvk.version, &*gvk.kind, piece.namespace(), piece.name()];
+        (rank(&gvk.kind), identity.map(|part| (part.is_empty(), part.to_owned())))
     });
     Ok(())
 }

@@ -97,7 +97,13 @@ pub fn mend(kinds: &Kinds, pieces: &mut [Piece]) -> Result<(), Failure> {
     }
     let register: Vec<Entry> = pieces.iter().map(|piece| Entry::of(kinds, piece)).collect();
     for piece in pieces {
-        let mut own = Own { register: &register, namespace: piece.namespace().to_owned(), fault: None };
+        let mut own = Own {
+            register: &register,
+            namespace: piece.namespace().to_owned(),
+            of_cluster: is_of_cluster(kinds, &piece.gvk()),
+            affixes: affixes(piece),
+            fault: None,
+        };
         own.mend(&mut piece.object);
         if let Some(fault) = own.fault {
             return Err(Failure::said(format!("{}: {fault}", piece.origin)));
@@ -113,6 +119,20 @@ struct Entry {
     of_cluster: bool,
     /// Namespaces and names, the present ones first.
     names: Vec<(String, String)>,
+    /// What was put around its name.
+    affixes: Vec<(String, String)>,
+}
+
+/// What was put around a name, the first first; a hash at its end is not counted.
+fn affixes(piece: &Piece) -> Vec<(String, String)> {
+    let former = piece.former.iter().map(|(_, name)| name.as_str());
+    let mut names: Vec<&str> = former.chain((!piece.hashed).then(|| piece.name())).collect();
+    names.dedup();
+    let around = |(old, new): (&str, &str)| {
+        let at = new.find(old)?;
+        Some((new[..at].to_owned(), new[at + old.len()..].to_owned()))
+    };
+    names.windows(2).filter_map(|pair| around((pair[0], pair[1]))).collect()
 }
 
 impl Entry {
@@ -124,6 +144,7 @@ impl Entry {
             group: gvk.group.to_string(),
             kind: gvk.kind.to_string(),
             names,
+            affixes: affixes(piece),
         }
     }
 
@@ -136,6 +157,8 @@ impl Entry {
 struct Own<'a> {
     register: &'a [Entry],
     namespace: String,
+    of_cluster: bool,
+    affixes: Vec<(String, String)>,
     fault: Option<String>,
 }
 
@@ -229,15 +252,22 @@ impl Own<'_> {
     fn new_name(&mut self, name: &str, to: To) -> Option<String> {
         let near = |entry: &&Entry| {
             let there = entry.names.first().map_or("", |(namespace, _)| namespace);
-            entry.is(to) && (entry.of_cluster || effective(there) == effective(&self.namespace))
+            // What lives in no namespace may refer into any.
+            let is_near = self.of_cluster || entry.of_cluster || effective(there) == effective(&self.namespace);
+            entry.is(to) && is_near
         };
         let near: Vec<&Entry> = self.register.iter().filter(near).collect();
         let now = |entry: &Entry| entry.names.first().map(|(_, name)| name.clone()).unwrap_or_default();
         if near.iter().any(|entry| now(entry) == name) {
             return None;
         }
-        let mut meant: Vec<String> =
-            near.iter().filter(|entry| entry.names.iter().any(|(_, former)| former == name)).map(|e| now(e)).collect();
+        let mut found = near;
+        found.retain(|entry| entry.names.iter().any(|(_, former)| former == name));
+        // Of several those that came the same way.
+        if found.len() > 1 && found.iter().any(|entry| entry.affixes == self.affixes) {
+            found.retain(|entry| entry.affixes == self.affixes);
+        }
+        let mut meant: Vec<String> = found.into_iter().map(now).collect();
         meant.dedup();
         match meant.as_slice() {
             [] => None,

@@ -146,6 +146,38 @@ fn one_base_serves_two_overlays() {
 }
 
 #[test]
+fn what_lives_in_no_namespace_refers_into_any_and_to_its_own_overlay() {
+    let role = "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {name: r}\nrules: [{apiGroups: [''], resources: [secrets], resourceNames: [keys], verbs: [get]}]\n";
+    let place = Place::new(&[
+        ("base/role.yaml", role),
+        ("base/kustomization.yaml", "resources: [role.yaml]\nsecretGenerator: [{name: keys, literals: [a=b]}]\n"),
+        ("x/kustomization.yaml", "resources: [../base]\nnamespace: site\nnamePrefix: x-\n"),
+        ("y/kustomization.yaml", "resources: [../base]\nnamePrefix: y-\n"),
+        ("all/kustomization.yaml", "resources: [../x, ../y]\nnameSuffix: -z\n"),
+    ]);
+    let all = place.build("all").unwrap();
+    let names = |kind: &str| {
+        let of = all.iter().filter(|object| object["kind"] == kind);
+        of.map(|object| object["metadata"]["name"].as_str().unwrap()).collect::<Vec<_>>()
+    };
+    // As kustomize names them: the hash is that of what is in it, whatever it is called. Those of a namespace first.
+    assert_eq!(names("Secret"), ["x-keys-z-k695gkmbtk", "y-keys-z-k695gkmbtk"]);
+    let named: Vec<&Value> = all.iter().filter_map(|object| object.pointer("/rules/0/resourceNames/0")).collect();
+    assert_eq!(named, ["x-keys-z-k695gkmbtk", "y-keys-z-k695gkmbtk"]);
+}
+
+#[test]
+fn what_is_replaced_keeps_its_labels() {
+    let base = "configMapGenerator:\n- name: m\n  literals: [a=b, c=d]\n  options: {labels: {of: base, l: old}, annotations: {x: z}}\n";
+    let site = "resources: [../base]\nconfigMapGenerator:\n- {name: m, behavior: replace, literals: [e=f], options: {labels: {l: new}}}\n";
+    let place = Place::new(&[("base/kustomization.yaml", base), ("site/kustomization.yaml", site)]);
+    let all = place.build("site").unwrap();
+    assert_eq!(all[0]["data"], json!({"e": "f"}));
+    assert_eq!(all[0]["metadata"]["labels"], json!({"of": "base", "l": "new"}));
+    assert_eq!(all[0]["metadata"]["annotations"], json!({"x": "z"}));
+}
+
+#[test]
 fn patches_change_what_they_are_for() {
     let sidecar = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\nspec: {template: {spec: {containers: [{name: side, image: s}]}}}\n";
     let cases: &[(&str, &str, Value)] = &[

@@ -1,7 +1,9 @@
 //! Kubernetes' JSONPath templates, as far as they are used on command lines.
 //!
 //! In: a template such as `{.items[*].metadata.name}`, `{range .items[*]}{.a}{"\n"}{end}`. Out: text.
-//! Understands names, quoted names, indexes, slices, `*`, `..name` and filters `[?(@.a=="b")]` with `==`, `!=`, `<`, `<=`, `>` and `>=`. Never fails on data.
+//! Understands names, quoted names, indexes, slices with steps, several of them at once, `*`, `..name` and filters
+//! `[?(@.a=="b")]` with `==`, `!=`, `<`, `<=`, `>` and `>=`. A field that is not there is nothing; an item that is not
+//! there is a mistake, as in kubectl.
 
 use std::cmp::Ordering;
 
@@ -25,9 +27,18 @@ enum Step {
     Name(String),
     All,
     Deep(String),
-    Slice(Option<i64>, Option<i64>),
+    Slice {
+        from: Option<i64>,
+        to: Option<i64>,
+        step: Option<i64>,
+    },
     Index(i64),
-    Filter { path: Vec<Step>, test: Option<(Operator, Value)> },
+    /// Each of these in turn.
+    Union(Vec<Step>),
+    Filter {
+        path: Vec<Step>,
+        test: Option<(Operator, Value)>,
+    },
 }
 
 /// How a filter compares.
@@ -79,26 +90,36 @@ impl JsonPath {
     }
 
     /// The text for a value.
-    pub fn render(&self, value: &Value) -> String {
+    pub fn render(&self, value: &Value) -> Result<String, Failure> {
         let mut text = String::new();
-        render(&self.0, value, &mut text);
-        text
+        render(&self.0, value, &mut text).map_err(failed)?;
+        Ok(text)
     }
 
     /// What each path of the template finds, as a JSON array.
-    pub fn arrays(&self, value: &Value) -> String {
+    pub fn arrays(&self, value: &Value) -> Result<String, Failure> {
         let mut text = String::new();
-        arrays(&self.0, value, &mut text);
-        text
+        arrays(&self.0, value, &mut text).map_err(failed)?;
+        Ok(text)
     }
 
     /// What the first path of the template finds.
-    pub fn find(&self, value: &Value) -> Vec<Value> {
-        self.0
-            .iter()
-            .find_map(|p| if let Piece::Path(steps) = p { Some(walk(value, steps)) } else { None })
-            .unwrap_or_default()
+    pub fn find(&self, value: &Value) -> Result<Vec<Value>, Failure> {
+        let first = self.0.iter().find_map(|piece| match piece {
+            Piece::Path(steps) => Some(walk(value, steps).map_err(failed)),
+            _ => None,
+        });
+        first.unwrap_or_else(|| Ok(Vec::new()))
     }
+
+    /// The first value that it finds, if there is any.
+    pub fn first(&self, value: &Value) -> Option<Value> {
+        self.find(value).ok()?.into_iter().next()
+    }
+}
+
+fn failed(why: String) -> Failure {
+    Failure::said(format!("error executing jsonpath: {why}"))
 }
 
 /// Strings as they are, everything else as JSON.
@@ -109,24 +130,30 @@ pub fn text(value: &Value) -> String {
     }
 }
 
-fn render(pieces: &[Piece], value: &Value, into: &mut String) {
+fn render(pieces: &[Piece], value: &Value, into: &mut String) -> Result<(), String> {
     for piece in pieces {
         match piece {
             Piece::Text(text) => into.push_str(text),
-            Piece::Path(steps) => into.push_str(&walk(value, steps).iter().map(text).collect::<Vec<_>>().join(" ")),
-            Piece::Range(steps, body) => walk(value, steps).iter().for_each(|each| render(body, each, into)),
+            Piece::Path(steps) => into.push_str(&walk(value, steps)?.iter().map(text).collect::<Vec<_>>().join(" ")),
+            Piece::Range(steps, body) => {
+                walk(value, steps)?.iter().try_for_each(|each| render(body, each, into))?;
+            }
         }
     }
+    Ok(())
 }
 
-fn arrays(pieces: &[Piece], value: &Value, into: &mut String) {
+fn arrays(pieces: &[Piece], value: &Value, into: &mut String) -> Result<(), String> {
     for piece in pieces {
         match piece {
             Piece::Text(_) => {}
-            Piece::Path(steps) => into.push_str(&super::json(&Value::Array(walk(value, steps)))),
-            Piece::Range(steps, body) => walk(value, steps).iter().for_each(|each| arrays(body, each, into)),
+            Piece::Path(steps) => into.push_str(&super::json(&Value::Array(walk(value, steps)?))),
+            Piece::Range(steps, body) => {
+                walk(value, steps)?.iter().try_for_each(|each| arrays(body, each, into))?;
+            }
         }
     }
+    Ok(())
 }
 
 fn pieces(rest: &mut &str, in_range: bool) -> Result<Vec<Piece>, String> {
@@ -151,11 +178,16 @@ fn pieces(rest: &mut &str, in_range: bool) -> Result<Vec<Piece>, String> {
         } else if let Some(quoted) = inside.strip_prefix(['"', '\'']) {
             let quoted = quoted.strip_suffix(['"', '\'']).ok_or("unterminated quoted string")?;
             found.push(Piece::Text(quoted.replace("\\n", "\n").replace("\\t", "\t").replace("\\\"", "\"")));
+        } else if matches!(inside, "true" | "false") || inside.parse::<f64>().is_ok() {
+            found.push(Piece::Text(inside.to_owned()));
+        } else if inside.starts_with(char::is_alphabetic) {
+            return Err(format!("unrecognized identifier {inside}"));
         } else {
             found.push(Piece::Path(steps(inside)?));
         }
     }
-    if in_range { Err("unclosed range, missing {end}".to_owned()) } else { Ok(found) }
+    // What no `{end}` ends goes on to the end of the text.
+    Ok(found)
 }
 
 /// The brace that closes the one at the start, quotes regarded.
@@ -250,6 +282,15 @@ fn subscript(inside: &str) -> Result<Step, String> {
     if inside == "*" {
         return Ok(Step::All);
     }
+    let (mut rest, mut parts) = (inside, Vec::new());
+    while let Some(comma) = outside_quotes(rest, |c| c == ',').filter(|_| !inside.starts_with('?')) {
+        parts.push(subscript(rest[..comma].trim())?);
+        rest = &rest[comma + 1..];
+    }
+    if !parts.is_empty() {
+        parts.push(subscript(rest.trim())?);
+        return Ok(Step::Union(parts));
+    }
     if let Some(name) = unquoted(inside) {
         return Ok(Step::Name(name));
     }
@@ -268,56 +309,73 @@ fn subscript(inside: &str) -> Result<Step, String> {
         }
         return Ok(Step::Filter { path: steps(filter.trim())?, test: None });
     }
-    if let Some((from, to)) = inside.split_once(':') {
-        let number = |text: &str| match text.trim() {
-            "" => Ok(None),
-            text => text.parse().map(Some).map_err(|_| format!("invalid array index {text}")),
-        };
-        return Ok(Step::Slice(number(from)?, number(to)?));
+    let number = |text: &str| match text.trim() {
+        "" => Ok(None),
+        text => text.parse().map(Some).map_err(|_| format!("invalid array index {inside}")),
+    };
+    match inside.split(':').collect::<Vec<_>>().as_slice() {
+        [at] => at.parse().map(Step::Index).map_err(|_| format!("invalid array index {inside}")),
+        [from, to] => Ok(Step::Slice { from: number(from)?, to: number(to)?, step: None }),
+        [from, to, step] => Ok(Step::Slice { from: number(from)?, to: number(to)?, step: number(step)? }),
+        _ => Err(format!("invalid array index {inside}")),
     }
-    inside.parse().map(Step::Index).map_err(|_| format!("invalid array index {inside}"))
 }
 
-fn walk(value: &Value, steps: &[Step]) -> Vec<Value> {
-    let mut here = vec![value.clone()];
-    for step in steps {
-        here = here.iter().flat_map(|value| one(value, step)).collect();
-    }
-    here
+fn walk(value: &Value, steps: &[Step]) -> Result<Vec<Value>, String> {
+    steps.iter().try_fold(vec![value.clone()], |here, step| many(&here, step))
 }
 
-fn one(value: &Value, step: &Step) -> Vec<Value> {
-    let from_end = |len: usize, at: i64| usize::try_from(if at < 0 { at + len as i64 } else { at }).unwrap_or(0);
-    match step {
+fn many(here: &[Value], step: &Step) -> Result<Vec<Value>, String> {
+    let mut found = Vec::new();
+    if let Step::Union(parts) = step {
+        for part in parts {
+            found.extend(many(here, part)?);
+        }
+        return Ok(found);
+    }
+    for value in here {
+        found.extend(one(value, step)?);
+    }
+    Ok(found)
+}
+
+fn one(value: &Value, step: &Step) -> Result<Vec<Value>, String> {
+    Ok(match step {
         Step::Name(name) => value.get(name).cloned().into_iter().collect(),
-        Step::All => match value {
-            Value::Array(all) => all.clone(),
-            Value::Object(all) => all.values().cloned().collect(),
-            _ => Vec::new(),
-        },
+        Step::All => children(value),
         Step::Deep(name) => {
             let mut found: Vec<Value> = value.get(name).cloned().into_iter().collect();
-            for child in one(value, &Step::All) {
-                found.extend(one(&child, step));
+            for child in children(value) {
+                found.extend(one(&child, step)?);
             }
             found
         }
+        Step::Union(_) => many(std::slice::from_ref(value), step)?,
         Step::Index(at) => {
-            // Further from the end than there are items is nothing, and not the first one.
-            let there = |all: &&Vec<Value>| *at >= 0 || at.unsigned_abs() <= all.len() as u64;
-            let all = value.as_array().filter(there);
-            all.and_then(|all| all.get(from_end(all.len(), *at))).cloned().into_iter().collect()
+            let all = list(value)?;
+            let place = if *at < 0 { at.saturating_add_unsigned(all.len() as u64) } else { *at };
+            vec![all[within(place, all.len())?].clone()]
         }
-        Step::Slice(from, to) => {
-            let all = value.as_array().cloned().unwrap_or_default();
-            let start = from_end(all.len(), from.unwrap_or(0)).min(all.len());
-            let end = to.map_or(all.len(), |to| from_end(all.len(), to)).clamp(start, all.len());
-            all[start..end].to_vec()
+        Step::Slice { from, to, step } => {
+            let all = list(value)?;
+            let from_end = |at: i64| if at < 0 { at.saturating_add_unsigned(all.len() as u64) } else { at };
+            let (from, to) = (from_end(from.unwrap_or(0)), from_end(to.unwrap_or(all.len() as i64)));
+            if from == to {
+                return Ok(Vec::new());
+            }
+            let from = within(from, all.len())?;
+            let to = within(to.saturating_sub(1), all.len())? + 1;
+            if from > to {
+                return Err(format!("starting index {from} is greater than ending index {to}"));
+            }
+            let step = usize::try_from(step.unwrap_or(1)).ok().filter(|step| *step > 0).ok_or("step must be > 0")?;
+            all[from..to].iter().step_by(step).cloned().collect()
         }
         Step::Filter { path, test } => {
             let all = value.as_array().cloned().unwrap_or_default();
             let passes = |each: &Value| {
-                let found = walk(each, path);
+                // What cannot be looked into does not pass.
+                let found = walk(each, path).unwrap_or_default();
                 match test {
                     None => !found.is_empty(),
                     Some((operator, literal)) => found.iter().any(|v| operator.holds(v, literal)),
@@ -325,7 +383,37 @@ fn one(value: &Value, step: &Step) -> Vec<Value> {
             };
             all.into_iter().filter(|each| passes(each)).collect()
         }
+    })
+}
+
+fn children(value: &Value) -> Vec<Value> {
+    match value {
+        Value::Array(all) => all.clone(),
+        Value::Object(all) => all.values().cloned().collect(),
+        _ => Vec::new(),
     }
+}
+
+fn list(value: &Value) -> Result<&Vec<Value>, String> {
+    value.as_array().ok_or_else(|| format!("{} is not array or slice", kind(value)))
+}
+
+/// Go's name of a value's type.
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "nil",
+        Value::Bool(_) => "bool",
+        Value::Number(number) if number.is_f64() => "float64",
+        Value::Number(_) => "int64",
+        Value::String(_) => "string",
+        Value::Array(_) => "[]interface {}",
+        Value::Object(_) => "map[string]interface {}",
+    }
+}
+
+fn within(at: i64, length: usize) -> Result<usize, String> {
+    let place = usize::try_from(at).ok().filter(|place| *place < length);
+    place.ok_or_else(|| format!("array index out of bounds: index {at}, length {length}"))
 }
 
 #[cfg(test)]
@@ -340,7 +428,7 @@ mod tests {
             {"metadata": {"name": "a", "labels": {"x.y/z": "1"}}, "spec": {"n": 1}},
             {"metadata": {"name": "b"}, "spec": {"n": 2}}]});
         let said = match JsonPath::parse(template) {
-            Ok(path) => path.render(&value),
+            Ok(path) => path.render(&value).unwrap_or_else(|e| e.to_string()),
             Err(e) => e.to_string(),
         };
         assert_eq!(said, expected);
@@ -359,7 +447,16 @@ mod tests {
         check("{.items[?(@.metadata.name<=\"a>=\")].metadata.name}", "a");
         check("{.items[?(@.metadata.labels['x.y/z']==\"1\")].metadata.name}", "a");
         check("{.items[?(@.metadata.name>1)].metadata.name}", "");
-        check("{.items[-5].metadata.name}{.items[5].metadata.name}", "");
+        check("{.items[1,0]['spec','metadata']['n','name']}", "2 1 b a");
+        check("{.items[::2].spec.n}{.items[1:].spec.n}{.items[-2:-1].spec.n}{.items[9:9]}", "121");
+        check("{range .items[*]}{.spec.n};", "1;2;");
+        check("{true}{1.5}", "true1.5");
+        check("{.none[0]}{.items[*].none[3]}", "");
+        check("{.items[-5]}", "error executing jsonpath: array index out of bounds: index -3, length 2");
+        check("{.items[2].spec}", "error executing jsonpath: array index out of bounds: index 2, length 2");
+        check("{.items[0:3]}", "error executing jsonpath: array index out of bounds: index 2, length 2");
+        check("{.items[1:1:0]}{.items[0:2:0]}", "error executing jsonpath: step must be > 0");
+        check("{.items[0].metadata[0]}", "error executing jsonpath: map[string]interface {} is not array or slice");
         check("{.items[0].metadata.labels.x\\.y/z}", "1");
         check("{.items[0].metadata.labels['x.y/z']}", "1");
         check("{..name}", "a b");
@@ -376,13 +473,23 @@ mod tests {
             ("x{.none}", "[]\n"),
             ("{range .items[*]}{.a}{end}", "[\n    1\n]\n[\n    {\n        \"b\": \"x\"\n    }\n]\n"),
         ] {
-            assert_eq!(JsonPath::parse(template).unwrap().arrays(&value), expected, "{template}");
+            assert_eq!(JsonPath::parse(template).unwrap().arrays(&value).unwrap(), expected, "{template}");
         }
     }
 
     #[test]
     fn broken_templates_are_refused() {
-        for template in ["{.a", "{range .a}", "{end}", "{.a[x]}", "{.a[}", "{.a[?(@.b=1)]}", "{.a[?(@.b=~1)]}"] {
+        for template in [
+            "{.a",
+            "{a}",
+            "{end}",
+            "{.a[x]}",
+            "{.a[1,x]}",
+            "{.a[1:2:3:4]}",
+            "{.a[}",
+            "{.a[?(@.b=1)]}",
+            "{.a[?(@.b=~1)]}",
+        ] {
             assert!(JsonPath::parse(template).is_err(), "{template}");
         }
     }

@@ -1,7 +1,7 @@
 //! Go templates, as far as they are used on command lines: `-o go-template=…`.
 //!
 //! In: a template such as `{{range .items}}{{.metadata.name}}{{"\n"}}{{end}}`. Out: text. Understands fields, variables,
-//! pipelines, `if`, `range`, `with`, and the functions of `functions.rs`. Never runs for ever: nesting, steps and text
+//! pipelines, `if`, `range`, `with`, `define`, `template`, `block`, and the functions of `functions.rs`. Never runs for ever: nesting, steps and text
 //! are bounded.
 
 mod functions;
@@ -9,28 +9,34 @@ mod parse;
 mod run;
 mod words;
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use crate::error::Failure;
 use parse::Node;
+
+pub use run::go;
 
 /// A parsed template.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Template {
     raw: String,
     nodes: Vec<Node>,
+    named: BTreeMap<String, Vec<Node>>,
 }
 
 impl Template {
     /// Reads a template.
     pub fn parse(raw: &str) -> Result<Template, Failure> {
-        let nodes = parse::parse(raw).map_err(|why| Failure::said(format!("error parsing template {raw}, {why}")))?;
-        Ok(Template { raw: raw.to_owned(), nodes })
+        let (nodes, named) =
+            parse::parse(raw).map_err(|why| Failure::said(format!("error parsing template {raw}, {why}")))?;
+        Ok(Template { raw: raw.to_owned(), nodes, named })
     }
 
     /// The text for a value.
     pub fn render(&self, value: &Value) -> Result<String, Failure> {
-        run::run(&self.nodes, value)
+        run::run(&self.nodes, &self.named, value)
             .map_err(|why| Failure::said(format!("error executing template {:?}: template: output: {why}", self.raw)))
     }
 }
@@ -62,7 +68,7 @@ mod tests {
             ("{{range $k, $v := (index .items 0).metadata.labels}}{{$k}}:{{$v}};{{end}}", "b:2;x.y/z:1;"),
             ("{{range .empty}}x{{else}}none{{end}}", "none"),
             ("{{range .missing}}x{{else}}none{{end}}", "none"),
-            ("{{range .items}}{{if .spec.on}}on{{else if eq .spec.n 2.0}}two{{else}}off{{end}} {{end}}", "on two "),
+            ("{{range .items}}{{if .spec.on}}on{{else if eq .spec.n 2}}two{{else}}off{{end}} {{end}}", "on two "),
             ("{{with .kind}}[{{.}}]{{end}}{{with .missing}}x{{else}}y{{end}}", "[List]y"),
             ("{{range .items}}{{if eq .metadata.name \"b\"}}{{break}}{{end}}{{.metadata.name}}{{end}}", "a"),
             ("{{range .items}}{{if eq .metadata.name \"a\"}}{{continue}}{{end}}{{.metadata.name}}{{end}}", "b"),
@@ -96,6 +102,21 @@ mod tests {
             ("{{print \"a\" 1 2 \"b\"}}|{{println \"a\" 1}}", "a1 2b|a 1\n"),
             ("{{exists . \"kind\"}} {{exists . \"a\" \"b\"}}", "true false"),
             ("{{slice .kind 1 3}} {{len (slice .items 1)}}", "is 1"),
+            (
+                "{{html \"<a&'b'>\"}} {{js \"it's <b>\"}} {{urlquery \"a b&\" 1}}",
+                "&lt;a&amp;&#39;b&#39;&gt; it\\'s \\u003Cb\\u003E a+b%261",
+            ),
+            ("{{range 3}}{{.}}{{end}}{{range $i := 2}}{{$i}}{{end}}{{range 0}}x{{else}}none{{end}}", "01201none"),
+            ("{{printf \"%T %T %T\" .kind .big .part}}", "string int64 float64"),
+            (
+                "{{define \"a\"}}<{{.}}{{$}}>{{end}}{{template \"a\" .kind}}{{template \"a\"}}",
+                "<ListList><<no value><no value>>",
+            ),
+            (
+                "{{block \"b\" .kind}}[{{.}}]{{end}}{{range .items}}{{template \"b\" .metadata.name}}{{end}}",
+                "[List][a][b]",
+            ),
+            ("{{eq .missing .kind}} {{eq .missing .missing}} {{ne .items .missing}}", "false true true"),
             ("{{if and (eq .kind \"List\") (not .missing)}}yes{{end}}", "yes"),
         ] {
             assert_eq!(said(template), expected, "{template}");
@@ -112,7 +133,11 @@ mod tests {
             ("{{if}}x{{end}}", "missing value for if"),
             ("{{}}", "missing value for command"),
             ("{{nonsense .a}}", "function \"nonsense\" not defined"),
-            ("{{template \"a\"}}", "not supported"),
+            ("{{template a}}", "a name in quotes is missing in template clause"),
+            ("{{define \"a\"}}", "unexpected EOF"),
+            ("{{if true}}{{define \"a\"}}{{end}}{{end}}", "unexpected {{define}}"),
+            ("{{block \"a\"}}{{end}}", "missing value for block clause"),
+            ("{{$x := 1}}{{define \"a\"}}{{$x}}{{end}}", "undefined variable"),
             ("{{$x}}", "undefined variable \"$x\""),
             ("{{break}}", "{{break}} outside {{range}}"),
             ("{{\"a}}", "unterminated quoted string"),
@@ -144,6 +169,13 @@ mod tests {
             ("{{eq .kind}}", "missing argument for comparison"),
             ("{{lt .items 1}}", "invalid type for comparison"),
             ("{{base64decode \"***\"}}", "illegal base64"),
+            ("{{template \"a\"}}", "template \"a\" not defined"),
+            ("{{define \"a\"}}{{template \"a\"}}{{end}}{{template \"a\"}}", "exceeded maximum template depth"),
+            ("{{nil}}", "nil is not a command"),
+            ("{{eq 1 1.0}}", "incompatible types for comparison"),
+            ("{{eq .items .items}}", "non-comparable types []interface {}"),
+            ("{{lt 1 \"a\"}}", "incompatible types for comparison"),
+            ("{{range $a, $b := 3}}{{end}}", "more than one variable"),
             ("{{not}}", "wrong number of args for not"),
         ] {
             let told = said(template);

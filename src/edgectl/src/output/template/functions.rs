@@ -1,7 +1,6 @@
 //! The functions of templates.
 //!
-//! In: a name, values. Out: a value, or why there is none. Numbers are compared by what they are worth, whatever their
-//! form.
+//! In: a name, values. Out: a value, or why there is none. Only what is of one kind is compared, as in Go.
 
 use std::cmp::Ordering;
 
@@ -11,14 +10,16 @@ use serde_json::Value;
 use super::run::{Val, go_quoted};
 
 /// Every function.
-pub const NAMES: [&str; 17] = [
+pub const NAMES: [&str; 20] = [
     "and",
     "base64decode",
     "eq",
     "exists",
     "ge",
     "gt",
+    "html",
     "index",
+    "js",
     "le",
     "len",
     "lt",
@@ -29,6 +30,7 @@ pub const NAMES: [&str; 17] = [
     "printf",
     "println",
     "slice",
+    "urlquery",
 ];
 
 /// Calls one; `and` and `or` are not called, for they look at no more values than they need.
@@ -60,17 +62,10 @@ pub fn call<'a>(name: &str, args: &[Val<'a>]) -> Result<Val<'a>, String> {
             let found = rest.iter().try_fold(first.clone(), |here, key| index(&here, key));
             Ok(Val::Bool(found.is_ok_and(|found| !matches!(found, Val::Nothing | Val::Json(Value::Null)))))
         }
-        "print" => {
-            let mut text = String::new();
-            for (at, one) in args.iter().enumerate() {
-                // Room stands between two of which neither is a text.
-                if at > 0 && !one.is_text() && !args[at - 1].is_text() {
-                    text.push(' ');
-                }
-                text.push_str(&one.inner());
-            }
-            Ok(Val::Text(text))
-        }
+        "print" => Ok(Val::Text(print(args))),
+        "html" => Ok(Val::Text(print(args).chars().fold(String::new(), html))),
+        "js" => Ok(Val::Text(print(args).chars().fold(String::new(), js))),
+        "urlquery" => Ok(Val::Text(print(args).bytes().fold(String::new(), urlquery))),
         "println" => Ok(Val::Text(args.iter().map(Val::inner).collect::<Vec<_>>().join(" ") + "\n")),
         "printf" => match args.split_first() {
             Some((Val::Text(format), rest)) => printf(format, rest).map(Val::Text),
@@ -80,6 +75,50 @@ pub fn call<'a>(name: &str, args: &[Val<'a>]) -> Result<Val<'a>, String> {
         },
         other => Err(format!("function \"{other}\" not defined")),
     }
+}
+
+/// Room stands between two of which neither is a text.
+fn print(args: &[Val]) -> String {
+    let mut text = String::new();
+    for (at, one) in args.iter().enumerate() {
+        if at > 0 && !one.is_text() && !args[at - 1].is_text() {
+            text.push(' ');
+        }
+        text.push_str(&one.inner());
+    }
+    text
+}
+
+fn html(mut text: String, c: char) -> String {
+    match c {
+        '&' => text.push_str("&amp;"),
+        '<' => text.push_str("&lt;"),
+        '>' => text.push_str("&gt;"),
+        '"' => text.push_str("&#34;"),
+        '\'' => text.push_str("&#39;"),
+        '\0' => text.push('\u{fffd}'),
+        c => text.push(c),
+    }
+    text
+}
+
+fn js(mut text: String, c: char) -> String {
+    match c {
+        '\\' | '\'' | '"' => text.extend(['\\', c]),
+        '<' | '>' | '&' | '=' => text.push_str(&format!("\\u{:04X}", u32::from(c))),
+        c if c.is_control() => text.push_str(&format!("\\u{:04X}", u32::from(c))),
+        c => text.push(c),
+    }
+    text
+}
+
+fn urlquery(mut text: String, byte: u8) -> String {
+    match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => text.push(char::from(byte)),
+        b' ' => text.push('+'),
+        byte => text.push_str(&format!("%{byte:02X}")),
+    }
+    text
 }
 
 fn len<'a>(one: &Val<'a>) -> Result<Val<'a>, String> {
@@ -158,17 +197,27 @@ fn compare<'a>(name: &str, args: &[Val<'a>]) -> Result<Val<'a>, String> {
     if rest.is_empty() {
         return Err(format!("error calling {name}: missing argument for comparison"));
     }
+    let fail = |why: &str| format!("error calling {name}: {why}");
     if name == "eq" {
-        return Ok(Val::Bool(rest.iter().any(|other| is_equal(first, other))));
+        for other in rest {
+            if is_equal(first, other).map_err(|why| fail(&why))? {
+                return Ok(Val::Bool(true));
+            }
+        }
+        return Ok(Val::Bool(false));
     }
     let [other] = rest else { return Err(format!("wrong number of args for {name}: want 2 got {}", args.len())) };
     if name == "ne" {
-        return Ok(Val::Bool(!is_equal(first, other)));
+        return Ok(Val::Bool(!is_equal(first, other).map_err(|why| fail(&why))?));
     }
-    let order = match (first.number(), other.number(), first.as_text(), other.as_text()) {
-        (Some(a), Some(b), ..) => a.partial_cmp(&b),
-        (_, _, Some(a), Some(b)) => Some(a.cmp(b)),
-        _ => return Err(format!("error calling {name}: invalid type for comparison")),
+    let order = match (Basic::of(first), Basic::of(other)) {
+        (None | Some(Basic::Bool), _) | (_, None | Some(Basic::Bool)) => {
+            return Err(fail("invalid type for comparison"));
+        }
+        (a, b) if a != b => return Err(fail("incompatible types for comparison")),
+        (Some(Basic::Text), _) => first.as_text().cmp(&other.as_text()).into(),
+        (Some(Basic::Int), _) => first.whole().cmp(&other.whole()).into(),
+        _ => first.number().partial_cmp(&other.number()),
     };
     Ok(Val::Bool(match name {
         "lt" => order == Some(Ordering::Less),
@@ -178,14 +227,41 @@ fn compare<'a>(name: &str, args: &[Val<'a>]) -> Result<Val<'a>, String> {
     }))
 }
 
-fn is_equal(a: &Val, b: &Val) -> bool {
-    match (a.number(), b.number(), a.as_text(), b.as_text()) {
-        (Some(a), Some(b), ..) => a == b,
-        (_, _, Some(a), Some(b)) => a == b,
-        _ => match (a.truth(), b.truth()) {
-            (Some(a), Some(b)) => a == b,
-            _ => a.is_nothing() && b.is_nothing(),
-        },
+/// What can be compared.
+#[derive(PartialEq)]
+enum Basic {
+    Bool,
+    Int,
+    Float,
+    Text,
+}
+
+impl Basic {
+    fn of(value: &Val) -> Option<Basic> {
+        match value.kind() {
+            "bool" => Some(Basic::Bool),
+            "int" | "int64" => Some(Basic::Int),
+            "float64" => Some(Basic::Float),
+            "string" => Some(Basic::Text),
+            _ => None,
+        }
+    }
+}
+
+fn is_equal(a: &Val, b: &Val) -> Result<bool, String> {
+    if a.is_nothing() || b.is_nothing() {
+        return Ok(a.is_nothing() && b.is_nothing());
+    }
+    match (Basic::of(a), Basic::of(b)) {
+        (Some(Basic::Bool), Some(Basic::Bool)) => Ok(a.truth() == b.truth()),
+        (Some(Basic::Int), Some(Basic::Int)) => Ok(a.whole() == b.whole()),
+        (Some(Basic::Float), Some(Basic::Float)) => Ok(a.number() == b.number()),
+        (Some(Basic::Text), Some(Basic::Text)) => Ok(a.as_text() == b.as_text()),
+        (None, None) => {
+            let told = |value: &Val| format!("{}: {}", value.kind(), value.inner());
+            Err(format!("non-comparable types {}, {}", told(a), told(b)))
+        }
+        _ => Err("incompatible types for comparison".to_owned()),
     }
 }
 
@@ -253,6 +329,7 @@ fn shown(verb: char, flags: &str, precision: Option<usize>, one: &Val) -> String
     let plus = |text: String| if flags.contains('+') && !text.starts_with('-') { format!("+{text}") } else { text };
     match verb {
         'v' => one.inner(),
+        'T' => one.kind().to_owned(),
         's' => one
             .as_text()
             .map_or_else(|| if one.number().is_some() { wrong() } else { one.inner() }, |t| cut(t.to_owned())),

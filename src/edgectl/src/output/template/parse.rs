@@ -2,6 +2,8 @@
 //!
 //! In: text. Out: nodes. Everything that can be known without a value is refused here.
 
+use std::collections::BTreeMap;
+
 use super::functions;
 use super::words::{Word, words};
 
@@ -23,6 +25,8 @@ pub enum Node {
     Range(Pipeline, Vec<Node>, Vec<Node>),
     /// `with`.
     With(Pipeline, Vec<Node>, Vec<Node>),
+    /// `template`: a part by its name, and what it is about.
+    Template(String, Option<Pipeline>),
     /// `break`.
     Break,
     /// `continue`.
@@ -77,12 +81,21 @@ enum Piece<'a> {
     Action(&'a str),
 }
 
+/// The parts of a text, and those that it defines by name.
+pub type Parsed = (Vec<Node>, BTreeMap<String, Vec<Node>>);
+
 /// Parses a template.
-pub fn parse(text: &str) -> Result<Vec<Node>, String> {
+pub fn parse(text: &str) -> Result<Parsed, String> {
     let pieces = pieces(text)?;
-    let mut parser = Parser { pieces: pieces.into_iter(), variables: vec![String::new()], ranges: 0, depth: 0 };
+    let mut parser = Parser {
+        pieces: pieces.into_iter(),
+        named: BTreeMap::new(),
+        variables: vec![String::new()],
+        ranges: 0,
+        depth: 0,
+    };
     match parser.block()? {
-        (nodes, End::OfText) => Ok(nodes),
+        (nodes, End::OfText) => Ok((nodes, parser.named)),
         (_, End::OfBlock) => Err("unexpected {{end}}".to_owned()),
         (_, End::Else(_)) => Err("unexpected {{else}}".to_owned()),
     }
@@ -155,6 +168,8 @@ enum End {
 
 struct Parser<'a> {
     pieces: std::vec::IntoIter<Piece<'a>>,
+    /// What was defined by name.
+    named: BTreeMap<String, Vec<Node>>,
     /// Those that are known here; the first is `$`.
     variables: Vec<String>,
     ranges: usize,
@@ -189,11 +204,54 @@ impl Parser<'_> {
                     nodes.push(if word == "break" { Node::Break } else { Node::Continue });
                 }
                 "if" | "range" | "with" => nodes.push(self.control(word, rest)?),
-                "template" | "define" | "block" => return Err(format!("{{{{{word}}}}} is not supported here")),
+                "template" => {
+                    let (name, about) = self.name_of(word, rest)?;
+                    nodes.push(Node::Template(name, about));
+                }
+                "define" if self.depth > 0 => return Err("unexpected {{define}}".to_owned()),
+                "define" | "block" => {
+                    let (name, about) = self.name_of(word, rest)?;
+                    match (word, &about) {
+                        ("define", Some(_)) => return Err("unexpected words in define clause".to_owned()),
+                        ("block", None) => return Err("missing value for block clause".to_owned()),
+                        _ => {}
+                    }
+                    self.define(name.clone())?;
+                    nodes.extend((word == "block").then_some(Node::Template(name, about)));
+                }
                 _ => nodes.push(Node::Print(self.pipeline(action, false)?)),
             }
         }
         Ok((nodes, End::OfText))
+    }
+
+    /// The name of a part, and what it is about.
+    fn name_of(&mut self, word: &str, text: &str) -> Result<(String, Option<Pipeline>), String> {
+        let words = words(text)?;
+        let Some((Word::Text(name), _)) = words.first() else {
+            return Err(format!("a name in quotes is missing in {word} clause"));
+        };
+        match words.len() {
+            1 => Ok((name.clone(), None)),
+            _ => Ok((name.clone(), Some(self.whole(&words[1..], false)?))),
+        }
+    }
+
+    /// A part by its name, up to its end. It knows no variable from around it.
+    fn define(&mut self, name: String) -> Result<(), String> {
+        self.deeper()?;
+        let (variables, ranges) = (std::mem::replace(&mut self.variables, vec![String::new()]), self.ranges);
+        self.ranges = 0;
+        let (body, end) = self.block()?;
+        match end {
+            End::OfBlock => {}
+            End::OfText => return Err("unexpected EOF".to_owned()),
+            End::Else(_) => return Err("unexpected {{else}}".to_owned()),
+        }
+        (self.variables, self.ranges) = (variables, ranges);
+        self.depth -= 1;
+        self.named.insert(name, body);
+        Ok(())
     }
 
     fn control(&mut self, word: &str, head: &str) -> Result<Node, String> {
@@ -232,9 +290,13 @@ impl Parser<'_> {
     }
 
     fn pipeline(&mut self, text: &str, in_range: bool) -> Result<Pipeline, String> {
-        let words = words(text)?;
+        self.whole(&words(text)?, in_range)
+    }
+
+    /// A pipeline, and nothing after it.
+    fn whole(&mut self, words: &[(Word, bool)], in_range: bool) -> Result<Pipeline, String> {
         let mut at = 0;
-        let pipeline = self.inner(&words, &mut at, Some(in_range))?;
+        let pipeline = self.inner(words, &mut at, Some(in_range))?;
         match words.get(at) {
             None => Ok(pipeline),
             Some((Word::Close, _)) => Err("unexpected right paren".to_owned()),

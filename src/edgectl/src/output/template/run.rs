@@ -4,6 +4,7 @@
 //! there is a mistake.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use serde_json::Value;
@@ -15,6 +16,9 @@ use super::parse::{Argument, Head, Node, Pipeline};
 const STEPS: usize = if cfg!(test) { 100_000 } else { 20_000_000 };
 /// Text of one template, as much as an answer of the server holds.
 const TEXT: usize = 256 << 20;
+
+/// Parts of a template within each other.
+const DEPTH: usize = 100;
 
 /// The exponent from which on Go writes one.
 const EXPONENT: i32 = 6;
@@ -60,6 +64,15 @@ impl Val<'_> {
             Val::Int(number) => Some(*number as f64),
             Val::Float(number) => Some(*number),
             Val::Json(Value::Number(number)) => number.as_f64(),
+            _ => None,
+        }
+    }
+
+    /// As a whole number.
+    pub fn whole(&self) -> Option<i64> {
+        match self {
+            Val::Int(number) => Some(*number),
+            Val::Json(Value::Number(number)) => number.as_i64(),
             _ => None,
         }
     }
@@ -131,7 +144,7 @@ impl Val<'_> {
 }
 
 /// A value as Go's `%v` has it.
-fn go(value: &Value) -> String {
+pub fn go(value: &Value) -> String {
     match value {
         Value::Null => "<nil>".to_owned(),
         Value::Bool(truth) => truth.to_string(),
@@ -181,9 +194,9 @@ pub fn go_quoted(text: &str) -> String {
     quoted + "\""
 }
 
-/// The text of a template.
-pub fn run(nodes: &[Node], value: &Value) -> Result<String, String> {
-    let mut run = Run { text: String::new(), variables: vec![("", Val::Json(value))], steps: 0 };
+/// The text of a template, whose parts may stand for others that have a name.
+pub fn run(nodes: &[Node], named: &BTreeMap<String, Vec<Node>>, value: &Value) -> Result<String, String> {
+    let mut run = Run { text: String::new(), named, variables: vec![("", Val::Json(value))], steps: 0, depth: 0 };
     run.all(nodes, &Val::Json(value))?;
     Ok(run.text)
 }
@@ -198,9 +211,12 @@ enum Flow {
 
 struct Run<'a> {
     text: String,
+    named: &'a BTreeMap<String, Vec<Node>>,
     /// Names and values, the innermost last; the first is `$`.
     variables: Vec<(&'a str, Val<'a>)>,
     steps: usize,
+    /// Parts that stand within each other.
+    depth: usize,
 }
 
 impl<'a> Run<'a> {
@@ -251,10 +267,29 @@ impl<'a> Run<'a> {
                 self.variables.truncate(known);
                 return Ok(flow);
             }
+            Node::Template(name, about) => {
+                let about = about.as_ref().map(|pipeline| self.pipeline(pipeline, dot)).transpose()?;
+                self.part(name, about.unwrap_or(Val::Nothing))?;
+                self.variables.truncate(known);
+            }
             Node::Break => return Ok(Flow::Break),
             Node::Continue => return Ok(Flow::Continue),
         }
         Ok(Flow::On)
+    }
+
+    /// A part by its name, which knows nothing but what it is about.
+    fn part(&mut self, name: &str, about: Val<'a>) -> Result<(), String> {
+        let nodes = self.named.get(name).ok_or_else(|| format!("template {name:?} not defined"))?;
+        self.depth += 1;
+        if self.depth > DEPTH {
+            return Err(format!("exceeded maximum template depth ({DEPTH})"));
+        }
+        let around = std::mem::replace(&mut self.variables, vec![("", about.clone())]);
+        self.all(nodes, &about)?;
+        self.variables = around;
+        self.depth -= 1;
+        Ok(())
     }
 
     fn range(
@@ -272,11 +307,41 @@ impl<'a> Run<'a> {
                 map.iter().map(|(key, value)| (Val::Text(key.clone()), Val::Json(value))).collect()
             }
             other if other.is_nothing() => Vec::new(),
+            other if other.whole().is_some() => {
+                return self.count(other.whole().unwrap_or(0), pipeline, body, otherwise, dot);
+            }
             other => return Err(format!("range can't iterate over {}", other.text())),
         };
         if pairs.is_empty() {
             return self.all(otherwise, dot);
         }
+        self.each(pairs.into_iter(), pipeline, body)
+    }
+
+    /// As often as a number says.
+    fn count(
+        &mut self,
+        most: i64,
+        pipeline: &'a Pipeline,
+        body: &'a [Node],
+        otherwise: &'a [Node],
+        dot: &Val<'a>,
+    ) -> Result<Flow, String> {
+        if pipeline.names.len() > 1 {
+            return Err(format!("can't use {most} to iterate over more than one variable"));
+        }
+        match most {
+            ..=0 => self.all(otherwise, dot),
+            most => self.each((0..most).map(|at| (Val::Int(at), Val::Int(at))), pipeline, body),
+        }
+    }
+
+    fn each(
+        &mut self,
+        pairs: impl Iterator<Item = (Val<'a>, Val<'a>)>,
+        pipeline: &'a Pipeline,
+        body: &'a [Node],
+    ) -> Result<Flow, String> {
         let known = self.variables.len();
         for (key, item) in pairs {
             self.step()?;
@@ -323,7 +388,12 @@ impl<'a> Run<'a> {
     fn command(&mut self, command: &'a [Argument], dot: &Val<'a>, last: Option<Val<'a>>) -> Result<Val<'a>, String> {
         self.step()?;
         let [first, rest @ ..] = command else { return Ok(Val::Nothing) };
-        let Head::Function(name) = &first.head else { return self.argument(first, dot) };
+        let Head::Function(name) = &first.head else {
+            if first.head == Head::Nil {
+                return Err("nil is not a command".to_owned());
+            }
+            return self.argument(first, dot);
+        };
         if matches!(name.as_str(), "and" | "or") {
             let mut found = None;
             for argument in rest {
