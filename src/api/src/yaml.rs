@@ -10,6 +10,9 @@ use serde_json::Value;
 /// A longer key has a line of its own, as with kubectl; readers look for the end of others for 1024 bytes only.
 const LONGEST_KEY: usize = 128;
 
+/// Behind this column a text goes on in the next line at its next space, as with kubectl.
+const WIDTH: usize = 80;
+
 /// A document, with a newline at its end.
 pub fn text(value: &Value) -> String {
     let mut out = String::new();
@@ -40,11 +43,7 @@ fn block(out: &mut String, value: &Value, depth: usize) {
                 if is_long {
                     out.push_str("? ");
                 }
-                if key.contains('\n') {
-                    double(out, key)
-                } else {
-                    string(out, key, depth)
-                }
+                string(out, key, None);
                 if is_long {
                     out.push('\n');
                     indent(out, depth);
@@ -101,7 +100,7 @@ fn indent(out: &mut String, depth: usize) {
 /// What stands on one line, or begins there.
 fn scalar(out: &mut String, value: &Value, depth: usize) {
     match value {
-        Value::String(text) => string(out, text, depth),
+        Value::String(text) => string(out, text, Some(depth.max(1))),
         Value::Object(_) => out.push_str("{}"),
         Value::Array(_) => out.push_str("[]"),
         // Numbers, truths and null are written as in JSON.
@@ -109,17 +108,47 @@ fn scalar(out: &mut String, value: &Value, depth: usize) {
     }
 }
 
-fn string(out: &mut String, text: &str, depth: usize) {
+/// A text on one line, or at that depth on as many as it takes; keys have but one.
+fn string(out: &mut String, text: &str, depth: Option<usize>) {
     if text.contains('\n') {
-        if can_be_literal(text) { literal(out, text, depth) } else { double(out, text) }
+        match depth.filter(|_| can_be_literal(text)) {
+            Some(depth) => literal(out, text, depth),
+            None => double(out, text, depth),
+        }
     } else if means_something_else(text) || text.chars().any(|c| !is_printable(c)) {
-        double(out, text);
+        double(out, text, depth);
     } else if is_plain(text) {
-        out.push_str(text);
+        folded(out, text, depth, |out, c| out.push(c));
     } else {
         out.push('\'');
-        out.push_str(&text.replace('\'', "''"));
+        folded(out, text, depth, |out, c| match c {
+            '\'' => out.push_str("''"),
+            c => out.push(c),
+        });
         out.push('\'');
+    }
+}
+
+/// The letters of a text. Behind the width a single space between words becomes the end of the line.
+fn folded(out: &mut String, text: &str, depth: Option<usize>, letter: impl Fn(&mut String, char)) {
+    let begins = out.rfind('\n').map_or(0, |end| end + 1);
+    let mut column = out[begins..].chars().count();
+    let (mut after_space, mut chars) = (true, text.chars().peekable());
+    while let Some(c) = chars.next() {
+        let is_between = c == ' ' && !after_space && chars.peek().is_some_and(|next| *next != ' ');
+        after_space = c == ' ';
+        match depth.filter(|_| is_between && column > WIDTH) {
+            Some(depth) => {
+                out.push('\n');
+                indent(out, depth);
+                column = 2 * depth;
+            }
+            None => {
+                let before = out.len();
+                letter(out, c);
+                column += out[before..].chars().count();
+            }
+        }
     }
 }
 
@@ -151,21 +180,19 @@ fn can_be_literal(text: &str) -> bool {
         && !text.split('\n').any(|line| line.ends_with(' '))
 }
 
-fn double(out: &mut String, text: &str) {
+fn double(out: &mut String, text: &str, depth: Option<usize>) {
     out.push('"');
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            c if is_printable(c) => out.push(c),
-            c if u32::from(c) <= 0xff => drop(write!(out, "\\x{:02X}", u32::from(c))),
-            c if u32::from(c) <= 0xffff => drop(write!(out, "\\u{:04X}", u32::from(c))),
-            c => drop(write!(out, "\\U{:08X}", u32::from(c))),
-        }
-    }
+    folded(out, text, depth, |out, c| match c {
+        '"' => out.push_str("\\\""),
+        '\\' => out.push_str("\\\\"),
+        '\n' => out.push_str("\\n"),
+        '\r' => out.push_str("\\r"),
+        '\t' => out.push_str("\\t"),
+        c if is_printable(c) => out.push(c),
+        c if u32::from(c) <= 0xff => drop(write!(out, "\\x{:02X}", u32::from(c))),
+        c if u32::from(c) <= 0xffff => drop(write!(out, "\\u{:04X}", u32::from(c))),
+        c => drop(write!(out, "\\U{:08X}", u32::from(c))),
+    });
     out.push('"');
 }
 
@@ -281,6 +308,22 @@ mod tests {
     }
 
     #[test]
+    fn long_texts_are_folded_at_spaces() {
+        let (words, long) = (["word"; 30].join(" "), "l".repeat(90));
+        // It goes on in the next line at the first space behind the width, which begins with the key.
+        check(json!({"a": words}), &format!("a: {}\n  {}\n", &words[..79], &words[80..]));
+        check(json!({"a": {"b": [words]}}), &format!("a:\n  b:\n  - {}\n    {}\n", &words[..79], &words[80..]));
+        check(json!({"a": format!("{long} {long}")}), &format!("a: {long}\n  {long}\n"));
+        check(json!({"a": format!("{long}  {long} - x")}), &format!("a: {long}  {long}\n  - x\n"));
+        check(json!({"a": format!("'{long} it's")}), &format!("a: '''{long}\n  it''s'\n"));
+        check(json!({"a": format!("\t{long} x y ")}), &format!("a: \"\\t{long}\n  x y \"\n"));
+        check(json!({format!("{long} x"): 1}), &format!("{long} x: 1\n"));
+        for text in ["# x", ": x", "? x", "--- x", "'x'", "\"x", "\\ x", "- x"].map(|end| format!("{long} {end}")) {
+            is_read_again(&super::text(&json!({"a": [{"b": text}]})), json!({"a": [{"b": text}]}));
+        }
+    }
+
+    #[test]
     fn lines_stay_lines() {
         check(json!({"a": "x: 1\n  y\n"}), "a: |\n  x: 1\n    y\n");
         check(json!({"a": {"b": ["x\ny"]}}), "a:\n  b:\n  - |-\n    x\n    y\n");
@@ -345,7 +388,7 @@ mod tests {
     }
 
     fn values() -> impl Strategy<Value = Value> {
-        let text = prop_oneof!["[ -~\n\t]{0,12}", ".{0,8}", "[yno~.0-9:_-]{1,6}"];
+        let text = prop_oneof!["[ -~\n\t]{0,12}", ".{0,8}", "[yno~.0-9:_-]{1,6}", "[a-z \"'#:?\t-]{80,200}"];
         let leaf = prop_oneof![
             Just(Value::Null),
             any::<bool>().prop_map(Value::from),

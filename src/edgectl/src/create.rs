@@ -4,15 +4,17 @@
 
 mod objects;
 mod roles;
+mod typed;
 
 pub use roles::subjects;
+pub use typed::draft;
 
 use std::path::Path;
 use std::process::ExitCode;
 
 use kedge_api::base64::encode as base64;
-use kedge_client::{ResourcePath, WriteOptions};
-use serde_json::{Map, Value, json};
+use kedge_client::{ClientError, ResourcePath, WriteOptions};
+use serde_json::{Value, json};
 
 use crate::apply::{check_keys, located, place, validation};
 use crate::args::{Create, CreateHow, CreateSecret, CreateWhat, DryRun, FromData};
@@ -29,7 +31,7 @@ pub async fn run(session: Session, args: Create) -> Result<ExitCode, Failure> {
     let (items, how) = match args.what {
         None => {
             args.files.required()?;
-            (manifest::read(&args.files).await?, args.how)
+            return send(&session, &manifest::read(&args.files).await?, &args.how, false).await;
         }
         Some(CreateWhat::Token {
             name,
@@ -57,10 +59,10 @@ pub async fn run(session: Session, args: Create) -> Result<ExitCode, Failure> {
             (vec![Item { origin: "command line".to_owned(), object, duplicates: Vec::new() }], how)
         }
     };
-    send(&session, &items, &how).await
+    send(&session, &items, &how, true).await
 }
 
-async fn send(session: &Session, items: &[Item], how: &CreateHow) -> Result<ExitCode, Failure> {
+async fn send(session: &Session, items: &[Item], how: &CreateHow, generated: bool) -> Result<ExitCode, Failure> {
     let validation = validation(&how.validate)?;
     let catalogue = session.catalogue().await?;
     let options = WriteOptions {
@@ -74,7 +76,7 @@ async fn send(session: &Session, items: &[Item], how: &CreateHow) -> Result<Exit
             check_keys(item, validation)?;
             let (resource, object, path) = place(session, &catalogue, item)?;
             let object = if how.dry_run == DryRun::Client {
-                object
+                if generated { typed::draft(session, object) } else { object }
             } else {
                 session.client.create(&path, &object, &options).await?
             };
@@ -131,10 +133,13 @@ fn generate(what: CreateWhat) -> Result<(Value, CreateHow), Failure> {
             what: CreateSecret::DockerRegistry { name, docker_server, docker_username, docker_password, how },
         } => {
             let auth = base64(format!("{docker_username}:{docker_password}").as_bytes());
-            let entry = json!({"username": docker_username, "password": docker_password, "auth": auth});
+            // In the order in which everybody else writes it: it is compared as a text.
+            let [server, user, password, auth] =
+                [docker_server, docker_username, docker_password, auth].map(|text| json!(text));
             let mut secret = object("v1", "Secret", &name);
             secret["type"] = json!("kubernetes.io/dockerconfigjson");
-            let config = json!({"auths": Map::from_iter([(docker_server, entry)])}).to_string();
+            let config =
+                format!(r#"{{"auths":{{{server}:{{"username":{user},"password":{password},"auth":{auth}}}}}}}"#);
             secret["data"][".dockerconfigjson"] = json!(base64(config.as_bytes()));
             (secret, how)
         }
@@ -263,7 +268,11 @@ async fn token(
         request["spec"]["boundObjectRef"] = bound;
     }
     let path = ResourcePath::core("serviceaccounts").namespace(&*session.namespace).name(name).subresource("token");
-    let answer = session.client.create(&path, &request, &WriteOptions::default()).await?;
+    let answer = session.client.create(&path, &request, &WriteOptions::default()).await;
+    let answer = answer.map_err(|error| match error {
+        ClientError::Status { message, .. } => Failure::said(format!("failed to create token: {message}")),
+        other => other.into(),
+    })?;
     println!("{}", answer["status"]["token"].as_str().unwrap_or(""));
     Ok(ExitCode::SUCCESS)
 }

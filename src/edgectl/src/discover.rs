@@ -97,6 +97,7 @@ pub async fn cluster_info(session: Session) -> Result<ExitCode, Failure> {
         let (name, place) = whereabouts(service, url);
         println!("{name} is running at {place}");
     }
+    println!("\nTo further debug and diagnose cluster problems, use 'edgectl cluster-info dump'.");
     Ok(ExitCode::SUCCESS)
 }
 

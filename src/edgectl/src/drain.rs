@@ -35,15 +35,14 @@ pub async fn run(session: Session, args: Drain) -> Result<ExitCode, Failure> {
             None => work.await,
             Some(limit) => tokio::time::timeout(limit, work)
                 .await
-                .unwrap_or_else(|_| Err(Failure::said(format!("drain did not complete within {}", args.timeout)))),
+                .unwrap_or_else(|_| Err(Refused(vec![format!("drain did not complete within {}", args.timeout)]))),
         };
         match done {
             Ok(()) => println!("node/{name} drained{}", dry(args.cordon.dry_run)),
-            Err(failure) => {
-                let words = failure.words();
-                let words = words.trim_end().trim_start_matches("error: ");
-                eprintln!("error: unable to drain node \"{name}\" due to error: {words}, continuing command...");
-                failed.push(name.clone());
+            Err(refused) => {
+                let Refused(why) = &refused;
+                eprintln!("error: unable to drain node \"{name}\" due to error: {refused}, continuing command...");
+                failed.extend(why.iter().map(|why| (name, why.clone())));
             }
         }
     }
@@ -51,11 +50,33 @@ pub async fn run(session: Session, args: Drain) -> Result<ExitCode, Failure> {
         return Ok(ExitCode::SUCCESS);
     }
     eprintln!("There are pending nodes to be drained:");
-    failed.iter().for_each(|name| eprintln!(" {name}"));
+    let mut names: Vec<&String> = failed.iter().map(|(name, _)| *name).collect();
+    names.dedup();
+    names.iter().for_each(|name| eprintln!(" {name}"));
+    failed.iter().for_each(|(_, why)| eprintln!("{why}"));
     Ok(ExitCode::FAILURE)
 }
 
-async fn drain(session: &Session, args: &Drain, node: &str) -> Result<(), Failure> {
+/// Why a node was not drained, each reason by itself.
+struct Refused(Vec<String>);
+
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0.as_slice() {
+            [one] => f.write_str(one),
+            many => write!(f, "[{}]", many.join(", ")),
+        }
+    }
+}
+
+impl<F: Into<Failure>> From<F> for Refused {
+    fn from(failure: F) -> Self {
+        let words = failure.into().words();
+        Refused(vec![words.trim_end().trim_start_matches("error: ").to_owned()])
+    }
+}
+
+async fn drain(session: &Session, args: &Drain, node: &str) -> Result<(), Refused> {
     let options = ListOptions {
         labels: args.pod_selector.clone(),
         fields: Some(format!("spec.nodeName={node}")),
@@ -68,8 +89,8 @@ async fn drain(session: &Session, args: &Drain, node: &str) -> Result<(), Failur
     if let Some(words) = plan.warning() {
         eprintln!("Warning: {words}");
     }
-    if let Some(words) = plan.refusal() {
-        return Err(Failure::said(words));
+    if let Some(refused) = plan.refusal() {
+        return Err(refused);
     }
     let dry_run = args.cordon.dry_run;
     let ends = plan.going.iter().map(|pod| end(session, args, pod, dry_run));
@@ -136,16 +157,13 @@ impl Plan {
         .map(|words| words.join("; "))
     }
 
-    fn refusal(&self) -> Option<String> {
+    fn refusal(&self) -> Option<Refused> {
         let words = told(&[
             ("cannot delete Pods that declare no controller (use --force to override)", &self.refused_unmanaged),
             ("cannot delete DaemonSet-managed Pods (use --ignore-daemonsets to ignore)", &self.refused_daemons),
             ("cannot delete Pods with local storage (use --delete-emptydir-data to override)", &self.refused_local),
         ])?;
-        Some(match words.as_slice() {
-            [one] => one.clone(),
-            many => format!("[{}]", many.join(", ")),
-        })
+        Some(Refused(words))
     }
 }
 
@@ -252,7 +270,7 @@ mod tests {
         let plan = plan(flags, &pods);
         let names: Vec<&str> = plan.going.iter().map(|pod| pod["metadata"]["name"].as_str().unwrap()).collect();
         assert_eq!(names, going, "{flags}");
-        assert_eq!(plan.refusal().as_deref(), refusal, "{flags}");
+        assert_eq!(plan.refusal().map(|refused| refused.to_string()).as_deref(), refusal, "{flags}");
         assert_eq!(plan.warning().as_deref(), warning, "{flags}");
     }
 

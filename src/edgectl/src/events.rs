@@ -39,7 +39,8 @@ pub async fn run(session: Session, args: Events) -> Result<ExitCode, Failure> {
     let list = follow.list().await?;
     let mut found: Vec<Value> = parts(&list).filter(|event| event.is_object()).cloned().collect();
     found.retain(|event| is_of(event, &args.types));
-    found.sort_by_key(seen);
+    // By the time and not its text: some are told to the second, some to its millionth.
+    found.sort_by_cached_key(|event| clock::parse(&seen(event)));
     if found.is_empty() && !args.watch {
         match args.all_namespaces {
             true => eprintln!("No events found"),

@@ -8,6 +8,7 @@ use kedge_client::{ResourcePath, WriteOptions};
 use serde_json::{Map, Value, json};
 
 use crate::args::{Autoscale, DryRun, Expose, Told, Which};
+use crate::create::draft;
 use crate::error::Failure;
 use crate::label::targets;
 use crate::resource::Resource;
@@ -80,7 +81,7 @@ async fn send(
 ) -> Result<Value, Failure> {
     object["metadata"]["namespace"] = json!(namespace);
     if told.dry_run == DryRun::Client {
-        return Ok(object);
+        return Ok(draft(session, object));
     }
     let options = WriteOptions {
         dry_run: told.dry_run == DryRun::Server,

@@ -77,6 +77,14 @@ async fn targets(session: &Session, args: &Get) -> Result<Vec<(Target, Option<St
     let catalogue = session.catalogue().await?;
     let namespace = (!args.all_namespaces).then(|| session.namespace.clone());
     if !args.files.are_given() {
+        if args.which.words.is_empty() {
+            eprintln!(
+                "You must specify the type of resource to get. Use \"edgectl api-resources\" for a complete list of supported resources.\n"
+            );
+            return Err(Failure::said(
+                "Required resource not specified.\nUse \"edgectl explain <resource>\" for a detailed description of that resource (e.g. edgectl explain pods).\nSee 'edgectl get -h' for help and examples",
+            ));
+        }
         let named = catalogue.targets(&args.which.words)?;
         if args.all_namespaces && named.iter().any(|t| t.name.is_some() && t.resource.namespaced) {
             return Err(Failure::said("a resource cannot be retrieved by name across all namespaces"));
@@ -253,7 +261,8 @@ async fn fetch(
     };
     let mut whole: Option<Value> = None;
     loop {
-        let mut page = crate::follow::fetch(session, &path.with_query(&options.query()), accept).await?;
+        let page = crate::follow::fetch(session, &path.with_query(&options.query()), accept).await;
+        let mut page = page.map_err(|error| of_selectors(error, target, args))?;
         options.continuation = page["metadata"]["continue"].as_str().filter(|text| !text.is_empty()).map(str::to_owned);
         match &mut whole {
             None => whole = Some(page),
@@ -269,6 +278,24 @@ async fn fetch(
         if let (None, Some(whole)) = (&options.continuation, &mut whole) {
             return Ok(whole.take());
         }
+    }
+}
+
+/// A list that is refused because of its selectors names them.
+fn of_selectors(error: ClientError, target: &Target, args: &Get) -> ClientError {
+    let (labels, fields) = (&args.which.selector, &args.which.field_selector);
+    let selects = labels.is_some() || fields.is_some();
+    match error {
+        ClientError::Status { code, reason, message, body, retry_after } if reason == "BadRequest" && selects => {
+            let of = &target.resource;
+            let [labels, fields] = [labels, fields].map(|text| text.as_deref().unwrap_or(""));
+            let message = format!(
+                "Unable to find \"{}/{}, Resource={}\" that match label selector \"{labels}\", field selector \"{fields}\": {message}",
+                of.group, of.version, of.plural
+            );
+            ClientError::Status { code, reason, message, body, retry_after }
+        }
+        other => other,
     }
 }
 

@@ -99,9 +99,9 @@ async fn change(
             }
             Some(new) if held[key].as_str() == Some(new) => {}
             Some(new) => drop(patch.insert(key.clone(), json!(new))),
-            None if held[key].is_null() => {
-                eprintln!("{} \"{key}\" not found.", which.field().trim_end_matches('s'));
-            }
+            // As kubectl, which tells it of labels only.
+            None if held[key].is_null() && which.field() == "labels" => eprintln!("label \"{key}\" not found."),
+            None if held[key].is_null() => {}
             None => drop(patch.insert(key.clone(), Value::Null)),
         }
     }

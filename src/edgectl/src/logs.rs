@@ -6,7 +6,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use futures::StreamExt;
-use kedge_client::{ListOptions, ResourcePath};
+use kedge_client::{ClientError, ListOptions, ResourcePath};
 use serde_json::Value;
 
 use crate::args::Logs;
@@ -95,7 +95,12 @@ async fn pods(session: &Session, args: &Logs) -> Result<Vec<Value>, Failure> {
             return select(labels(resource, name, &object)?).await;
         }
     }
-    let pod = pod_of(session, target).await?;
+    let pod = pod_of(session, target).await.map_err(|failure| match failure {
+        Failure::Api(ClientError::Status { reason, message, .. }) => {
+            Failure::said(format!("error from server ({reason}): {message} in namespace \"{}\"", session.namespace))
+        }
+        other => other,
+    })?;
     Ok(vec![pod])
 }
 
@@ -159,11 +164,13 @@ pub fn container(pod: &Value, wanted: Option<&String>) -> Result<String, Failure
     let main: Vec<String> = list("containers").iter().map(name).collect();
     let pod_name = pod["metadata"]["name"].as_str().unwrap_or("");
     if let Some(wanted) = wanted {
-        let known = ["initContainers", "ephemeralContainers"].iter().flat_map(|f| list(f)).map(|c| name(&c));
-        return if main.contains(wanted) || known.into_iter().any(|n| n == *wanted) {
+        let mut all = main;
+        all.extend(["initContainers", "ephemeralContainers"].iter().flat_map(|field| list(field)).map(|c| name(&c)));
+        return if all.contains(wanted) {
             Ok(wanted.clone())
         } else {
-            Err(Failure::said(format!("container {wanted} is not valid for pod {pod_name}")))
+            let all = all.join(", ");
+            Err(Failure::said(format!("container {wanted} is not valid for pod {pod_name} out of: {all}")))
         };
     }
     let chosen = pod["metadata"]["annotations"]["kubectl.kubernetes.io/default-container"].as_str();

@@ -100,7 +100,10 @@ pub async fn read(files: &Files) -> Result<Vec<Item>, Failure> {
 
 /// A file as it is; of a folder what ends in .yaml, .yml or .json, by name.
 fn paths(path: &Path, recursive: bool) -> Result<Vec<PathBuf>, Failure> {
-    let fail = |source| Failure::Read { path: path.to_path_buf(), source };
+    let fail = |source: std::io::Error| match source.kind() {
+        std::io::ErrorKind::NotFound => Failure::said(format!("the path \"{}\" does not exist", path.display())),
+        _ => Failure::Read { path: path.to_path_buf(), source },
+    };
     if !std::fs::metadata(path).map_err(fail)?.is_dir() {
         return Ok(vec![path.to_path_buf()]);
     }

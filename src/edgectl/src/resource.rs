@@ -136,7 +136,7 @@ impl Catalogue {
     pub fn targets(&self, words: &[String]) -> Result<Vec<Target>, Failure> {
         let Some(first) = words.first() else {
             return Err(Failure::said(
-                "You must specify the type of resource to get. Use \"edgectl api-resources\" for a complete list of supported resources.",
+                "You must provide one or more resources by argument or filename.\nExample resource specifications include:\n   '-f rsrc.yaml'\n   '--filename=rsrc.json'\n   '<resource> <name>'\n   '<resource>'",
             ));
         };
         if words.iter().any(|word| word.contains('/')) {

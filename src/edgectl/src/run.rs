@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::{DryRun, Run};
+use crate::create::draft;
 use crate::delete::gone;
 use crate::error::Failure;
 use crate::output::{self, Format};
@@ -34,7 +35,7 @@ pub async fn run(session: Session, args: Run) -> Result<ExitCode, Failure> {
         ..WriteOptions::default()
     };
     let made = match args.dry_run {
-        DryRun::Client => object,
+        DryRun::Client => draft(&session, object),
         _ => session.client.create(&path, &object, &options).await?,
     };
     if !attach {
@@ -131,7 +132,7 @@ fn pod(args: &Run) -> Result<Value, Failure> {
     let mut object = json!({
         "apiVersion": "v1", "kind": "Pod",
         "metadata": {"name": args.name, "labels": labels},
-        "spec": {"containers": [container], "restartPolicy": args.restart},
+        "spec": {"containers": [container], "dnsPolicy": "ClusterFirst", "restartPolicy": args.restart},
     });
     if !args.annotations.is_empty() {
         object["metadata"]["annotations"] =
@@ -249,7 +250,7 @@ mod tests {
         assert_eq!(
             made,
             json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web", "labels": {"run": "web"}},
-                "spec": {"restartPolicy": "Never", "containers": [{"name": "web", "image": "i",
+                "spec": {"dnsPolicy": "ClusterFirst", "restartPolicy": "Never", "containers": [{"name": "web", "image": "i",
                     "args": ["sh", "-c", "x"], "ports": [{"containerPort": 80}], "env": [{"name": "A", "value": "b"}],
                     "stdin": true, "stdinOnce": true, "tty": true}]}})
         );

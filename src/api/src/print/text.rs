@@ -31,14 +31,15 @@ pub(super) fn int(object: &Value, path: &[&str]) -> i64 {
     meta::int_at(object, path).unwrap_or(0)
 }
 
-/// `a=b,c=d` of a map of strings, `<none>` when empty.
+/// `a=b,c=d` of a map of strings in the order of that text, `<none>` when empty.
 pub fn label_pairs(map: Option<&Value>) -> String {
-    let pairs: Vec<String> = map
+    let mut pairs: Vec<String> = map
         .and_then(Value::as_object)
         .into_iter()
         .flatten()
         .map(|(k, v)| format!("{k}={}", v.as_str().unwrap_or("")))
         .collect();
+    pairs.sort();
     or(&pairs.join(","), NONE).to_string()
 }
 

@@ -77,8 +77,12 @@ fn made(what: CreateObject) -> Result<(Value, CreateHow), Failure> {
         CreateObject::Priorityclass { name, value, global_default, description, preemption_policy, how } => {
             let mut class = object("scheduling.k8s.io/v1", "PriorityClass", &name);
             class["value"] = json!(value);
-            class["globalDefault"] = json!(global_default);
-            class["description"] = json!(description);
+            if global_default {
+                class["globalDefault"] = json!(true);
+            }
+            if !description.is_empty() {
+                class["description"] = json!(description);
+            }
             class["preemptionPolicy"] = json!(preemption_policy);
             (class, how)
         }

@@ -7,6 +7,8 @@ use std::cmp::Ordering;
 use serde_json::Value;
 
 use crate::args::Get;
+use kedge_api::print::label_pairs;
+
 use crate::output::{JsonPath, columns};
 use crate::resource::Target;
 use crate::screen::{padded, safe};
@@ -41,7 +43,7 @@ impl Table {
                 cells.push(meta["labels"][label].as_str().unwrap_or("").to_owned());
             }
             if args.show_labels {
-                cells.push(labels(&meta["labels"]));
+                cells.push(label_pairs(Some(&meta["labels"])));
             }
         }
         table
@@ -171,16 +173,6 @@ fn cell(value: &Value) -> String {
         Value::String(text) => text.replace('\n', "\\n"),
         other => other.to_string(),
     }
-}
-
-fn labels(map: &Value) -> String {
-    let pairs: Vec<String> = map
-        .as_object()
-        .into_iter()
-        .flatten()
-        .map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or("")))
-        .collect();
-    if pairs.is_empty() { "<none>".to_owned() } else { pairs.join(",") }
 }
 
 #[cfg(test)]
