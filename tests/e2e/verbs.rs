@@ -26,6 +26,40 @@ fn as_other(device: &Device, credentials: &[&str]) -> Command {
     edgectl
 }
 
+#[test]
+fn one_looks_around_in_a_pod_in_a_copy_and_on_the_node() {
+    let Some(device) = Device::with_images("debug") else { return };
+    device.apply(&script("quiet", "Always", "exec sleep 1000")).ok();
+    device.wait_for(&["pod", "quiet"], SOON, phase("Running"));
+    let image = "--image=kedge.dev/demo/web:1";
+    // An ephemeral container sees the processes of its target, and has an end of its own.
+    let look = "echo looking; grep -c sleep /proc/1/cmdline; exit 3";
+    let words = ["debug", "quiet", image, "--target=main", "-c", "look", "-q", "--attach", "--", "sh", "-c", look];
+    assert_eq!(device.edgectl(&words).ok(), "looking\n1\n");
+    let code = "-o=jsonpath={.status.ephemeralContainerStatuses[0].state.terminated.exitCode}";
+    until("the end of the ephemeral container", SOON, || {
+        let seen = device.edgectl(&["get", "pod", "quiet", code]);
+        if seen.stdout == "3" { Ok(()) } else { Err(seen.to_string()) }
+    });
+    device.edgectl(&["debug", "quiet"]).fails(&["must specify --image"]);
+    device.edgectl(&["debug", "quiet", image, "--target=nobody", "-q"]).fails(&["targetContainerName", "nobody"]);
+    device.edgectl(&["debug", "nobody", image]).fails(&["pods \"nobody\" not found"]);
+
+    // A copy with another command; what is copied goes on.
+    let words = ["debug", "quiet", "--copy-to=copy", "-c", "main", "-q", "--attach", "--", "echo", "copied"];
+    assert!(device.edgectl(&words).ok().contains("copied"));
+    assert_eq!(device.get(&["pod", "copy"])["metadata"]["labels"], Value::Null);
+    assert_eq!(device.get(&["pod", "quiet"])["status"]["phase"], "Running");
+
+    // The node's files and processes.
+    let node = format!("node/{}", device.setup.name());
+    let script = "test -d /host/etc && grep -l edged /proc/*/comm | head -n 1 | wc -l";
+    let said = device.edgectl(&["debug", &node, image, "--attach", "--", "sh", "-c", script]).ok();
+    assert!(said.contains("Creating debugging pod node-debugger-") && said.ends_with("\n1\n"), "{said}");
+    let looked = device.get(&["pods", "-l", "app.kubernetes.io/managed-by=kubectl-debug"]);
+    assert_eq!(looked["items"].as_array().map(Vec::len), Some(1));
+}
+
 /// The figures of `edgectl top`, by name: thousandths of a core, and mebibytes.
 fn figures(table: &str) -> Vec<(String, u64, u64)> {
     let number = |text: &str, unit: &str| text.strip_suffix(unit)?.parse().ok();

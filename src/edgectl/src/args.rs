@@ -8,6 +8,7 @@ mod boolean;
 mod change;
 mod config;
 mod create;
+mod debug;
 mod device;
 mod discover;
 mod nodes;
@@ -29,6 +30,7 @@ pub use boolean::{boolean, tell};
 pub use change::{Diff, Edit, Patch, PatchType, Replace, Told, Wait};
 pub use config::{Config, ConfigWhat};
 pub use create::{Create, CreateHow, CreateSecret, CreateWhat, FromData};
+pub use debug::{Inspect, Profile};
 pub use device::{Image, ImageWhat, Plugin, PluginWhat};
 pub use discover::{ApiResources, ClusterInfo, ClusterInfoWhat, Dump, Events, Explain, Top, TopOrder, TopWhat};
 pub use nodes::{Cordon, Drain, Taint};
@@ -134,6 +136,8 @@ pub enum Verb {
     Attach(Attach),
     /// Create and run a particular image in a pod.
     Run(Run),
+    /// Look around with a container of your own: in a pod, in a copy of one, or on a node.
+    Debug(Inspect),
     /// Copy files and directories to and from containers.
     Cp(Copy),
     /// Forward one or more local ports to a pod.

@@ -59,8 +59,8 @@ pub async fn join(
     (stdin, tty): (bool, bool),
     quiet: bool,
 ) -> Result<Ended, Failure> {
-    let containers = pod["spec"]["containers"].as_array().cloned().unwrap_or_default();
-    let spec = containers.into_iter().find(|c| c["name"] == container).unwrap_or_default();
+    let lists = ["containers", "ephemeralContainers", "initContainers"].map(|list| pod["spec"][list].as_array());
+    let spec = lists.into_iter().flatten().flatten().find(|c| c["name"] == container).cloned().unwrap_or_default();
     let has_terminal = spec["tty"] == true;
     if tty && !has_terminal && !quiet {
         eprintln!("error: Unable to use a TTY - container {container} did not allocate one");

@@ -14,6 +14,7 @@ mod completion;
 mod config;
 mod copy;
 mod create;
+mod debug;
 mod delete;
 mod describe;
 mod device;
@@ -147,6 +148,7 @@ async fn act(session: impl Future<Output = Result<Session, Failure>>, verb: Verb
         Verb::Exec(a) => exec::run(session.await?, a).await,
         Verb::Attach(a) => exec::attach(session.await?, a).await,
         Verb::Run(a) => run::run(session.await?, a).await,
+        Verb::Debug(a) => debug::run(session.await?, a).await,
         Verb::Cp(a) => copy::run(session.await?, a).await,
         Verb::PortForward(a) => forward::run(session.await?, a).await,
         Verb::Proxy(a) => proxy::run(session.await?, a).await,

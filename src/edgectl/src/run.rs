@@ -141,7 +141,8 @@ fn pod(args: &Run) -> Result<Value, Failure> {
     Ok(object)
 }
 
-fn pairs<'a>(words: impl Iterator<Item = &'a str>, what: &str) -> Result<Map<String, Value>, Failure> {
+/// Words of the form KEY=VALUE.
+pub fn pairs<'a>(words: impl Iterator<Item = &'a str>, what: &str) -> Result<Map<String, Value>, Failure> {
     words
         .map(|word| match word.split_once('=') {
             Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), json!(value))),
@@ -156,20 +157,7 @@ async fn follow(session: &Session, args: &Run, patience: Duration) -> Result<Exi
     if ended(&seen) {
         logs::print(session, &args.name, &args.name).await?;
     } else {
-        // What it said before we came.
-        if let Err(failure) = logs::print(session, &args.name, &args.name).await {
-            eprintln!("warning: couldn't fetch pre-attach logs: {failure}");
-        }
-        let joined = exec::join(session, &seen, &args.name, (args.stdin, args.tty), args.quiet).await;
-        let fault = match joined {
-            Ok(Ended::Failed(why)) => Some(why),
-            Err(failure) => Some(failure.to_string()),
-            Ok(Ended::Success | Ended::Code(_)) => None,
-        };
-        if let Some(why) = fault {
-            eprintln!("warning: couldn't attach to pod/{}, falling back to streaming logs: {why}", args.name);
-            logs::print(session, &args.name, &args.name).await?;
-        }
+        join_or_read(session, &seen, &args.name, (args.stdin, args.tty), args.quiet).await?;
     }
     if args.leave_stdin_open || args.restart == "Always" {
         return Ok(ExitCode::SUCCESS);
@@ -189,6 +177,28 @@ async fn follow(session: &Session, args: &Run, patience: Duration) -> Result<Exi
     Ok(ExitCode::from(code))
 }
 
+/// Reads what a container wrote before we came and joins its own process; of one that cannot be joined any more, all
+/// that it wrote is read.
+pub async fn join_or_read(
+    session: &Session,
+    pod: &Value,
+    container: &str,
+    wanted: (bool, bool),
+    quiet: bool,
+) -> Result<(), Failure> {
+    let name = pod["metadata"]["name"].as_str().unwrap_or("");
+    if let Err(failure) = logs::print(session, name, container).await {
+        eprintln!("warning: couldn't fetch pre-attach logs: {failure}");
+    }
+    let why = match exec::join(session, pod, container, wanted, quiet).await {
+        Ok(Ended::Failed(why)) => why,
+        Err(failure) => failure.to_string(),
+        Ok(Ended::Success | Ended::Code(_)) => return Ok(()),
+    };
+    eprintln!("warning: couldn't attach to pod/{name}, falling back to streaming logs: {why}");
+    logs::print(session, name, container).await
+}
+
 fn phase(pod: &Value) -> &str {
     pod["status"]["phase"].as_str().unwrap_or("")
 }
@@ -203,7 +213,7 @@ fn ready(pod: &Value) -> bool {
 }
 
 /// Waits until the pod is as wanted.
-async fn until(
+pub async fn until(
     session: &Session,
     name: &str,
     patience: Option<Duration>,
