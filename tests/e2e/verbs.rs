@@ -319,7 +319,9 @@ fn rights_are_asked_for_and_reconciled() {
 #[test]
 fn tokens_are_for_whom_and_as_long_as_they_say() {
     let Some(device) = Device::with_images("tokens") else { return };
-    device.edgectl(&["create", "token", "nobody"]).fails(&["NotFound", "serviceaccounts \"nobody\" not found"]);
+    device
+        .edgectl(&["create", "token", "nobody"])
+        .fails(&["failed to create token: serviceaccounts \"nobody\" not found"]);
     device.edgectl(&["create", "token", "default", "--duration=1s"]).fails(&["Invalid", "10 minutes"]);
     device.edgectl(&["create", "token", "default", "--duration=soon"]).fails(&["soon"]);
     let who = |token: &str| Output::of(as_other(&device, &["--token", token.trim()]).args(["auth", "whoami"]));

@@ -49,7 +49,7 @@ pub async fn run(session: Session, args: Inspect) -> Result<ExitCode, Failure> {
         let begun = |pod: &Value| state(pod, &container).is_some();
         let pod = run::until(&session, &name, None, begun).await?;
         if state(&pod, &container) == Some("terminated") {
-            crate::logs::print(&session, &name, &container).await?;
+            crate::logs::print(&session, &name, &container, 0).await?;
         } else {
             join_or_read(&session, &pod, &container, (args.stdin, args.tty), args.quiet).await?;
         }

@@ -184,10 +184,23 @@ pub fn container(pod: &Value, wanted: Option<&String>) -> Result<String, Failure
     Ok(first)
 }
 
-/// What a container has written so far, to standard output.
-pub async fn print(session: &Session, pod: &str, container: &str) -> Result<(), Failure> {
-    let stream = Stream { pod: pod.to_owned(), container: container.to_owned() };
-    copy(session, &Logs::default(), &stream, false, false).await
+/// What a container has written so far, to standard output, but for as many bytes as were printed before; how many it
+/// is in all.
+pub async fn print(session: &Session, pod: &str, container: &str, printed: usize) -> Result<usize, Failure> {
+    let path = ResourcePath::core("pods").namespace(&*session.namespace).name(pod).subresource("log");
+    let mut pieces = session.client.stream(&path.with_query(&[("container", container.to_owned())])).await?;
+    let mut all = 0;
+    while let Some(piece) = pieces.next().await {
+        let piece = piece?;
+        let new = &piece[printed.saturating_sub(all).min(piece.len())..];
+        all += piece.len();
+        let mut out = std::io::stdout().lock();
+        // Nobody reads any more: that is no failure.
+        if out.write_all(new).and_then(|()| out.flush()).is_err() {
+            break;
+        }
+    }
+    Ok(all)
 }
 
 /// Prints one log. With `together` others are printed at the same time, and only whole lines are.

@@ -155,7 +155,7 @@ pub fn pairs<'a>(words: impl Iterator<Item = &'a str>, what: &str) -> Result<Map
 async fn follow(session: &Session, args: &Run, patience: Duration) -> Result<ExitCode, Failure> {
     let seen = until(session, &args.name, Some(patience), |pod| ended(pod) || ready(pod)).await?;
     if ended(&seen) {
-        logs::print(session, &args.name, &args.name).await?;
+        logs::print(session, &args.name, &args.name, 0).await?;
     } else {
         join_or_read(session, &seen, &args.name, (args.stdin, args.tty), args.quiet).await?;
     }
@@ -187,16 +187,17 @@ pub async fn join_or_read(
     quiet: bool,
 ) -> Result<(), Failure> {
     let name = pod["metadata"]["name"].as_str().unwrap_or("");
-    if let Err(failure) = logs::print(session, name, container).await {
+    let printed = logs::print(session, name, container, 0).await.unwrap_or_else(|failure| {
         eprintln!("warning: couldn't fetch pre-attach logs: {failure}");
-    }
+        0
+    });
     let why = match exec::join(session, pod, container, wanted, quiet).await {
         Ok(Ended::Failed(why)) => why,
         Err(failure) => failure.to_string(),
         Ok(Ended::Success | Ended::Code(_)) => return Ok(()),
     };
     eprintln!("warning: couldn't attach to pod/{name}, falling back to streaming logs: {why}");
-    logs::print(session, name, container).await
+    logs::print(session, name, container, printed).await.map(drop)
 }
 
 fn phase(pod: &Value) -> &str {
