@@ -11,7 +11,7 @@ use crate::args::DryRun;
 use crate::describe::selector;
 use crate::error::Failure;
 use crate::label::One;
-use crate::output::columns;
+use crate::screen::padded;
 use crate::session::Session;
 
 const REVISION: &str = "deployment.kubernetes.io/revision";
@@ -34,14 +34,41 @@ struct Revision {
 }
 
 impl Revision {
-    /// The pod template, as the workload had it.
-    fn template(&self) -> Value {
+    /// What it was for, where somebody wrote that down.
+    fn cause(&self) -> Option<&str> {
+        self.object["metadata"]["annotations"][CAUSE].as_str().filter(|cause| !cause.is_empty())
+    }
+
+    /// The pod template, as the revision has it.
+    fn kept(&self) -> Value {
         let data = self.object["data"]["spec"]["template"].as_object();
         let mut template =
             data.map_or_else(|| self.object["spec"]["template"].clone(), |map| Value::Object(map.clone()));
         if let Some(map) = template.as_object_mut() {
             map.remove("$patch");
         }
+        template
+    }
+
+    /// The pod template with what it was for, of which only a Deployment tells.
+    fn shown(&self) -> Value {
+        let mut template = self.kept();
+        if let (Some(cause), true) = (self.cause(), self.object["data"].is_null() && template.is_object()) {
+            if !template["metadata"].is_object() {
+                template["metadata"] = json!({});
+            }
+            let meta = &mut template["metadata"];
+            match meta["annotations"].as_object_mut() {
+                Some(annotations) => _ = annotations.insert(CAUSE.to_owned(), json!(cause)),
+                None => meta["annotations"] = json!({CAUSE: cause}),
+            }
+        }
+        template
+    }
+
+    /// The pod template, as the workload had it.
+    fn template(&self) -> Value {
+        let mut template = self.kept();
         if let Some(labels) = template.pointer_mut("/metadata/labels").and_then(Value::as_object_mut) {
             labels.remove(HASH);
         }
@@ -87,14 +114,10 @@ async fn revisions(session: &Session, one: &One) -> Result<(Value, Vec<Revision>
 pub async fn history(session: &Session, one: &One, wanted: i64) -> Result<(), Failure> {
     let (_, all) = revisions(session, one).await?;
     let named = one.0.named(&one.2);
-    if wanted == 0 {
-        println!("{named} ");
-        let mut rows = vec![vec!["REVISION".to_owned(), "CHANGE-CAUSE".to_owned()]];
-        for revision in &all {
-            let cause = revision.object["metadata"]["annotations"][CAUSE].as_str().unwrap_or("<none>");
-            rows.push(vec![revision.number.to_string(), cause.to_owned()]);
-        }
-        println!("{}", columns(&rows));
+    if wanted == 0 || all.is_empty() {
+        let of = if wanted == 0 { " ".to_owned() } else { format!(" with revision #{wanted}") };
+        println!("{named}{of}");
+        println!("{}", listed(&all));
         return Ok(());
     }
     let revision = all
@@ -102,8 +125,19 @@ pub async fn history(session: &Session, one: &One, wanted: i64) -> Result<(), Fa
         .find(|revision| revision.number == wanted)
         .ok_or_else(|| Failure::said("unable to find the specified revision"))?;
     println!("{named} with revision #{wanted}");
-    print!("{}", crate::describe::pod_template(&revision.template()));
+    println!("{}", crate::describe::pod_template(&revision.shown()));
     Ok(())
+}
+
+/// The numbers of revisions and what they were for.
+fn listed(all: &[Revision]) -> String {
+    if all.is_empty() {
+        return "No rollout history found.".to_owned();
+    }
+    let mut rows = vec![("REVISION".to_owned(), "CHANGE-CAUSE")];
+    rows.extend(all.iter().map(|revision| (revision.number.to_string(), revision.cause().unwrap_or("<none>"))));
+    let width = rows.iter().map(|(number, _)| number.len()).max().unwrap_or(0) + 2;
+    rows.iter().map(|(number, cause)| format!("{}{cause}\n", padded(number, width))).collect()
 }
 
 /// Runs `undo`.
