@@ -10,6 +10,8 @@ mod containers;
 mod env;
 mod events;
 mod generic;
+#[cfg(test)]
+mod hostile;
 mod kinds;
 mod network_policy;
 mod node;

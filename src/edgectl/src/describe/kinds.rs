@@ -16,7 +16,7 @@ use super::{
 use crate::resource::Resource;
 
 /// Kinds that have a page of their own, by their API group. A kind of that name in another group is another kind.
-const LAYOUTS: [(&str, &[&str]); 11] = [
+pub const LAYOUTS: [(&str, &[&str]); 11] = [
     (
         "",
         &[

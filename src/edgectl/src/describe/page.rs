@@ -56,9 +56,14 @@ impl Page {
 
     /// Values below each other behind a name; without any, `<none>`.
     pub fn list(&mut self, level: usize, name: &str, values: &[String]) {
+        self.list_behind(level, name, 0, values);
+    }
+
+    /// The same, where so many blanks stand before each value but the first. They are seen on a plain page only.
+    pub fn list_behind(&mut self, level: usize, name: &str, blanks: usize, values: &[String]) {
         let [first, others @ ..] = values else { return self.line(level, name, "<none>") };
         self.line(level, name, first);
-        others.iter().for_each(|value| self.raw(0, format!("\t{value}")));
+        others.iter().for_each(|value| self.raw(0, format!("{}\t{value}", " ".repeat(blanks))));
     }
 
     /// `key=value` pairs below each other.

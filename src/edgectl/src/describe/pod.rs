@@ -140,7 +140,7 @@ fn placed(level: usize, spec: &Value, page: &mut Page) {
     };
     let all: Vec<String> = all.iter().map(told).collect();
     if !all.is_empty() {
-        page.list(level, "Topology Spread Constraints", &all);
+        page.list_behind(level, "Topology Spread Constraints", level * 2, &all);
     }
 }
 

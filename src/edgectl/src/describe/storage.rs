@@ -70,10 +70,10 @@ pub fn claim_to_be(template: &Value, page: &mut Page) {
     page.line(2, "StorageClass", class(template));
     page.line(2, "Volume", words(&spec["volumeName"]));
     let annotations = values::annotations(&meta["annotations"]);
-    for (name, all) in [("Labels", values::pairs(&meta["labels"])), ("Annotations", annotations)] {
+    for (name, blanks, all) in [("Labels", 8, values::pairs(&meta["labels"])), ("Annotations", 4, annotations)] {
         let all = if all.is_empty() { vec!["<none>".to_owned()] } else { all };
         let shifted = all.iter().map(|line| if line.starts_with("  ") { line.clone() } else { format!("    {line}") });
-        page.list(2, name, &shifted.collect::<Vec<_>>());
+        page.list_behind(2, name, blanks, &shifted.collect::<Vec<_>>());
     }
     page.line(2, "Capacity", "");
     page.line(2, "Access Modes", "");

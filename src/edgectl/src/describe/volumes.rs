@@ -60,7 +60,7 @@ fn attributes(map: &Value, page: &mut Page) {
     if all.is_empty() {
         return page.line(2, "VolumeAttributes", "<none>");
     }
-    page.list(2, "VolumeAttributes", &all);
+    page.list_behind(2, "VolumeAttributes", 8, &all);
 }
 
 fn downward(item: &Value, page: &mut Page) {
