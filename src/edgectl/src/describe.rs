@@ -60,7 +60,16 @@ pub async fn run(session: Session, args: Describe) -> Result<ExitCode, Failure> 
     if args.all_namespaces {
         session.namespace = String::new();
     }
-    let chosen = targets(&session, &args.which, &args.files, true).await?;
+    if args.which.words.is_empty() && !args.files.are_given() {
+        return Err(Failure::said(
+            "You must specify the type of resource to describe. Use \"edgectl api-resources\" for a complete list of supported resources.",
+        ));
+    }
+    let mut chosen = targets(&session, &args.which, &args.files, true).await?;
+    // Only this version of an autoscaler says everything of its metrics.
+    for (resource, ..) in chosen.iter_mut().filter(|one| kinds::layout(&one.0) == "HorizontalPodAutoscaler") {
+        "v2".clone_into(&mut resource.version);
+    }
     if chosen.is_empty() {
         match args.all_namespaces {
             true => eprintln!("No resources found"),
@@ -176,8 +185,20 @@ async fn related(session: &Session, layout: &str, object: &Value) -> Value {
         }
         "Service" => json!({"slices": list(slices, None).await}),
         "Ingress" => {
-            let services = list(ResourcePath::core("services"), None).await;
-            json!({"slices": list(slices, None).await, "services": services})
+            let own = slices.namespace(text("namespace"));
+            let slices = match session.client.list(&own, &ListOptions::default()).await {
+                Ok(mut list) => list.get_mut("items").map_or(Value::Null, Value::take),
+                Err(error) => return json!({"without": error.to_string()}),
+            };
+            let (mut services, mut refused) = (Vec::new(), json!({}));
+            for name in traffic::services(object) {
+                let path = ResourcePath::core("services").namespace(text("namespace")).name(&*name);
+                match session.client.get(&path).await {
+                    Ok(service) => services.push(service),
+                    Err(error) => refused[name] = json!(error.to_string()),
+                }
+            }
+            json!({"slices": slices, "services": services, "refused": refused})
         }
         "Deployment" => {
             let sets = ResourcePath::new("apps", "v1", "replicasets");

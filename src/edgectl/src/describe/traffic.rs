@@ -1,6 +1,6 @@
 //! Pages of ingresses, their classes, and the addresses of services.
 //!
-//! In: an object, the services and EndpointSlices of its namespace. Out: lines. Never asks the server.
+//! In: an object, the services behind it and the EndpointSlices of its namespace, or why they are not known. Out: lines. Never asks the server.
 
 use std::collections::BTreeSet;
 
@@ -48,6 +48,14 @@ pub fn ingress(object: &Value, related: &Value, page: &mut Page) {
     page.annotations(0, "Annotations", &object["metadata"]["annotations"]);
 }
 
+/// The names of the services behind an Ingress.
+pub fn services(object: &Value) -> BTreeSet<String> {
+    let spec = &object["spec"];
+    let paths = items(&spec["rules"]).flat_map(|rule| items(&rule["http"]["paths"]));
+    let backends = paths.map(|path| &path["backend"]).chain([&spec["defaultBackend"]]);
+    backends.map(|backend| words(&backend["service"]["name"])).filter(|name| !name.is_empty()).collect()
+}
+
 /// `web:80 (10.0.0.2:8080)`.
 fn backend(backend: &Value, related: &Value) -> String {
     let Some(service) = backend.get("service").filter(|service| !service.is_null()) else {
@@ -63,8 +71,12 @@ fn backend(backend: &Value, related: &Value) -> String {
     let wanted_name = words(&service["port"]["name"]);
     let port = if wanted == 0 { wanted_name.clone() } else { wanted.to_string() };
     let shown = format!("{}:{port}", words(name));
+    if !related["without"].is_null() {
+        return format!("{shown} (<error: {}>)", words(&related["without"]));
+    }
     let Some(found) = items(&related["services"]).find(|s| s["metadata"]["name"] == *name) else {
-        return format!("{shown} (<error: services \"{}\" not found>)", words(name));
+        let why = words(&related["refused"][words(name)]);
+        return format!("{shown} (<error: {why}>)");
     };
     let is_wanted = |port: &&Value| match wanted {
         0 => !wanted_name.is_empty() && words(&port["name"]) == wanted_name,
@@ -127,7 +139,8 @@ mod tests {
         let slice = json!({"metadata": {"labels": {"kubernetes.io/service-name": "web"}},
             "ports": [{"name": "http", "port": 8080}], "endpoints": [{"addresses": ["10.0.0.2"]}]});
         let services = json!([{"metadata": {"name": "web"}, "spec": {"ports": [{"name": "http", "port": 80}]}}]);
-        let related = json!({"services": services, "slices": [slice]});
+        let related =
+            json!({"services": services, "slices": [slice], "refused": {"nobody": "services \"nobody\" not found"}});
         let to = |service: &str, port: Value| json!({"service": {"name": service, "port": port}});
         let object = json!({"metadata": {}, "spec": {"tls": [{"secretName": "t", "hosts": ["a", "b"]}], "rules": [
             {"host": "a", "http": {"paths": [
@@ -136,6 +149,9 @@ mod tests {
                 {"path": "/x", "backend": to("nobody", json!({"number": 80}))},
                 {"backend": {"resource": {"kind": "K", "name": "n"}}}]}},
         ]}});
+        assert_eq!(super::services(&object).into_iter().collect::<Vec<_>>(), ["nobody", "web"]);
+        let unseen = json!({"without": "no"});
+        assert_eq!(backend(&to("web", json!({"number": 80})), &unseen), "web:80 (<error: no>)");
         check(
             |page| ingress(&object, &related, page),
             "Address:          \nIngress Class:    <none>\nDefault backend:  <default>\nTLS:\n  t terminates a,b\nRules:\n  Host        Path  Backends\n  ----        ----  --------\n  a           \n              /       web:80 (10.0.0.2:8080)\n              /name   web:http (10.0.0.2:8080)\n              /x      nobody:80 (<error: services \"nobody\" not found>)\n                      APIGroup: <none>, Kind: K, Name: n\nAnnotations:  <none>\n",
