@@ -14,7 +14,7 @@ pub fn probe(probe: &Value) -> String {
     } else if let Some(http) = is("httpGet") {
         format!("http-get {}", address(http))
     } else if let Some(tcp) = is("tcpSocket") {
-        format!("tcp-socket {}:{}", words(&tcp["host"]), words(&tcp["port"]))
+        format!("tcp-socket {}:{}", words(&tcp["host"]), port(&tcp["port"]))
     } else if let Some(grpc) = is("grpc") {
         format!("grpc <pod>:{} {}", number(&grpc["port"]), words(&grpc["service"]))
     } else {
@@ -47,7 +47,12 @@ fn address(http: &Value) -> String {
             byte => shown += &format!("%{byte:02X}"),
         }
     }
-    format!("{scheme}//{host}:{}{slash}{shown}", words(&http["port"]))
+    format!("{scheme}//{host}:{}{slash}{shown}", port(&http["port"]))
+}
+
+/// A port's number or name.
+fn port(value: &Value) -> String {
+    if value.is_null() { "0".to_owned() } else { words(value) }
 }
 
 #[cfg(test)]
