@@ -30,7 +30,10 @@ pub async fn run(session: Session, args: Rollout) -> Result<ExitCode, Failure> {
     let (which, files) = which;
     let chosen = targets(&session, which, files, true).await?;
     if let Some((resource, ..)) = chosen.iter().find(|(resource, ..)| resource.group != "apps") {
-        return Err(Failure::said(format!("{} have no rollout", resource.plural)));
+        return Err(match args.what {
+            RolloutWhat::History { .. } => history::without(resource),
+            _ => Failure::said(format!("{} have no rollout", resource.plural)),
+        });
     }
     if chosen.is_empty() && !matches!(args.what, RolloutWhat::History { .. } | RolloutWhat::Undo { .. }) {
         eprintln!("No resources found in {} namespace.", session.namespace);

@@ -11,6 +11,7 @@ use crate::args::DryRun;
 use crate::describe::selector;
 use crate::error::Failure;
 use crate::label::One;
+use crate::resource::Resource;
 use crate::screen::padded;
 use crate::session::Session;
 
@@ -76,13 +77,19 @@ impl Revision {
     }
 }
 
+/// What is said of a kind without revisions.
+pub fn without(resource: &Resource) -> Failure {
+    let group = if resource.group.is_empty() { String::new() } else { format!(".{}", resource.group) };
+    Failure::said(format!("no history viewer has been implemented for \"{}{group}\"", resource.kind))
+}
+
 /// The workload and its revisions, the oldest first.
 async fn revisions(session: &Session, one: &One) -> Result<(Value, Vec<Revision>), Failure> {
     let (resource, namespace, _) = one;
     let plural = match resource.kind.as_str() {
         "Deployment" => "replicasets",
         "DaemonSet" | "StatefulSet" => "controllerrevisions",
-        other => return Err(Failure::said(format!("no history viewer has been implemented for {other}"))),
+        _ => return Err(without(resource)),
     };
     let workload = session.client.get(&path(one)).await?;
     let mut collection = ResourcePath::new("apps", "v1", plural);
@@ -112,6 +119,9 @@ async fn revisions(session: &Session, one: &One) -> Result<(Value, Vec<Revision>
 
 /// Runs `history`.
 pub async fn history(session: &Session, one: &One, wanted: i64) -> Result<(), Failure> {
+    if wanted < 0 {
+        return Err(Failure::said(format!("revision must be a positive integer: {wanted}")));
+    }
     let (_, all) = revisions(session, one).await?;
     let named = one.0.named(&one.2);
     if wanted == 0 || all.is_empty() {
@@ -205,7 +215,6 @@ fn back(workload: &Value, revision: &Revision) -> (PatchKind, Value) {
 mod tests {
     use super::*;
     use crate::fake;
-    use crate::resource::Resource;
 
     fn one(kind: &str) -> One {
         let resource = Resource {
@@ -277,5 +286,25 @@ mod tests {
             wanted["$patch"] = json!("replace");
             assert_eq!(patch.body, json!({"spec": {"template": wanted}}));
         }
+    }
+
+    #[test]
+    fn a_revision_tells_what_it_was_for() {
+        let mut made = template("a");
+        made["metadata"]["labels"][HASH] = json!("1");
+        let set = |cause: Value| Revision {
+            number: 1,
+            object: json!({"metadata": {"annotations": {CAUSE: cause}}, "spec": {"template": made}}),
+        };
+        assert_eq!(
+            set(json!("x")).shown()["metadata"],
+            json!({"labels": {"app": "web", HASH: "1"}, "annotations": {CAUSE: "x"}})
+        );
+        assert_eq!(set(json!("")).shown(), made);
+        assert_eq!(
+            listed(&[set(json!("x")), set(json!(""))]),
+            "REVISION  CHANGE-CAUSE\n1         x\n1         <none>\n"
+        );
+        assert_eq!(listed(&[]), "No rollout history found.");
     }
 }
