@@ -147,7 +147,7 @@ fn parts_of_workloads_are_set() {
     device.edgectl(&["create", "quota", "few", "--hard=pods=20"]).ok();
     for (what, words) in [
         ("hpa/web", "resource cpu on pods"),
-        ("quota/few", "Resource  Used  Hard"),
+        ("quota/few", "Resource    Used  Hard"),
         ("service/web", "Endpoints:"),
         ("clusterrole/view", "PolicyRule:"),
         ("priorityclass/system-node-critical", "GlobalDefault:"),

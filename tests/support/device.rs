@@ -332,7 +332,7 @@ impl Device {
         let patience = format!("{}s", ROLLED_OUT.as_secs());
         let done = self.edgectl(&["rollout", "status", &format!("deployment/{deployment}"), "--timeout", &patience]);
         if done.code != 0 {
-            let pods = self.edgectl(&["describe", "pods"]);
+            let pods = self.edgectl(&["describe", "pods", "--show-events"]);
             panic!("{done}\n{}", pods.stdout);
         }
     }

@@ -346,9 +346,9 @@ pub struct Describe {
     /// Across all namespaces.
     #[arg(long, short = 'A')]
     pub all_namespaces: bool,
-    /// Show the events about it.
-    #[arg(long, default_value = "true")]
-    pub show_events: bool,
+    /// Show the events about it; unless said, those about one object but not about several.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = boolean::boolean)]
+    pub show_events: Option<bool>,
 }
 
 /// `logs`.

@@ -4,14 +4,28 @@
 //! secret's value.
 
 mod access;
+mod autoscaler;
 mod batch;
 mod containers;
+mod env;
+mod events;
+mod generic;
+#[cfg(test)]
+mod hostile;
 mod kinds;
+mod network_policy;
 mod node;
 mod page;
+mod pod;
 mod policy;
+mod probe;
+mod related;
 mod request;
+mod service;
+mod signing;
+mod storage;
 mod traffic;
+mod values;
 mod volumes;
 mod workloads;
 
@@ -23,15 +37,20 @@ use serde_json::{Value, json};
 
 use crate::args::Describe;
 use crate::error::Failure;
-use crate::events::{interval, seen};
 use crate::label::{One, targets};
-use crate::output::columns;
 use crate::resource::Resource;
 use crate::session::Session;
-use page::{Page, items};
+use page::Page;
+use values::items;
 
-pub use kinds::pod_template;
-pub use page::selector;
+pub use values::selector;
+
+/// A pod template on its own, for the history of a rollout; its columns are apart by tabs.
+pub fn pod_template(value: &Value) -> String {
+    let mut page = Page::default();
+    pod::template(value, &mut page);
+    page.plain()
+}
 
 /// Runs the verb.
 pub async fn run(session: Session, args: Describe) -> Result<ExitCode, Failure> {
@@ -39,11 +58,23 @@ pub async fn run(session: Session, args: Describe) -> Result<ExitCode, Failure> 
     if args.all_namespaces {
         session.namespace = String::new();
     }
-    let chosen = targets(&session, &args.which, &args.files, true).await?;
-    if chosen.is_empty() {
-        eprintln!("No resources found in {} namespace.", session.namespace);
+    if args.which.words.is_empty() && !args.files.are_given() {
+        return Err(Failure::said(
+            "You must specify the type of resource to describe. Use \"edgectl api-resources\" for a complete list of supported resources.",
+        ));
     }
-    let mut pages = Pages { session: &session, show_events: args.show_events, printed: 0 };
+    let mut chosen = targets(&session, &args.which, &args.files, true).await?;
+    // Only this version of an autoscaler says everything of its metrics.
+    for (resource, ..) in chosen.iter_mut().filter(|one| kinds::layout(&one.0) == "HorizontalPodAutoscaler") {
+        "v2".clone_into(&mut resource.version);
+    }
+    if chosen.is_empty() {
+        match args.all_namespaces {
+            true => eprintln!("No resources found"),
+            false => eprintln!("No resources found in {} namespace.", session.namespace),
+        }
+    }
+    let mut pages = Pages { session: &session, show_events: args.show_events, of_one: chosen.len() == 1, printed: 0 };
     let mut failed = false;
     for one in &chosen {
         if let Err(failure) = pages.show(one, is_alone(&args)).await {
@@ -62,7 +93,10 @@ fn is_alone(args: &Describe) -> bool {
 /// Pages, one after the other.
 struct Pages<'a> {
     session: &'a Session,
-    show_events: bool,
+    /// What was said of events.
+    show_events: Option<bool>,
+    /// Whether there is but one page, which has its events unless something else was said.
+    of_one: bool,
     printed: usize,
 }
 
@@ -72,7 +106,11 @@ impl Pages<'_> {
         let (resource, namespace, name) = one;
         let missing = match self.session.client.get(&resource.path(namespace.as_deref()).name(&**name)).await {
             Ok(object) => {
-                self.print(resource, &object).await;
+                if self.printed > 0 {
+                    println!("\n");
+                }
+                self.printed += 1;
+                print!("{}", page(self.session, resource, &object, self.show_events.unwrap_or(self.of_one)).await);
                 return Ok(());
             }
             Err(error) if error.is_not_found() && or_beginning => error,
@@ -87,106 +125,30 @@ impl Pages<'_> {
         for object in found {
             let mut object = object.clone();
             (object["apiVersion"], object["kind"]) = (json!(resource.api_version()), json!(resource.kind));
-            self.print(resource, &object).await;
+            println!("{}", page(self.session, resource, &object, self.show_events.unwrap_or(false)).await);
         }
         Ok(())
-    }
-
-    async fn print(&mut self, resource: &Resource, object: &Value) {
-        if self.printed > 0 {
-            println!("\n");
-        }
-        self.printed += 1;
-        print!("{}", page(self.session, resource, object, self.show_events).await);
     }
 }
 
 /// The whole page. What the user may not see besides the object is left out or said to be hidden; the rest is shown.
 async fn page(session: &Session, resource: &Resource, object: &Value, show_events: bool) -> String {
-    let layout = kinds::layout(resource);
+    let (layout, now) = (kinds::layout(resource), SystemTime::now());
     let mut page = Page::default();
-    kinds::describe(layout, object, &related(session, layout, object).await, &mut page);
+    kinds::describe(layout, object, &related::related(session, layout, object).await, now, &mut page);
     if layout == "Node" {
         let fields = format!("spec.nodeName={}", object["metadata"]["name"].as_str().unwrap_or(""));
         let options = ListOptions { fields: Some(fields), ..ListOptions::default() };
         let pods = session.client.list(&ResourcePath::core("pods"), &options).await.ok();
-        node::pods(object, pods.as_ref(), SystemTime::now(), &mut page);
+        node::pods(object, pods.as_ref(), now, &mut page);
     }
-    let mut text = page.text();
-    if show_events && !kinds::WITHOUT_EVENTS.contains(&layout) {
-        text += &events(session, layout, object).await.unwrap_or_default();
+    if show_events
+        && !kinds::WITHOUT_EVENTS.contains(&layout)
+        && let Ok(found) = related::found_events(session, layout, object).await
+    {
+        events::events(found, now, &mut page);
     }
-    text
-}
-
-/// What a page shows of other objects: a node's lease, what stands behind services, a workload's pods. Who may not read
-/// those still sees the page.
-async fn related(session: &Session, layout: &str, object: &Value) -> Value {
-    let text = |field: &str| object["metadata"][field].as_str().unwrap_or("").to_owned();
-    let list = async |path: ResourcePath, labels: Option<String>| {
-        let options = ListOptions { labels, ..ListOptions::default() };
-        let mut list = session.client.list(&path.namespace(text("namespace")), &options).await.unwrap_or(Value::Null);
-        list.get_mut("items").map_or(Value::Null, Value::take)
-    };
-    let wanted = &object["spec"]["selector"];
-    let slices = ResourcePath::new("discovery.k8s.io", "v1", "endpointslices");
-    match layout {
-        "Node" => {
-            let path = ResourcePath::new("coordination.k8s.io", "v1", "leases").namespace("kube-node-lease");
-            session.client.get(&path.name(text("name"))).await.unwrap_or(Value::Null)
-        }
-        "Service" => json!({"slices": list(slices, None).await}),
-        "Ingress" => {
-            let services = list(ResourcePath::core("services"), None).await;
-            json!({"slices": list(slices, None).await, "services": services})
-        }
-        "Deployment" => {
-            let sets = ResourcePath::new("apps", "v1", "replicasets");
-            json!({"sets": list(sets, Some(selector(wanted))).await})
-        }
-        "ReplicaSet" | "StatefulSet" | "DaemonSet" => {
-            json!({"pods": list(ResourcePath::core("pods"), Some(selector(wanted))).await})
-        }
-        "ReplicationController" => {
-            let labels = selector(&json!({"matchLabels": wanted}));
-            json!({"pods": list(ResourcePath::core("pods"), Some(labels)).await})
-        }
-        _ => Value::Null,
-    }
-}
-
-async fn events(session: &Session, layout: &str, object: &Value) -> Result<String, Failure> {
-    let meta = &object["metadata"];
-    let text = |field: &str| meta[field].as_str().unwrap_or("");
-    // Of nodes some tell under their name, as kubelet does, and some under their UID.
-    let fields = match layout {
-        "Node" => format!("involvedObject.kind=Node,involvedObject.name={}", text("name")),
-        _ => format!("involvedObject.uid={}", text("uid")),
-    };
-    let options = ListOptions { fields: Some(fields), ..ListOptions::default() };
-    let path = ResourcePath::core("events");
-    let path = if text("namespace").is_empty() { path } else { path.namespace(text("namespace")) };
-    let list = session.client.list(&path, &options).await?;
-    Ok(told(list["items"].as_array().cloned().unwrap_or_default(), SystemTime::now()))
-}
-
-fn told(mut found: Vec<Value>, now: SystemTime) -> String {
-    if found.is_empty() {
-        return "Events:                     <none>\n".to_owned();
-    }
-    found.sort_by_key(seen);
-    let row = |cells: [&str; 5]| cells.map(str::to_owned).to_vec();
-    let mut rows =
-        vec![row(["Type", "Reason", "Age", "From", "Message"]), row(["----", "------", "----", "----", "-------"])];
-    for event in &found {
-        let text = |field: &str| event[field].as_str().unwrap_or("").to_owned();
-        let from =
-            event["source"]["component"].as_str().or(event["reportingComponent"].as_str()).unwrap_or("").to_owned();
-        rows.push(vec![text("type"), text("reason"), interval(event, now), from, text("message").trim().to_owned()]);
-    }
-    let table = columns(&rows);
-    let lines: String = table.lines().map(|line| format!("  {line}\n")).collect();
-    format!("Events:\n{lines}")
+    page.text()
 }
 
 #[cfg(test)]

@@ -40,7 +40,7 @@ fn everything() -> Value {
 }
 
 /// The same with each of its parts replaced in turn.
-fn mangled(whole: &Value) -> Vec<Value> {
+pub fn mangled(whole: &Value) -> Vec<Value> {
     let mut paths = vec![String::new()];
     places(whole, "", &mut paths);
     let made = paths.iter().flat_map(|path| {
@@ -73,7 +73,7 @@ const LINES: &[&str] = &[
     "get pods -o custom-columns=A:.spec.containers[*].name",
     "describe pods o",
     "describe nodes o",
-    "describe deployments",
+    "describe deployments --show-events",
     "describe services o",
     "set image deploy o c=b",
     "set image pods --all *=b --dry-run",
@@ -98,6 +98,7 @@ const LINES: &[&str] = &[
     "rollout status ds o --watch=false",
     "rollout status sts o --watch=false",
     "rollout history deploy o",
+    "rollout history deploy --revision=1",
     "rollout history sts o --revision=1",
     "rollout undo deploy o",
     "rollout undo ds o --to-revision=1",

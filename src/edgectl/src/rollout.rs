@@ -28,9 +28,15 @@ pub async fn run(session: Session, args: Rollout) -> Result<ExitCode, Failure> {
         | RolloutWhat::Restart { which, files } => (which, files),
     };
     let (which, files) = which;
-    let chosen = targets(&session, which, files, which.selector.is_some()).await?;
+    let chosen = targets(&session, which, files, true).await?;
     if let Some((resource, ..)) = chosen.iter().find(|(resource, ..)| resource.group != "apps") {
-        return Err(Failure::said(format!("{} have no rollout", resource.plural)));
+        return Err(match args.what {
+            RolloutWhat::History { .. } => history::without(resource),
+            _ => Failure::said(format!("{} have no rollout", resource.plural)),
+        });
+    }
+    if chosen.is_empty() && !matches!(args.what, RolloutWhat::History { .. } | RolloutWhat::Undo { .. }) {
+        eprintln!("No resources found in {} namespace.", session.namespace);
     }
     let mut failed = false;
     for one in &chosen {

@@ -1,40 +1,103 @@
-//! Pages of roles, bindings and requests for certificates.
+//! Pages of roles and bindings.
 //!
-//! In: an object. Out: lines. Never tells whether a request is to be trusted: only what it asks for.
+//! In: an object. Out: lines. Never tells what a role allows beside others: only what its rules say.
 
-use kedge_api::clock;
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use super::kinds::both;
-use super::page::{Page, items, moment, words};
-use super::request::{self, Asked};
+use super::page::Page;
+use super::values::{items, words};
 
 /// A Role or a ClusterRole.
 pub fn role(object: &Value, page: &mut Page) {
     both(object, page);
     page.head(0, "PolicyRule");
-    page.table(1, &["Resources", "Non-Resource URLs", "Resource Names", "Verbs"], &rules(&object["rules"]));
+    let rows: Vec<Vec<String>> = rules(&object["rules"]).iter().map(Rule::row).collect();
+    page.table(1, &["Resources", "Non-Resource URLs", "Resource Names", "Verbs"], &rows);
 }
 
-/// A row for each resource and for each path, sorted; the rules of one resource together where their names agree.
-fn rules(rules: &Value) -> Vec<Vec<String>> {
-    let shown = |value: &Value| format!("[{}]", super::page::joined(value, " "));
-    let mut rows = Vec::new();
-    for rule in items(rules) {
-        let (names, verbs) = (shown(&rule["resourceNames"]), shown(&rule["verbs"]));
-        for group in items(&rule["apiGroups"]).map(words) {
-            for resource in items(&rule["resources"]).map(words) {
-                let resource = if group.is_empty() { resource } else { format!("{resource}.{group}") };
-                rows.push(vec![resource, "[]".to_owned(), names.clone(), verbs.clone()]);
+/// What may be done with one resource, or with one path.
+struct Rule {
+    verbs: Vec<String>,
+    group: Vec<String>,
+    resource: Vec<String>,
+    names: Vec<String>,
+    paths: Vec<String>,
+}
+
+impl Rule {
+    /// What kubectl sorts by: the rule as Go prints it.
+    fn order(&self) -> String {
+        let [verbs, group, resource, names, paths] =
+            [&self.verbs, &self.group, &self.resource, &self.names, &self.paths].map(|list| list.join(" "));
+        format!(
+            "{verbs}],APIGroups:[{group}],Resources:[{resource}],ResourceNames:[{names}],NonResourceURLs:[{paths}],}}"
+        )
+    }
+
+    fn row(&self) -> Vec<String> {
+        let mut row: Vec<String> =
+            [&self.paths, &self.names, &self.verbs].map(|list| format!("[{}]", list.join(" "))).to_vec();
+        row.insert(0, named(&self.resource.concat(), &self.group.concat()));
+        row
+    }
+}
+
+/// `pods.apps/log`.
+fn named(resource: &str, group: &str) -> String {
+    let (name, part) = resource.split_once('/').map_or((resource, None), |(name, part)| (name, Some(part)));
+    let group = if group.is_empty() { String::new() } else { format!(".{group}") };
+    let part = part.map(|part| format!("/{part}")).unwrap_or_default();
+    format!("{name}{group}{part}")
+}
+
+/// The rules of one resource, or of one of its objects, in one; each verb of a path alone.
+fn rules(list: &Value) -> Vec<Rule> {
+    let mut resources: BTreeMap<[Vec<String>; 3], Vec<String>> = BTreeMap::new();
+    let mut rules = Vec::new();
+    let all = |list: &Value| items(list).map(words).collect::<Vec<_>>();
+    for rule in items(list) {
+        let (verbs, mut names) =
+            (all(&rule["verbs"]), items(&rule["resourceNames"]).map(|n| vec![words(n)]).collect::<Vec<_>>());
+        if names.is_empty() {
+            names.push(Vec::new());
+        }
+        for group in all(&rule["apiGroups"]) {
+            for resource in all(&rule["resources"]) {
+                for name in &names {
+                    let of = [vec![group.clone()], vec![resource.clone()], name.clone()];
+                    let known = resources.entry(of).or_default();
+                    verbs.iter().for_each(|verb| {
+                        if !known.contains(verb) {
+                            known.push(verb.clone());
+                        }
+                    });
+                }
             }
         }
-        for path in items(&rule["nonResourceURLs"]).map(words) {
-            rows.push(vec![String::new(), format!("[{path}]"), "[]".to_owned(), verbs.clone()]);
+        for path in all(&rule["nonResourceURLs"]) {
+            let alone = |verb: &String| Rule {
+                verbs: vec![verb.clone()],
+                group: Vec::new(),
+                resource: Vec::new(),
+                names: Vec::new(),
+                paths: vec![path.clone()],
+            };
+            rules.extend(verbs.iter().map(alone));
         }
     }
-    rows.sort();
-    rows.dedup();
-    rows
+    let together = resources.into_iter().filter(|(_, verbs)| !verbs.is_empty());
+    rules.extend(together.map(|([group, resource, names], verbs)| Rule {
+        verbs,
+        group,
+        resource,
+        names,
+        paths: Vec::new(),
+    }));
+    rules.sort_by_cached_key(Rule::order);
+    rules
 }
 
 /// A RoleBinding or a ClusterRoleBinding.
@@ -50,72 +113,11 @@ pub fn binding(object: &Value, page: &mut Page) {
     page.table(1, &["Kind", "Name", "Namespace"], &rows);
 }
 
-/// A CertificateSigningRequest.
-pub fn request(object: &Value, page: &mut Page) {
-    let (spec, status) = (&object["spec"], &object["status"]);
+/// A ServiceAccount.
+pub fn service_account(object: &Value, page: &mut Page) {
     both(object, page);
-    page.line(0, "CreationTimestamp", moment(&object["metadata"]["creationTimestamp"]));
-    page.line(0, "Requesting User", words(&spec["username"]));
-    page.some(0, "Signer", &spec["signerName"]);
-    if let Some(seconds) = spec["expirationSeconds"].as_i64() {
-        page.line(0, "Requested Duration", clock::human(seconds));
-    }
-    page.line(0, "Status", standing(status));
-    let Some(asked) = spec["request"].as_str().and_then(request::read) else {
-        return page.line(0, "Subject", "<the request cannot be read>");
-    };
-    subject(&asked, page);
-}
-
-/// `Pending`, or what has been decided and done.
-fn standing(status: &Value) -> String {
-    let has = |kind: &str| items(&status["conditions"]).any(|c| c["type"] == kind);
-    let mut words: Vec<&str> = Vec::new();
-    match (has("Approved"), has("Denied")) {
-        (_, true) => words.push("Denied"),
-        (true, false) => words.push("Approved"),
-        (false, false) => words.push("Pending"),
-    }
-    if has("Failed") {
-        words.push("Failed");
-    }
-    if status["certificate"].as_str().is_some_and(|text| !text.is_empty()) {
-        words.push("Issued");
-    }
-    words.join(",")
-}
-
-fn subject(asked: &Asked, page: &mut Page) {
-    page.head(0, "Subject");
-    page.line(1, "Common Name", asked.subject("CN").join(","));
-    page.raw(1, format!("Serial Number:  {}", asked.subject("serialNumber").join(",")).trim_end());
-    for (name, key) in [
-        ("Organization", "O"),
-        ("Organizational Unit", "OU"),
-        ("Country", "C"),
-        ("Locality", "L"),
-        ("Province", "ST"),
-        ("StreetAddress", "street"),
-        ("PostalCode", "postalCode"),
-    ] {
-        listed(name, &asked.subject(key), page);
-    }
-    if asked.names.is_empty() {
-        return;
-    }
-    page.head(0, "Subject Alternative Names");
-    for name in ["DNS Names", "Email Addresses", "URIs", "IP Addresses"] {
-        let found: Vec<&str> = asked.names.iter().filter(|(of, _)| *of == name).map(|(_, text)| &**text).collect();
-        listed(name, &found, page);
-    }
-}
-
-/// Values one below the other; nothing when there are none.
-fn listed(name: &str, values: &[&str], page: &mut Page) {
-    if let [first, others @ ..] = values {
-        page.line(1, name, *first);
-        others.iter().for_each(|value| page.below(1, *value));
-    }
+    let names: Vec<String> = items(&object["imagePullSecrets"]).map(|secret| words(&secret["name"])).collect();
+    page.list(0, "Image pull secrets", &names);
 }
 
 #[cfg(test)]
@@ -123,17 +125,18 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::describe::page;
+    use crate::describe::page::check;
 
     #[test]
     fn a_role_has_a_row_for_each_resource() {
         let object = json!({"metadata": {}, "rules": [
-            {"apiGroups": ["", "apps"], "resources": ["pods"], "verbs": ["get", "list"], "resourceNames": ["a"]},
-            {"nonResourceURLs": ["/healthz"], "verbs": ["get"]},
+            {"apiGroups": ["", "apps"], "resources": ["pods", "pods/log"], "verbs": ["get", "list"], "resourceNames": ["a"]},
+            {"apiGroups": [""], "resources": ["pods"], "verbs": ["watch"], "resourceNames": ["a"]},
+            {"nonResourceURLs": ["/healthz"], "verbs": ["get", "post"]},
         ]});
-        page::check(
+        check(
             |page| role(&object, page),
-            "Labels:       <none>\nAnnotations:  <none>\nPolicyRule:\n  Resources  Non-Resource URLs  Resource Names  Verbs\n  ---------  -----------------  --------------  -----\n             [/healthz]         []              [get]\n  pods       []                 [a]             [get list]\n  pods.apps  []                 [a]             [get list]\n",
+            "Labels:       <none>\nAnnotations:  <none>\nPolicyRule:\n  Resources      Non-Resource URLs  Resource Names  Verbs\n  ---------      -----------------  --------------  -----\n  pods           []                 [a]             [get list watch]\n  pods/log       []                 [a]             [get list]\n  pods.apps/log  []                 [a]             [get list]\n  pods.apps      []                 [a]             [get list]\n                 [/healthz]         []              [get]\n                 [/healthz]         []              [post]\n",
         );
     }
 
@@ -141,23 +144,9 @@ mod tests {
     fn a_binding_names_role_and_subjects() {
         let object = json!({"metadata": {}, "roleRef": {"kind": "ClusterRole", "name": "view"},
             "subjects": [{"kind": "User", "name": "jane"}, {"kind": "ServiceAccount", "name": "bot", "namespace": "a"}]});
-        page::check(
+        check(
             |page| binding(&object, page),
-            "Labels:       <none>\nAnnotations:  <none>\nRole:\n  Kind:  ClusterRole\n  Name:  view\nSubjects:\n  Kind            Name  Namespace\n  ----            ----  ---------\n  User            jane\n  ServiceAccount  bot   a\n",
+            "Labels:       <none>\nAnnotations:  <none>\nRole:\n  Kind:  ClusterRole\n  Name:  view\nSubjects:\n  Kind            Name  Namespace\n  ----            ----  ---------\n  User            jane  \n  ServiceAccount  bot   a\n",
         );
-    }
-
-    #[test]
-    fn requests_stand_where_they_were_decided() {
-        let condition = |kind: &str| json!({"type": kind});
-        for (status, expected) in [
-            (json!({}), "Pending"),
-            (json!({"conditions": [condition("Approved")]}), "Approved"),
-            (json!({"conditions": [condition("Approved")], "certificate": "x"}), "Approved,Issued"),
-            (json!({"conditions": [condition("Approved"), condition("Failed")]}), "Approved,Failed"),
-            (json!({"conditions": [condition("Denied")]}), "Denied"),
-        ] {
-            assert_eq!(standing(&status), expected);
-        }
     }
 }

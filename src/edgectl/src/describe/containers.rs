@@ -1,14 +1,27 @@
 //! Containers of pods and pod templates.
 //!
-//! In: a container, its status. Out: lines. Never shows a secret's value.
+//! In: containers, their statuses, and the pod they are in. Out: lines. Never shows a secret's value.
 
 use serde_json::Value;
 
-use super::page::{Page, items, moment, words};
+use super::env::{source, variable};
+use super::page::Page;
+use super::pod::seccomp;
+use super::probe::probe;
+use super::values::{amount, items, moment, number, or_none, truth, words};
 
-/// One container of a pod, or of a template, which has no status.
-pub fn container(spec: &Value, status: Option<&Value>, page: &mut Page) {
-    page.head(1, &words(&spec["name"]));
+/// All containers of one kind; those of a template have no pod and no status.
+pub fn containers(head: &str, list: &Value, statuses: &Value, pod: Option<&Value>, page: &mut Page) {
+    let none = if items(list).next().is_none() { " <none>" } else { "" };
+    page.raw(if pod.is_some() { 0 } else { 1 }, format!("{head}:{none}"));
+    for each in items(list) {
+        let status = items(statuses).rfind(|status| status["name"] == each["name"]);
+        page.raw(1, format!("{}{}:", if pod.is_some() { "" } else { " " }, words(&each["name"])));
+        container(each, status, pod, page);
+    }
+}
+
+fn container(spec: &Value, status: Option<&Value>, pod: Option<&Value>, page: &mut Page) {
     if let Some(status) = status {
         page.line(2, "Container ID", words(&status["containerID"]));
     }
@@ -16,140 +29,106 @@ pub fn container(spec: &Value, status: Option<&Value>, page: &mut Page) {
     if let Some(status) = status {
         page.line(2, "Image ID", words(&status["imageID"]));
     }
-    let ports = |field: &str| {
-        let all: Vec<String> = spec["ports"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .map(|p| format!("{}/{}", p[field].as_i64().unwrap_or(0), p["protocol"].as_str().unwrap_or("TCP")))
-            .collect();
-        all.join(", ")
-    };
-    page.line(2, "Port", ports("containerPort"));
-    page.line(2, "Host Port", ports("hostPort"));
+    ports(spec, page);
+    seccomp(2, &spec["securityContext"], page);
     for (name, field) in [("Command", "command"), ("Args", "args")] {
-        if let Some(all) = spec[field].as_array().filter(|a| !a.is_empty()) {
+        if items(&spec[field]).next().is_some() {
             page.head(2, name);
-            all.iter().for_each(|word| page.raw(3, words(word)));
+            items(&spec[field]).for_each(|word| words(word).split('\n').for_each(|line| page.raw(3, line)));
         }
     }
     if let Some(status) = status {
         state("State", &status["state"], page);
-        state("Last State", &status["lastState"], page);
-        page.line(2, "Ready", if status["ready"] == true { "True" } else { "False" });
-        page.line(2, "Restart Count", status["restartCount"].as_i64().unwrap_or(0).to_string());
-    }
-    for (name, field) in [("Limits", "limits"), ("Requests", "requests")] {
-        if let Some(map) = spec["resources"][field].as_object().filter(|m| !m.is_empty()) {
-            page.head(2, name);
-            map.iter().for_each(|(key, value)| page.line(3, key, words(value)));
+        if !status["lastState"]["terminated"].is_null() {
+            state("Last State", &status["lastState"], page);
         }
+        page.line(2, "Ready", if status["ready"] == true { "True" } else { "False" });
+        page.line(2, "Restart Count", number(&status["restartCount"]).to_string());
     }
+    resources(2, &spec["resources"], page);
     for (name, field) in [("Liveness", "livenessProbe"), ("Readiness", "readinessProbe"), ("Startup", "startupProbe")] {
         if !spec[field].is_null() {
             page.line(2, name, probe(&spec[field]));
         }
     }
-    let sources: Vec<String> = items(&spec["envFrom"]).map(from).collect();
-    if !sources.is_empty() {
+    if items(&spec["envFrom"]).next().is_some() {
         page.head(2, "Environment Variables from");
-        sources.into_iter().for_each(|source| page.raw(3, source));
+        items(&spec["envFrom"]).for_each(|each| page.raw(3, source(each)));
     }
-    if items(&spec["env"]).next().is_none() {
-        page.line(2, "Environment", "");
-    } else {
-        page.head(2, "Environment");
-        items(&spec["env"]).for_each(|entry| page.line(3, &words(&entry["name"]), variable(entry)));
+    page.raw(2, if items(&spec["env"]).next().is_none() { "Environment:\t<none>" } else { "Environment:" });
+    items(&spec["env"]).flat_map(|entry| variable(entry, spec, pod)).for_each(|line| page.raw(3, line));
+    mounts(spec, page);
+}
+
+fn ports(spec: &Value, page: &mut Page) {
+    for (name, field) in [("Port", "containerPort"), ("Host Port", "hostPort")] {
+        let told = |port: &Value| {
+            let text = format!("{}/{}", number(&port[field]), words(&port["protocol"]));
+            let named = words(&port["name"]);
+            if named.is_empty() { text } else { format!("{text} ({named})") }
+        };
+        let all: Vec<String> = items(&spec["ports"]).map(told).collect();
+        let name = if all.len() > 1 { format!("{name}s") } else { name.to_owned() };
+        page.line(2, &name, or_none(all.join(", ")));
     }
-    let mounts: Vec<String> = spec["volumeMounts"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .map(|m| {
-            let mode = if m["readOnly"] == true { "ro" } else { "rw" };
-            format!("{} from {} ({mode})", words(&m["mountPath"]), words(&m["name"]))
-        })
-        .collect();
-    if mounts.is_empty() {
-        page.line(2, "Mounts", "");
-    } else {
-        page.head(2, "Mounts");
-        mounts.into_iter().for_each(|mount| page.raw(3, mount));
+}
+
+/// What may be used at most, and what is asked for.
+pub fn resources(level: usize, resources: &Value, page: &mut Page) {
+    for (name, field) in [("Limits", "limits"), ("Requests", "requests")] {
+        if let Some(map) = resources[field].as_object().filter(|map| !map.is_empty()) {
+            page.head(level, name);
+            map.iter().for_each(|(key, value)| page.line(level + 1, key, amount(value)));
+        }
     }
 }
 
 fn state(name: &str, state: &Value, page: &mut Page) {
-    if let Some(running) = state.get("running") {
+    let is = |kind: &str| state.get(kind).filter(|state| !state.is_null());
+    if let Some(running) = is("running") {
         page.line(2, name, "Running");
         page.line(3, "Started", moment(&running["startedAt"]));
-    } else if let Some(waiting) = state.get("waiting") {
+    } else if let Some(waiting) = is("waiting") {
         page.line(2, name, "Waiting");
         page.some(3, "Reason", &waiting["reason"]);
-        page.some(3, "Message", &waiting["message"]);
-    } else if let Some(ended) = state.get("terminated") {
+    } else if let Some(ended) = is("terminated") {
         page.line(2, name, "Terminated");
         page.some(3, "Reason", &ended["reason"]);
         page.some(3, "Message", &ended["message"]);
-        page.line(3, "Exit Code", ended["exitCode"].as_i64().unwrap_or(0).to_string());
+        page.line(3, "Exit Code", number(&ended["exitCode"]).to_string());
+        if number(&ended["signal"]) > 0 {
+            page.line(3, "Signal", number(&ended["signal"]).to_string());
+        }
         page.line(3, "Started", moment(&ended["startedAt"]));
         page.line(3, "Finished", moment(&ended["finishedAt"]));
-    } else if name == "State" {
+    } else {
         page.line(2, name, "Waiting");
     }
 }
 
-fn probe(probe: &Value) -> String {
-    let n = |field: &str, default: i64| probe[field].as_i64().unwrap_or(default);
-    let how = if let Some(http) = probe.get("httpGet") {
-        let scheme = http["scheme"].as_str().unwrap_or("HTTP").to_lowercase();
-        format!("http-get {scheme}://{}:{}{}", words(&http["host"]), words(&http["port"]), words(&http["path"]))
-    } else if let Some(tcp) = probe.get("tcpSocket") {
-        format!("tcp-socket {}:{}", words(&tcp["host"]), words(&tcp["port"]))
-    } else if let Some(exec) = probe.get("exec") {
-        let command: Vec<String> = exec["command"].as_array().into_iter().flatten().map(words).collect();
-        format!("exec [{}]", command.join(" "))
-    } else {
-        format!("grpc <pod>:{}", words(&probe["grpc"]["port"]))
+fn mounts(spec: &Value, page: &mut Page) {
+    let sorted = |field: &str, by: &str| {
+        let mut all: Vec<&Value> = items(&spec[field]).collect();
+        all.sort_by_key(|one| words(&one[by]));
+        all
     };
-    format!(
-        "{how} delay={}s timeout={}s period={}s #success={} #failure={}",
-        n("initialDelaySeconds", 0),
-        n("timeoutSeconds", 1),
-        n("periodSeconds", 10),
-        n("successThreshold", 1),
-        n("failureThreshold", 3)
-    )
-}
-
-/// The value of a variable, or where it comes from.
-fn variable(entry: &Value) -> String {
-    let from = &entry["valueFrom"];
-    let key = |field: &str, what: &str| {
-        let of = from.get(field).filter(|of| !of.is_null())?;
-        let (key, name, optional) = (words(&of["key"]), words(&of["name"]), of["optional"] == true);
-        Some(format!("<set to the key '{key}' {what} '{name}'>  Optional: {optional}"))
-    };
-    let field = |field: &str, version: &str, path: &str| {
-        let of = from.get(field).filter(|of| !of.is_null())?;
-        let version = of[version].as_str().map(|version| format!("{version}:")).unwrap_or_default();
-        Some(format!(" ({version}{})", words(&of[path])).trim_start().to_owned())
-    };
-    key("configMapKeyRef", "of config map")
-        .or_else(|| key("secretKeyRef", "in secret"))
-        .or_else(|| field("fieldRef", "apiVersion", "fieldPath"))
-        .or_else(|| field("resourceFieldRef", "", "resource"))
-        .unwrap_or_else(|| if from.is_null() { words(&entry["value"]) } else { from.to_string() })
-}
-
-/// Where several variables come from.
-fn from(source: &Value) -> String {
-    let (of, kind) = match source.get("secretRef").filter(|of| !of.is_null()) {
-        Some(of) => (of, "Secret"),
-        None => (&source["configMapRef"], "ConfigMap"),
-    };
-    let prefix = source["prefix"].as_str().filter(|prefix| !prefix.is_empty());
-    let prefix = prefix.map(|prefix| format!(" with prefix '{prefix}'")).unwrap_or_default();
-    format!("{}  {kind}{prefix}  Optional: {}", words(&of["name"]), of["optional"] == true)
+    let none = if items(&spec["volumeMounts"]).next().is_none() { "\t<none>" } else { "" };
+    page.raw(2, format!("Mounts:{none}"));
+    for mount in sorted("volumeMounts", "mountPath") {
+        let mut how = if truth(&mount["readOnly"]) == "True" { "ro" } else { "rw" }.to_owned();
+        let inside = words(&mount["subPath"]);
+        if !inside.is_empty() {
+            how += &format!(",path={inside:?}");
+        }
+        page.raw(3, format!("{} from {} ({how})", words(&mount["mountPath"]), words(&mount["name"])));
+    }
+    let devices = sorted("volumeDevices", "devicePath");
+    if !devices.is_empty() {
+        page.raw(2, format!("Devices:{none}"));
+    }
+    for device in devices {
+        page.raw(3, format!("{} from {}", words(&device["devicePath"]), words(&device["name"])));
+    }
 }
 
 #[cfg(test)]
@@ -157,25 +136,20 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::describe::page::check;
 
     #[test]
-    fn variables_say_where_they_come_from() {
-        let key = json!({"name": "n", "key": "k"});
-        for (entry, expected) in [
-            (json!({"value": "x"}), "x"),
-            (json!({}), ""),
-            (json!({"valueFrom": {"secretKeyRef": key}}), "<set to the key 'k' in secret 'n'>  Optional: false"),
-            (json!({"valueFrom": {"configMapKeyRef": key}}), "<set to the key 'k' of config map 'n'>  Optional: false"),
-            (
-                json!({"valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.name"}}}),
-                "(v1:metadata.name)",
-            ),
-            (json!({"valueFrom": {"resourceFieldRef": {"resource": "limits.cpu"}}}), "(limits.cpu)"),
-        ] {
-            assert_eq!(variable(&entry), expected);
-        }
-        assert_eq!(from(&json!({"configMapRef": {"name": "c"}})), "c  ConfigMap  Optional: false");
-        let prefixed = json!({"prefix": "X_", "secretRef": {"name": "s", "optional": true}});
-        assert_eq!(from(&prefixed), "s  Secret with prefix 'X_'  Optional: true");
+    fn a_container_tells_how_it_is() {
+        let list = json!([{"name": "c", "image": "i", "command": ["a", "b\nc"],
+            "ports": [{"containerPort": 80, "protocol": "TCP", "name": "http"}, {"containerPort": 53, "protocol": "UDP"}],
+            "resources": {"limits": {"cpu": "0.5"}}, "env": [{"name": "A", "value": "x"}],
+            "volumeMounts": [{"name": "v", "mountPath": "/z"}, {"name": "v", "mountPath": "/a", "subPath": "s", "readOnly": true}]}]);
+        let statuses = json!([{"name": "c", "state": {"waiting": {"reason": "CrashLoopBackOff", "message": "x"}},
+            "lastState": {"terminated": {"reason": "Error", "exitCode": 1, "signal": 9, "startedAt": "2026-11-30T10:00:00Z"}},
+            "restartCount": 2}]);
+        check(
+            |page| containers("Containers", &list, &statuses, Some(&Value::Null), page),
+            "Containers:\n  c:\n    Container ID:  \n    Image:         i\n    Image ID:      \n    Ports:         80/TCP (http), 53/UDP\n    Host Ports:    0/TCP (http), 0/UDP\n    Command:\n      a\n      b\n      c\n    State:          Waiting\n      Reason:       CrashLoopBackOff\n    Last State:     Terminated\n      Reason:       Error\n      Exit Code:    1\n      Signal:       9\n      Started:      Mon, 30 Nov 2026 10:00:00 +0000\n      Finished:     Mon, 01 Jan 0001 00:00:00 +0000\n    Ready:          False\n    Restart Count:  2\n    Limits:\n      cpu:  500m\n    Environment:\n      A:  x\n    Mounts:\n      /a from v (ro,path=\"s\")\n      /z from v (rw)\n",
+        );
     }
 }

@@ -1,13 +1,18 @@
-//! Pages of what limits others: quotas, limit ranges, disruption budgets, priority classes.
+//! Pages of what limits others: quotas, limit ranges, disruption budgets, priority classes; and of namespaces, which have
+//! them.
 //!
-//! In: an object. Out: lines. Never counts anything itself: used amounts are the server's.
+//! In: an object, and a namespace's quotas and limit ranges. Out: lines. Never counts anything itself: used amounts are
+//! the server's.
 
+use kedge_api::quantity::Quantity;
 use serde_json::Value;
 
-use super::page::{Page, items, joined, selector, words};
+use super::kinds::{both, conditions_since};
+use super::page::Page;
+use super::values::{amount, flag, in_line, items, number, or_none, selector, words};
 
 /// What the scopes of a quota mean.
-const SCOPES: [(&str, &str); 5] = [
+const SCOPES: [(&str, &str); 4] = [
     (
         "BestEffort",
         "Matches all pods that do not have resource requirements set. These pods have a best effort quality of service.",
@@ -24,32 +29,48 @@ const SCOPES: [(&str, &str); 5] = [
         "Terminating",
         "Matches all pods that have an active deadline. These pods have a limited lifespan on a node before being actively terminated by the system.",
     ),
-    ("CrossNamespacePodAffinity", "Matches all pods that have cross-namespace pod (anti)affinity terms defined."),
 ];
+
+/// The columns of limit ranges.
+const LIMITS: [&str; 7] =
+    ["Type", "Resource", "Min", "Max", "Default Request", "Default Limit", "Max Limit/Request Ratio"];
 
 /// A ResourceQuota.
 pub fn quota(object: &Value, page: &mut Page) {
-    let scopes = &object["spec"]["scopes"];
-    if items(scopes).next().is_some() {
-        page.line(0, "Scopes", joined(scopes, ", "));
-        for scope in items(scopes) {
-            let meaning = SCOPES.iter().find(|(name, _)| scope == name).map_or("", |(_, meaning)| *meaning);
-            page.raw(0, format!(" * {meaning}"));
-        }
-    }
+    scopes(0, " ", object, page);
+    page.table(0, &["Resource", "Used", "Hard"], &[]);
     let status = &object["status"];
-    let hard = status["hard"].as_object().into_iter().flatten();
-    let rows: Vec<Vec<String>> = hard
-        .map(|(resource, hard)| {
-            let used = &status["used"][resource];
-            vec![resource.clone(), if used.is_null() { "0".to_owned() } else { words(used) }, words(hard)]
-        })
-        .collect();
-    page.table(0, &["Resource", "Used", "Hard"], &rows);
+    for (resource, hard) in status["hard"].as_object().into_iter().flatten() {
+        let used = &status["used"][resource];
+        // Both are written in the same way, which is that of the limit.
+        let shown = match (Quantity::from_json(used), Quantity::from_json(hard)) {
+            (Ok(used), Ok(hard)) if used.format() != hard.format() => {
+                Quantity::whole(used.value(), hard.format()).to_string()
+            }
+            _ => amount(used),
+        };
+        page.raw(0, format!("{resource}\t{shown}\t{}", amount(hard)));
+    }
+}
+
+fn scopes(level: usize, indent: &str, object: &Value, page: &mut Page) {
+    let mut scopes: Vec<String> = items(&object["spec"]["scopes"]).map(words).collect();
+    scopes.sort();
+    if !scopes.is_empty() {
+        page.line(level, "Scopes", scopes.join(", "));
+    }
+    for (_, meaning) in scopes.iter().filter_map(|scope| SCOPES.iter().find(|(name, _)| scope == name)) {
+        page.raw(level, format!("{indent}* {meaning}"));
+    }
 }
 
 /// A LimitRange.
 pub fn limits(object: &Value, page: &mut Page) {
+    page.table(0, &LIMITS, &limited(object));
+}
+
+/// A row for each resource of each limit.
+fn limited(object: &Value) -> Vec<Vec<String>> {
     const FIELDS: [&str; 5] = ["min", "max", "defaultRequest", "default", "maxLimitRequestRatio"];
     let mut rows = Vec::new();
     for limit in items(&object["spec"]["limits"]) {
@@ -60,15 +81,54 @@ pub fn limits(object: &Value, page: &mut Page) {
         for resource in resources {
             let cell = |field: &&str| match &limit[*field][resource.as_str()] {
                 Value::Null => "-".to_owned(),
-                value => words(value),
+                value => amount(value),
             };
             let mut row = vec![words(&limit["type"]), resource.clone()];
             row.extend(FIELDS.iter().map(cell));
             rows.push(row);
         }
     }
-    let head = ["Type", "Resource", "Min", "Max", "Default Request", "Default Limit", "Max Limit/Request Ratio"];
-    page.table(0, &head, &rows);
+    rows
+}
+
+/// A Namespace; `related` has its quotas and limit ranges.
+pub fn namespace(object: &Value, related: &Value, page: &mut Page) {
+    both(object, page);
+    page.line(0, "Status", words(&object["status"]["phase"]));
+    conditions_since(&object["status"]["conditions"], page);
+    page.raw(0, "");
+    match related["quotas"].as_array() {
+        None => page.raw(0, "<the quotas cannot be listed>"),
+        Some(all) if all.is_empty() => page.raw(0, "No resource quota."),
+        Some(_) => quotas(&related["quotas"], page),
+    }
+    page.raw(0, "");
+    match related["limits"].as_array() {
+        None => page.raw(0, "<the limit ranges cannot be listed>"),
+        Some(all) if all.is_empty() => page.raw(0, "No LimitRange resource."),
+        Some(all) => {
+            page.raw(0, "Resource Limits");
+            let dashes = LIMITS.map(|title| "-".repeat(title.len())).join("\t");
+            page.raw(0, format!(" {}\n {dashes}", LIMITS.join("\t")));
+            all.iter().flat_map(limited).for_each(|row| page.raw(0, format!(" {}", row.join("\t"))));
+        }
+    }
+}
+
+fn quotas(all: &Value, page: &mut Page) {
+    page.raw(0, "Resource Quotas");
+    let mut all: Vec<&Value> = items(all).collect();
+    all.sort_by_key(|quota| words(&quota["metadata"]["name"]));
+    for quota in all {
+        page.line(1, "Name", words(&quota["metadata"]["name"]));
+        scopes(1, "", quota, page);
+        page.raw(1, "Resource\tUsed\tHard");
+        page.raw(1, "--------\t---\t---");
+        let status = &quota["status"];
+        for (resource, hard) in status["hard"].as_object().into_iter().flatten() {
+            page.raw(1, format!("{resource}\t{}\t{}", amount(&status["used"][resource]), amount(hard)));
+        }
+    }
 }
 
 /// A PodDisruptionBudget.
@@ -79,11 +139,8 @@ pub fn budget(object: &Value, page: &mut Page) {
     } else if !spec["maxUnavailable"].is_null() {
         page.line(0, "Max unavailable", words(&spec["maxUnavailable"]));
     }
-    page.line(
-        0,
-        "Selector",
-        if spec["selector"].is_null() { "<unset>".to_owned() } else { selector(&spec["selector"]) },
-    );
+    let chosen = &spec["selector"];
+    page.line(0, "Selector", if chosen.is_null() { "<unset>".to_owned() } else { or_none(selector(chosen)) });
     page.head(0, "Status");
     for (name, field) in [
         ("Allowed disruptions", "disruptionsAllowed"),
@@ -91,17 +148,17 @@ pub fn budget(object: &Value, page: &mut Page) {
         ("Desired", "desiredHealthy"),
         ("Total", "expectedPods"),
     ] {
-        page.line(2, name, status[field].as_i64().unwrap_or(0).to_string());
+        page.line(2, name, number(&status[field]).to_string());
     }
 }
 
 /// A PriorityClass.
 pub fn priority(object: &Value, page: &mut Page) {
-    page.line(0, "Value", object["value"].as_i64().unwrap_or(0).to_string());
-    page.line(0, "GlobalDefault", (object["globalDefault"] == true).to_string());
+    page.line(0, "Value", number(&object["value"]).to_string());
+    page.line(0, "GlobalDefault", flag(&object["globalDefault"]));
     page.line(0, "PreemptionPolicy", object["preemptionPolicy"].as_str().unwrap_or("PreemptLowerPriority"));
     page.line(0, "Description", words(&object["description"]));
-    page.pairs(0, "Annotations", &super::kinds::annotations(object), "=");
+    page.line(0, "Annotations", in_line(&object["metadata"]["annotations"]));
 }
 
 #[cfg(test)]
@@ -109,15 +166,15 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::describe::page;
+    use crate::describe::page::check;
 
     #[test]
     fn a_quota_is_told_resource_by_resource() {
         let object = json!({"spec": {"scopes": ["BestEffort"]},
-            "status": {"hard": {"pods": "4", "cpu": "2"}, "used": {"pods": "1"}}});
-        page::check(
+            "status": {"hard": {"pods": "4", "memory": "2Gi"}, "used": {"pods": "1"}}});
+        check(
             |page| quota(&object, page),
-            "Scopes:  BestEffort\n * Matches all pods that do not have resource requirements set. These pods have a best effort quality of service.\nResource  Used  Hard\n--------  ----  ----\ncpu       0     2\npods      1     4\n",
+            "Scopes:  BestEffort\n * Matches all pods that do not have resource requirements set. These pods have a best effort quality of service.\nResource  Used  Hard\n--------  ----  ----\nmemory    0     2Gi\npods      1     4\n",
         );
     }
 
@@ -125,9 +182,24 @@ mod tests {
     fn a_limit_range_has_a_row_for_each_resource() {
         let object =
             json!({"spec": {"limits": [{"type": "Container", "max": {"cpu": "1"}, "default": {"memory": "1Gi"}}]}});
-        page::check(
+        check(
             |page| limits(&object, page),
             "Type       Resource  Min  Max  Default Request  Default Limit  Max Limit/Request Ratio\n----       --------  ---  ---  ---------------  -------------  -----------------------\nContainer  cpu       -    1    -                -              -\nContainer  memory    -    -    -                1Gi            -\n",
+        );
+    }
+
+    #[test]
+    fn a_namespace_has_its_quotas_and_limits() {
+        let quota = json!({"metadata": {"name": "q"}, "status": {"hard": {"pods": "4"}, "used": {"pods": "1"}}});
+        let limit = json!({"spec": {"limits": [{"type": "Pod", "max": {"cpu": "1"}}]}});
+        let object = json!({"metadata": {}, "status": {"phase": "Active"}});
+        check(
+            |page| namespace(&object, &json!({"quotas": [quota], "limits": [limit]}), page),
+            "Labels:       <none>\nAnnotations:  <none>\nStatus:       Active\n\nResource Quotas\n  Name:     q\n  Resource  Used  Hard\n  --------  ---   ---\n  pods      1     4\n\nResource Limits\n Type  Resource  Min  Max  Default Request  Default Limit  Max Limit/Request Ratio\n ----  --------  ---  ---  ---------------  -------------  -----------------------\n Pod   cpu       -    1    -                -              -\n",
+        );
+        check(
+            |page| namespace(&object, &json!({"limits": []}), page),
+            "Labels:       <none>\nAnnotations:  <none>\nStatus:       Active\n\n<the quotas cannot be listed>\n\nNo LimitRange resource.\n",
         );
     }
 
@@ -135,7 +207,7 @@ mod tests {
     fn a_budget_says_what_it_allows() {
         let object = json!({"spec": {"maxUnavailable": "30%", "selector": {"matchLabels": {"app": "web"}}},
             "status": {"disruptionsAllowed": 1, "currentHealthy": 3, "desiredHealthy": 2, "expectedPods": 3}});
-        page::check(
+        check(
             |page| budget(&object, page),
             "Max unavailable:  30%\nSelector:         app=web\nStatus:\n    Allowed disruptions:  1\n    Current:              3\n    Desired:              2\n    Total:                3\n",
         );
@@ -144,7 +216,7 @@ mod tests {
     #[test]
     fn a_priority_class_is_short() {
         let object = json!({"value": 1000, "description": "first", "metadata": {}});
-        page::check(
+        check(
             |page| priority(&object, page),
             "Value:             1000\nGlobalDefault:     false\nPreemptionPolicy:  PreemptLowerPriority\nDescription:       first\nAnnotations:       <none>\n",
         );

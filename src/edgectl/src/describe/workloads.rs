@@ -2,10 +2,13 @@
 //!
 //! In: an object, and its pods or replica sets. Out: lines. Never asks the server.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::kinds::{both, conditions, controller, template};
-use super::page::{Page, items, moment, selector, words};
+use super::kinds::{both, controller};
+use super::page::Page;
+use super::pod::template;
+use super::storage::claim_templates;
+use super::values::{in_line, items, moment, number, or_none, selector, words};
 use crate::rollout::HASH;
 
 /// A Deployment; `related` has the replica sets of its namespace.
@@ -34,13 +37,27 @@ pub fn deployment(object: &Value, related: &Value, page: &mut Page) {
         page.line(0, "RollingUpdateStrategy", format!("{unavailable} max unavailable, {surge} max surge"));
     }
     template(&spec["template"], page);
-    conditions(&status["conditions"], &["Type", "Status", "Reason"], page);
-    let own = items(&related["sets"]).filter(|set| belongs(set, object));
-    let (new, old): (Vec<&Value>, Vec<&Value>) = own.partition(|set| is_current(set, &spec["template"]));
-    let (new, surplus) = new.split_at(new.len().min(1));
-    let old: Vec<&Value> = old.into_iter().chain(surplus.iter().copied()).collect();
-    page.line(0, "OldReplicaSets", told(&old));
-    page.line(0, "NewReplicaSet", told(new));
+    conditions(&status["conditions"], page);
+    let mut own: Vec<&Value> = items(&related["sets"]).filter(|set| belongs(set, object)).collect();
+    own.sort_by_key(|set| ["creationTimestamp", "name"].map(|field| words(&set["metadata"][field])));
+    let newest = own.iter().position(|set| is_current(set, &spec["template"])).map(|at| own.remove(at));
+    if !own.is_empty() || newest.is_some() {
+        page.line(0, "OldReplicaSets", told(&own));
+        page.line(0, "NewReplicaSet", told(newest.as_slice()));
+    }
+}
+
+/// Conditions with their reasons.
+fn conditions(list: &Value, page: &mut Page) {
+    if items(list).next().is_none() {
+        return;
+    }
+    page.head(0, "Conditions");
+    page.table(1, &["Type", "Status", "Reason"], &[]);
+    for one in items(list) {
+        let [of, is, why] = ["type", "status", "reason"].map(|field| words(&one[field]));
+        page.raw(1, format!("{of} \t{is}\t{why}"));
+    }
 }
 
 fn belongs(object: &Value, owner: &Value) -> bool {
@@ -63,23 +80,21 @@ fn told(sets: &[&Value]) -> String {
         let made = number(&set["status"]["replicas"]);
         format!("{} ({made}/{wanted} replicas created)", words(&set["metadata"]["name"]))
     };
-    sets.iter().map(one).collect::<Vec<_>>().join(", ")
+    or_none(sets.iter().map(one).collect::<Vec<_>>().join(", "))
 }
 
-/// A ReplicaSet or a ReplicationController; `related` has the pods that its selector takes.
+/// A ReplicaSet or a ReplicationController, whose selector is the labels alone; `related` has the pods that it takes.
 pub fn replica_set(object: &Value, related: &Value, page: &mut Page) {
     let (spec, status) = (&object["spec"], &object["status"]);
-    // A replication controller's selector is the labels alone.
     let plain = spec["selector"].as_object().is_some_and(|map| map.values().all(Value::is_string));
-    let wanted = if plain { json!({"matchLabels": spec["selector"]}) } else { spec["selector"].clone() };
-    page.line(0, "Selector", selector(&wanted));
+    page.line(0, "Selector", if plain { in_line(&spec["selector"]) } else { or_none(selector(&spec["selector"])) });
     both(object, page);
     controller(object, page);
     let desired = spec["replicas"].as_i64().unwrap_or(1);
     page.line(0, "Replicas", format!("{} current / {desired} desired", number(&status["replicas"])));
     pods(object, related, page);
     template(&spec["template"], page);
-    conditions(&status["conditions"], &["Type", "Status", "Reason"], page);
+    conditions(&status["conditions"], page);
 }
 
 /// A StatefulSet; `related` has the pods that its selector takes.
@@ -98,34 +113,14 @@ pub fn stateful_set(object: &Value, related: &Value, page: &mut Page) {
     }
     pods(object, related, page);
     template(&spec["template"], page);
-    claims(&spec["volumeClaimTemplates"], page);
-}
-
-fn claims(list: &Value, page: &mut Page) {
-    if items(list).next().is_none() {
-        return page.line(0, "Volume Claims", "");
-    }
-    page.head(0, "Volume Claims");
-    for claim in items(list) {
-        let spec = &claim["spec"];
-        page.line(1, "Name", words(&claim["metadata"]["name"]));
-        page.raw(1, format!("StorageClass:  {}", words(&spec["storageClassName"])).trim_end());
-        page.pairs(1, "Labels", &claim["metadata"]["labels"], "=");
-        page.pairs(1, "Annotations", &claim["metadata"]["annotations"], ": ");
-        let size = &spec["resources"]["requests"]["storage"];
-        page.line(1, "Capacity", if size.is_null() { "<default>".to_owned() } else { words(size) });
-        let modes: Vec<String> = items(&spec["accessModes"]).map(words).collect();
-        page.line(1, "Access Modes", format!("[{}]", modes.join(" ")));
-    }
+    claim_templates(&spec["volumeClaimTemplates"], page);
 }
 
 /// A DaemonSet; `related` has the pods that its selector takes.
 pub fn daemon_set(object: &Value, related: &Value, page: &mut Page) {
     let (spec, status) = (&object["spec"], &object["status"]);
     page.line(0, "Selector", selector(&spec["selector"]));
-    let nodes = spec["template"]["spec"]["nodeSelector"].as_object().into_iter().flatten();
-    let nodes: Vec<String> = nodes.map(|(key, value)| format!("{key}={}", words(value))).collect();
-    page.line(0, "Node-Selector", nodes.join(","));
+    page.line(0, "Node-Selector", in_line(&spec["template"]["spec"]["nodeSelector"]));
     both(object, page);
     for (name, field) in [
         ("Desired Number of Nodes Scheduled", "desiredNumberScheduled"),
@@ -161,12 +156,10 @@ fn pods(object: &Value, related: &Value, page: &mut Page) {
     );
 }
 
-fn number(value: &Value) -> i64 {
-    value.as_i64().unwrap_or(0)
-}
-
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[track_caller]
@@ -198,9 +191,11 @@ mod tests {
         let sets = json!({"sets": [set("old", "a", 0), set("new", "b", 2), {"metadata": {"name": "other"}}]});
         check(
             |page| deployment(&object, &sets, page),
-            &["OldReplicaSets:     old (1/0 replicas created)", "NewReplicaSet:      new (1/2 replicas created)"],
+            &["OldReplicaSets:    old (1/0 replicas created)", "NewReplicaSet:     new (1/2 replicas created)"],
         );
-        check(|page| deployment(&object, &json!({}), page), &["NewReplicaSet:      <none>"]);
+        let mut page = Page::default();
+        deployment(&object, &json!({}), &mut page);
+        assert!(!page.text().contains("ReplicaSet"), "{}", page.text());
     }
 
     #[test]
@@ -219,8 +214,8 @@ mod tests {
                 "Replicas:           2 desired | 1 total",
                 "Update Strategy:    RollingUpdate",
                 "Volume Claims:",
-                "  Capacity:        <default>",
-                "  Access Modes:    [ReadWriteOnce]",
+                "  Capacity:      <default>",
+                "  Access Modes:  [ReadWriteOnce]",
             ],
         );
         check(

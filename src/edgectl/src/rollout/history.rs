@@ -11,7 +11,8 @@ use crate::args::DryRun;
 use crate::describe::selector;
 use crate::error::Failure;
 use crate::label::One;
-use crate::output::columns;
+use crate::resource::Resource;
+use crate::screen::padded;
 use crate::session::Session;
 
 const REVISION: &str = "deployment.kubernetes.io/revision";
@@ -34,19 +35,52 @@ struct Revision {
 }
 
 impl Revision {
-    /// The pod template, as the workload had it.
-    fn template(&self) -> Value {
+    /// What it was for, where somebody wrote that down.
+    fn cause(&self) -> Option<&str> {
+        self.object["metadata"]["annotations"][CAUSE].as_str().filter(|cause| !cause.is_empty())
+    }
+
+    /// The pod template, as the revision has it.
+    fn kept(&self) -> Value {
         let data = self.object["data"]["spec"]["template"].as_object();
         let mut template =
             data.map_or_else(|| self.object["spec"]["template"].clone(), |map| Value::Object(map.clone()));
         if let Some(map) = template.as_object_mut() {
             map.remove("$patch");
         }
+        template
+    }
+
+    /// The pod template with what it was for, of which only a Deployment tells.
+    fn shown(&self) -> Value {
+        let mut template = self.kept();
+        if let (Some(cause), true) = (self.cause(), self.object["data"].is_null() && template.is_object()) {
+            if !template["metadata"].is_object() {
+                template["metadata"] = json!({});
+            }
+            let meta = &mut template["metadata"];
+            match meta["annotations"].as_object_mut() {
+                Some(annotations) => _ = annotations.insert(CAUSE.to_owned(), json!(cause)),
+                None => meta["annotations"] = json!({CAUSE: cause}),
+            }
+        }
+        template
+    }
+
+    /// The pod template, as the workload had it.
+    fn template(&self) -> Value {
+        let mut template = self.kept();
         if let Some(labels) = template.pointer_mut("/metadata/labels").and_then(Value::as_object_mut) {
             labels.remove(HASH);
         }
         template
     }
+}
+
+/// What is said of a kind without revisions.
+pub fn without(resource: &Resource) -> Failure {
+    let group = if resource.group.is_empty() { String::new() } else { format!(".{}", resource.group) };
+    Failure::said(format!("no history viewer has been implemented for \"{}{group}\"", resource.kind))
 }
 
 /// The workload and its revisions, the oldest first.
@@ -55,7 +89,7 @@ async fn revisions(session: &Session, one: &One) -> Result<(Value, Vec<Revision>
     let plural = match resource.kind.as_str() {
         "Deployment" => "replicasets",
         "DaemonSet" | "StatefulSet" => "controllerrevisions",
-        other => return Err(Failure::said(format!("no history viewer has been implemented for {other}"))),
+        _ => return Err(without(resource)),
     };
     let workload = session.client.get(&path(one)).await?;
     let mut collection = ResourcePath::new("apps", "v1", plural);
@@ -85,16 +119,15 @@ async fn revisions(session: &Session, one: &One) -> Result<(Value, Vec<Revision>
 
 /// Runs `history`.
 pub async fn history(session: &Session, one: &One, wanted: i64) -> Result<(), Failure> {
+    if wanted < 0 {
+        return Err(Failure::said(format!("revision must be a positive integer: {wanted}")));
+    }
     let (_, all) = revisions(session, one).await?;
     let named = one.0.named(&one.2);
-    if wanted == 0 {
-        println!("{named} ");
-        let mut rows = vec![vec!["REVISION".to_owned(), "CHANGE-CAUSE".to_owned()]];
-        for revision in &all {
-            let cause = revision.object["metadata"]["annotations"][CAUSE].as_str().unwrap_or("<none>");
-            rows.push(vec![revision.number.to_string(), cause.to_owned()]);
-        }
-        println!("{}", columns(&rows));
+    if wanted == 0 || all.is_empty() {
+        let of = if wanted == 0 { " ".to_owned() } else { format!(" with revision #{wanted}") };
+        println!("{named}{of}");
+        println!("{}", listed(&all));
         return Ok(());
     }
     let revision = all
@@ -102,8 +135,19 @@ pub async fn history(session: &Session, one: &One, wanted: i64) -> Result<(), Fa
         .find(|revision| revision.number == wanted)
         .ok_or_else(|| Failure::said("unable to find the specified revision"))?;
     println!("{named} with revision #{wanted}");
-    print!("{}", crate::describe::pod_template(&revision.template()));
+    println!("{}", crate::describe::pod_template(&revision.shown()));
     Ok(())
+}
+
+/// The numbers of revisions and what they were for.
+fn listed(all: &[Revision]) -> String {
+    if all.is_empty() {
+        return "No rollout history found.".to_owned();
+    }
+    let mut rows = vec![("REVISION".to_owned(), "CHANGE-CAUSE")];
+    rows.extend(all.iter().map(|revision| (revision.number.to_string(), revision.cause().unwrap_or("<none>"))));
+    let width = rows.iter().map(|(number, _)| number.len()).max().unwrap_or(0) + 2;
+    rows.iter().map(|(number, cause)| format!("{}{cause}\n", padded(number, width))).collect()
 }
 
 /// Runs `undo`.
@@ -171,7 +215,6 @@ fn back(workload: &Value, revision: &Revision) -> (PatchKind, Value) {
 mod tests {
     use super::*;
     use crate::fake;
-    use crate::resource::Resource;
 
     fn one(kind: &str) -> One {
         let resource = Resource {
@@ -243,5 +286,25 @@ mod tests {
             wanted["$patch"] = json!("replace");
             assert_eq!(patch.body, json!({"spec": {"template": wanted}}));
         }
+    }
+
+    #[test]
+    fn a_revision_tells_what_it_was_for() {
+        let mut made = template("a");
+        made["metadata"]["labels"][HASH] = json!("1");
+        let set = |cause: Value| Revision {
+            number: 1,
+            object: json!({"metadata": {"annotations": {CAUSE: cause}}, "spec": {"template": made}}),
+        };
+        assert_eq!(
+            set(json!("x")).shown()["metadata"],
+            json!({"labels": {"app": "web", HASH: "1"}, "annotations": {CAUSE: "x"}})
+        );
+        assert_eq!(set(json!("")).shown(), made);
+        assert_eq!(
+            listed(&[set(json!("x")), set(json!(""))]),
+            "REVISION  CHANGE-CAUSE\n1         x\n1         <none>\n"
+        );
+        assert_eq!(listed(&[]), "No rollout history found.");
     }
 }
