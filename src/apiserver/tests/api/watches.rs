@@ -161,7 +161,8 @@ async fn metadata_is_had_as_protobuf_and_no_watch_as_yaml() {
 
     let yaml = [("accept", "application/yaml")];
     let refused = admin.send("GET", &format!("{PODS}?watch=true"), &yaml, "").await;
-    let words = "only the following media types are accepted: application/json;stream=watch, \
+    // In YAML, which goes on in the next line.
+    let words = "only the following media types are accepted: application/json;stream=watch,\n  \
                  application/vnd.kubernetes.protobuf;stream=watch";
     refused.fails(406, words);
 }
