@@ -11,6 +11,8 @@ mod path;
 mod set;
 mod typed;
 
+pub use faults::type_of as go_type;
+
 use crate::check;
 use crate::kinds::Gvk;
 use crate::schema::Struct;

@@ -38,7 +38,7 @@ pub use objects::{CreateObject, CreateService, ServicePorts};
 pub use rollout::{Rollout, RolloutWhat};
 pub use serve::{Autoscale, Expose};
 pub use set::{Among, Set, SetWhat};
-pub use streams::{Attach, Copy, Exec, PortForward, Proxy, Run};
+pub use streams::{Attach, Copy, Exec, OneContainer, PortForward, Proxy, Run};
 
 /// Controls a Kedge device or fleet. Everything that kubectl users know, under the same names.
 #[derive(Debug, Parser)]

@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 
 use crate::args::{Inspect, Profile};
 use crate::error::Failure;
-use crate::run::{self, join_or_read, pairs};
+use crate::run::{self, check_policy, check_terminal, fill, join_or_read};
 use crate::session::Session;
 
 /// What is looked into.
@@ -33,7 +33,7 @@ pub async fn run(session: Session, args: Inspect) -> Result<ExitCode, Failure> {
             "--profile=legacy is deprecated and planned to be removed in v1.39. It is recommended to specify other profile, for example \"--profile=general\"."
         );
     }
-    if let Some(of) = args.of_container.as_deref().filter(|_| !args.quiet) {
+    if let Some(of) = args.of_container.as_deref().filter(|_| !args.own.quiet) {
         println!(
             "Targeting container \"{of}\". If you don't see processes from this container it may be because the container runtime doesn't support this feature."
         );
@@ -45,13 +45,13 @@ pub async fn run(session: Session, args: Inspect) -> Result<ExitCode, Failure> {
             None => added(&session, &args, pod).await?,
         },
     };
-    if args.attach.unwrap_or(args.stdin) {
+    if args.own.attach.unwrap_or(args.own.stdin) {
         let begun = |pod: &Value| state(pod, &container).is_some();
         let pod = run::until(&session, &name, None, begun).await?;
         if state(&pod, &container) == Some("terminated") {
             crate::logs::print(&session, &name, &container, 0).await?;
         } else {
-            join_or_read(&session, &pod, &container, (args.stdin, args.tty), args.quiet).await?;
+            join_or_read(&session, &pod, &container, (args.own.stdin, args.own.tty), args.own.quiet).await?;
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -78,13 +78,8 @@ fn check(args: &Inspect) -> Result<(), Failure> {
             return refused("you must specify --image, --set-image or command arguments.");
         }
     }
-    if args.tty && !args.stdin {
-        return refused("-i/--stdin is required for containers with -t/--tty=true");
-    }
-    match args.image_pull_policy.as_deref() {
-        None | Some("" | "Always" | "IfNotPresent" | "Never") => Ok(()),
-        Some(other) => Err(Failure::said(format!("invalid image pull policy: {other}"))),
-    }
+    check_terminal(&args.own)?;
+    check_policy(&args.own)
 }
 
 async fn target<'a>(session: &Session, args: &'a Inspect) -> Result<Target<'a>, Failure> {
@@ -106,7 +101,7 @@ fn container_name(args: &Inspect) -> String {
     args.container.clone().unwrap_or_else(|| {
         let name =
             format!("debugger-{}", suffix(std::collections::hash_map::RandomState::new().build_hasher().finish()));
-        if !args.quiet {
+        if !args.own.quiet {
             eprintln!("Defaulting debug container name to {name}.");
         }
         name
@@ -131,21 +126,10 @@ fn container(args: &Inspect, name: &str, image: &str) -> Result<Map<String, Valu
     put("name", json!(name));
     put("image", json!(image));
     put("terminationMessagePolicy", json!("File"));
-    if let Some(policy) = args.image_pull_policy.as_deref().filter(|policy| !policy.is_empty()) {
-        put("imagePullPolicy", json!(policy));
-    }
-    if !args.env.is_empty() {
-        let env = pairs(args.env.iter().map(String::as_str), "env")?;
-        put("env", env.into_iter().map(|(name, value)| json!({"name": name, "value": value})).collect());
-    }
     if !args.words.is_empty() {
         put(if args.arguments_only { "args" } else { "command" }, json!(args.words));
     }
-    for (given, key) in [(args.stdin, "stdin"), (args.tty, "tty")] {
-        if given {
-            put(key, json!(true));
-        }
-    }
+    fill(&args.own, &mut made)?;
     Ok(made)
 }
 
@@ -185,7 +169,7 @@ async fn on_node(session: &Session, args: &Inspect, node: &str) -> Result<(Strin
     let pods = ResourcePath::core("pods").namespace(&*session.namespace);
     let made = session.client.create(&pods, &made, &manager()).await?;
     let name = made["metadata"]["name"].as_str().unwrap_or("").to_owned();
-    if !args.quiet {
+    if !args.own.quiet {
         println!("Creating debugging pod {name} with container {container} on node {node}.");
     }
     Ok((name, container))

@@ -14,7 +14,7 @@ use crate::error::Failure;
 use crate::screen::safe;
 
 pub use jsonpath::{JsonPath, text};
-pub use template::Template;
+pub use template::{Template, go};
 
 /// The most bytes of a template in a file.
 const TEMPLATE: usize = 1 << 20;
@@ -205,7 +205,7 @@ pub fn object(format: &Format, value: &Value, name: &str) -> Result<String, Fail
 }
 
 fn cell(path: &JsonPath, row: &Value) -> Result<String, Failure> {
-    let found: Vec<String> = path.find(row)?.iter().map(template::go).collect();
+    let found: Vec<String> = path.find(row)?.iter().map(go).collect();
     Ok(if found.is_empty() { "<none>".to_owned() } else { found.join(",") })
 }
 

@@ -11,7 +11,7 @@ use kedge_client::{DeleteOptions, Informer, ResourcePath, Step, WatchOptions, Wr
 use serde_json::{Map, Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::args::{DryRun, Run};
+use crate::args::{DryRun, OneContainer, Run};
 use crate::create::draft;
 use crate::delete::gone;
 use crate::error::Failure;
@@ -23,7 +23,7 @@ use crate::{exec, logs};
 
 /// Runs the verb.
 pub async fn run(session: Session, args: Run) -> Result<ExitCode, Failure> {
-    let attach = args.attach.unwrap_or(args.stdin);
+    let attach = args.own.attach.unwrap_or(args.own.stdin);
     check(&args, attach)?;
     let patience = duration(&args.pod_running_timeout)?.unwrap_or(Duration::from_secs(60));
     let object = pod(&args)?;
@@ -79,9 +79,7 @@ async fn interrupted() -> u8 {
 }
 
 fn check(args: &Run, attach: bool) -> Result<(), Failure> {
-    if args.tty && !args.stdin {
-        return Err(Failure::said("-i/--stdin is required for containers with -t/--tty=true"));
-    }
+    check_terminal(&args.own)?;
     if args.rm && !attach {
         return Err(Failure::said("--rm should only be used for attached containers"));
     }
@@ -93,10 +91,41 @@ fn check(args: &Run, attach: bool) -> Result<(), Failure> {
     if !["Always", "OnFailure", "Never"].contains(&args.restart.as_str()) {
         return Err(Failure::said(format!("invalid restart policy: {}", args.restart)));
     }
-    match args.image_pull_policy.as_deref() {
+    check_policy(&args.own)
+}
+
+/// A terminal needs input.
+pub fn check_terminal(own: &OneContainer) -> Result<(), Failure> {
+    if own.tty && !own.stdin {
+        return Err(Failure::said("-i/--stdin is required for containers with -t/--tty=true"));
+    }
+    Ok(())
+}
+
+/// There are three policies, and none.
+pub fn check_policy(own: &OneContainer) -> Result<(), Failure> {
+    match own.image_pull_policy.as_deref() {
         None | Some("" | "Always" | "IfNotPresent" | "Never") => Ok(()),
         Some(other) => Err(Failure::said(format!("invalid image pull policy: {other}"))),
     }
+}
+
+/// Puts what is said of a container into it.
+pub fn fill(own: &OneContainer, container: &mut Map<String, Value>) -> Result<(), Failure> {
+    let mut put = |key: &str, value: Value| drop(container.insert(key.to_owned(), value));
+    if let Some(policy) = own.image_pull_policy.as_deref().filter(|policy| !policy.is_empty()) {
+        put("imagePullPolicy", json!(policy));
+    }
+    if !own.env.is_empty() {
+        let env = pairs(own.env.iter().map(String::as_str), "env")?;
+        put("env", env.into_iter().map(|(name, value)| json!({"name": name, "value": value})).collect());
+    }
+    for (given, key) in [(own.stdin, "stdin"), (own.tty, "tty")] {
+        if given {
+            put(key, json!(true));
+        }
+    }
+    Ok(())
 }
 
 /// The pod that is meant.
@@ -109,25 +138,17 @@ fn pod(args: &Run) -> Result<Value, Failure> {
     if !args.words.is_empty() {
         container[if args.command { "command" } else { "args" }] = json!(args.words);
     }
-    if let Some(policy) = args.image_pull_policy.as_deref().filter(|policy| !policy.is_empty()) {
-        container["imagePullPolicy"] = json!(policy);
+    if let Some(container) = container.as_object_mut() {
+        fill(&args.own, container)?;
     }
     if let Some(port) = args.port {
         container["ports"] = json!([{"containerPort": port}]);
     }
-    if !args.env.is_empty() {
-        let env = pairs(args.env.iter().map(String::as_str), "env")?;
-        container["env"] = env.into_iter().map(|(name, value)| json!({"name": name, "value": value})).collect();
-    }
     if args.privileged {
         container["securityContext"] = json!({"privileged": true});
     }
-    if args.stdin {
-        container["stdin"] = json!(true);
+    if args.own.stdin {
         container["stdinOnce"] = json!(!args.leave_stdin_open);
-    }
-    if args.tty {
-        container["tty"] = json!(true);
     }
     let mut object = json!({
         "apiVersion": "v1", "kind": "Pod",
@@ -157,7 +178,7 @@ async fn follow(session: &Session, args: &Run, patience: Duration) -> Result<Exi
     if ended(&seen) {
         logs::print(session, &args.name, &args.name, 0).await?;
     } else {
-        join_or_read(session, &seen, &args.name, (args.stdin, args.tty), args.quiet).await?;
+        join_or_read(session, &seen, &args.name, (args.own.stdin, args.own.tty), args.own.quiet).await?;
     }
     if args.leave_stdin_open || args.restart == "Always" {
         return Ok(ExitCode::SUCCESS);
@@ -280,7 +301,7 @@ mod tests {
             ("--image-pull-policy=x", "invalid image pull policy: x"),
         ] {
             let args = args(line);
-            let said = check(&args, args.stdin).unwrap_err().to_string();
+            let said = check(&args, args.own.stdin).unwrap_err().to_string();
             assert!(said.contains(why), "{line}: {said}");
         }
     }

@@ -122,7 +122,7 @@ fn source(value: &Value) -> String {
 }
 
 /// A value's type in Go.
-fn type_of(value: &Value) -> &'static str {
+pub fn type_of(value: &Value) -> &'static str {
     match value {
         Value::Null => "<nil>",
         Value::Bool(_) => "bool",

@@ -170,7 +170,7 @@ mod tests {
         check("edgectl exec -it web -- sh", terminal, true);
         check("edgectl exec -i=true --tty=true web -- sh", terminal, true);
         check("edgectl exec -it=false web -- sh", terminal, false);
-        let attaches = |verb: &Verb| matches!(verb, Verb::Run(run) if run.attach == Some(false));
+        let attaches = |verb: &Verb| matches!(verb, Verb::Run(run) if run.own.attach == Some(false));
         check("edgectl run web --image=a --attach=false", attaches, true);
     }
 

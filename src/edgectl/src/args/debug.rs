@@ -4,6 +4,8 @@
 
 use clap::{Args, ValueEnum};
 
+use super::OneContainer;
+
 /// `debug`.
 #[derive(Debug, Args)]
 pub struct Inspect {
@@ -19,27 +21,11 @@ pub struct Inspect {
     /// See the processes of this container; for ephemeral containers.
     #[arg(long = "target", value_name = "NAME")]
     pub of_container: Option<String>,
-    /// Environment variables, KEY=VALUE; may be repeated.
-    #[arg(long, value_name = "KEY=VALUE")]
-    pub env: Vec<String>,
-    /// Always, IfNotPresent or Never; else the server's default.
-    #[arg(long, value_name = "POLICY")]
-    pub image_pull_policy: Option<String>,
+    #[command(flatten)]
+    pub own: OneContainer,
     /// What the debug container may do.
     #[arg(long, value_enum, default_value = "general", value_name = "PROFILE")]
     pub profile: Profile,
-    /// Keep standard input open, and attach to it.
-    #[arg(long, short = 'i')]
-    pub stdin: bool,
-    /// Allocate a terminal.
-    #[arg(long, short = 't')]
-    pub tty: bool,
-    /// Wait for the container to run, then attach to it; as -i does by itself.
-    #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", value_parser = super::boolean)]
-    pub attach: Option<bool>,
-    /// Suppress informational messages.
-    #[arg(long, short = 'q')]
-    pub quiet: bool,
     /// The words after -- are the arguments of the image's entry point, and do not replace it.
     #[arg(long)]
     pub arguments_only: bool,

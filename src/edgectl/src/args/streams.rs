@@ -50,6 +50,29 @@ pub struct Attach {
     pub quiet: bool,
 }
 
+/// What is said of a container that is made to be joined.
+#[derive(Debug, Args)]
+pub struct OneContainer {
+    /// Always, IfNotPresent or Never; else the server's default.
+    #[arg(long, value_name = "POLICY")]
+    pub image_pull_policy: Option<String>,
+    /// Environment variables, KEY=VALUE; may be repeated.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub env: Vec<String>,
+    /// Keep standard input open, and attach to it.
+    #[arg(long, short = 'i')]
+    pub stdin: bool,
+    /// Allocate a terminal.
+    #[arg(long, short = 't')]
+    pub tty: bool,
+    /// Wait for the container to run, then attach to it; as -i does by itself.
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", value_parser = super::boolean)]
+    pub attach: Option<bool>,
+    /// Suppress informational messages.
+    #[arg(long, short = 'q')]
+    pub quiet: bool,
+}
+
 /// `run`.
 #[derive(Debug, Args)]
 pub struct Run {
@@ -58,12 +81,8 @@ pub struct Run {
     /// The image for the container to run.
     #[arg(long, value_name = "IMAGE")]
     pub image: String,
-    /// Always, IfNotPresent or Never; else the server's default.
-    #[arg(long, value_name = "POLICY")]
-    pub image_pull_policy: Option<String>,
-    /// Environment variables, KEY=VALUE; may be repeated.
-    #[arg(long, value_name = "KEY=VALUE")]
-    pub env: Vec<String>,
+    #[command(flatten)]
+    pub own: OneContainer,
     /// The port that this container exposes.
     #[arg(long, value_name = "PORT")]
     pub port: Option<u16>,
@@ -73,15 +92,6 @@ pub struct Run {
     /// Annotations, KEY=VALUE; may be repeated.
     #[arg(long, value_name = "KEY=VALUE")]
     pub annotations: Vec<String>,
-    /// Keep standard input open, and attach to it.
-    #[arg(long, short = 'i')]
-    pub stdin: bool,
-    /// Allocate a terminal.
-    #[arg(long, short = 't')]
-    pub tty: bool,
-    /// Wait for the pod to run, then attach to it.
-    #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", value_parser = super::boolean)]
-    pub attach: Option<bool>,
     /// Leave standard input open after the first attach.
     #[arg(long)]
     pub leave_stdin_open: bool,
@@ -97,9 +107,6 @@ pub struct Run {
     /// Run the container in privileged mode.
     #[arg(long)]
     pub privileged: bool,
-    /// Suppress prompt messages.
-    #[arg(long, short = 'q')]
-    pub quiet: bool,
     /// How long to wait for the pod to run, e.g. 5s, 2m.
     #[arg(long, default_value = "1m0s", value_name = "DURATION")]
     pub pod_running_timeout: String,

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::page::Page;
 use super::values::items;
+use crate::output::go;
 
 /// Words that are written in capitals.
 const CAPITALS: [&str; 4] = ["API", "URL", "UID", "GUID"];
@@ -37,39 +38,12 @@ fn field(level: usize, key: &str, value: &Value, page: &mut Page) {
             for each in items(value) {
                 match each {
                     Value::Object(map) => map.iter().for_each(|(key, value)| field(level + 1, key, value, page)),
-                    other => page.raw(level + 1, printed(other)),
+                    other => page.raw(level + 1, go(other)),
                 }
             }
         }
-        other => page.line(level, &title, printed(other)),
+        other => page.line(level, &title, go(other)),
     }
-}
-
-/// A value as Go prints it.
-fn printed(value: &Value) -> String {
-    match value {
-        Value::Null => "<nil>".to_owned(),
-        Value::String(text) => text.clone(),
-        Value::Number(number) if number.is_f64() => number.as_f64().map(float).unwrap_or_default(),
-        Value::Array(all) => format!("[{}]", all.iter().map(printed).collect::<Vec<_>>().join(" ")),
-        Value::Object(map) => {
-            let all: Vec<String> = map.iter().map(|(key, value)| format!("{key}:{}", printed(value))).collect();
-            format!("map[{}]", all.join(" "))
-        }
-        other => other.to_string(),
-    }
-}
-
-/// A fraction: `0.5`, `1e+06`.
-fn float(number: f64) -> String {
-    let short = format!("{number:e}");
-    let Some((digits, exponent)) = short.split_once('e') else { return short };
-    let exponent: i32 = exponent.parse().unwrap_or(0);
-    if (-4..6).contains(&exponent) {
-        return number.to_string();
-    }
-    let sign = if exponent < 0 { '-' } else { '+' };
-    format!("{digits}e{sign}{:02}", exponent.unsigned_abs())
 }
 
 /// `creationTimestamp` as `Creation Timestamp`, `uid` as `UID`; a name that has more than letters stays as it is.
@@ -166,7 +140,7 @@ mod tests {
     #[test]
     fn fractions_are_those_of_go() {
         for (given, expected) in [(0.5, "0.5"), (1.0, "1"), (1e6, "1e+06"), (1e21, "1e+21"), (2.5e-7, "2.5e-07")] {
-            assert_eq!(float(given), expected);
+            assert_eq!(go(&Value::from(given)), expected);
         }
     }
 }

@@ -7,6 +7,7 @@
 
 use std::cmp::Ordering;
 
+use kedge_api::apply::go_type;
 use serde_json::Value;
 
 use crate::error::Failure;
@@ -395,20 +396,7 @@ fn children(value: &Value) -> Vec<Value> {
 }
 
 fn list(value: &Value) -> Result<&Vec<Value>, String> {
-    value.as_array().ok_or_else(|| format!("{} is not array or slice", kind(value)))
-}
-
-/// Go's name of a value's type.
-fn kind(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "nil",
-        Value::Bool(_) => "bool",
-        Value::Number(number) if number.is_f64() => "float64",
-        Value::Number(_) => "int64",
-        Value::String(_) => "string",
-        Value::Array(_) => "[]interface {}",
-        Value::Object(_) => "map[string]interface {}",
-    }
+    value.as_array().ok_or_else(|| format!("{} is not array or slice", go_type(value)))
 }
 
 fn within(at: i64, length: usize) -> Result<usize, String> {

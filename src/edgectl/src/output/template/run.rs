@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use kedge_api::apply::go_type;
 use serde_json::Value;
 
 use super::functions;
@@ -107,14 +108,13 @@ impl Val<'_> {
     /// Go's name of its type.
     pub fn kind(&self) -> &'static str {
         match self {
-            Val::Nothing | Val::Json(Value::Null) => "<nil>",
-            Val::Text(_) | Val::Json(Value::String(_)) => "string",
+            Val::Nothing => "<nil>",
+            Val::Text(_) => "string",
             Val::Int(_) => "int",
-            Val::Json(Value::Number(number)) if !number.is_f64() => "int64",
-            Val::Float(_) | Val::Json(Value::Number(_)) => "float64",
-            Val::Bool(_) | Val::Json(Value::Bool(_)) => "bool",
-            Val::Json(Value::Array(_)) | Val::Items(_) => "[]interface {}",
-            Val::Json(Value::Object(_)) => "map[string]interface {}",
+            Val::Float(_) => "float64",
+            Val::Bool(_) => "bool",
+            Val::Items(_) => "[]interface {}",
+            Val::Json(value) => go_type(value),
         }
     }
 
